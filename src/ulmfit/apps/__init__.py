@@ -1,0 +1,1 @@
+"""What people use: the estimator, the shipped language models, export, serving, reports."""

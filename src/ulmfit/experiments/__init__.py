@@ -1,0 +1,1 @@
+"""The paper's experiments: runs, ablations, baselines, tables and figures."""

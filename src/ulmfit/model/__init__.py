@@ -1,0 +1,1 @@
+"""The networks: AWD-LSTM encoder, language model, pooling classifier."""

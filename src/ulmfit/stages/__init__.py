@@ -1,0 +1,1 @@
+"""The stages of ULMFiT, in order: pretrain, finetune_lm, finetune_classifier, ensemble."""

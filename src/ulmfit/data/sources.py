@@ -1,0 +1,287 @@
+"""Bytes to lines: files, gzip and stdin; the encoding is found, or refused with a clear message."""
+
+from __future__ import annotations
+
+import codecs
+import difflib
+import gzip
+import io
+import os
+import sys
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from ulmfit.errors import InputError
+
+STDIN = "-"
+SNIFF_BYTES = 1 << 20  # how much of a file is looked at before its format is settled
+_BOMS = (  # UTF-32 first: its little-endian mark starts with that of UTF-16
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_SIGNATURES = (
+    (b"\x89PNG", "a PNG image"),
+    (b"\xff\xd8\xff", "a JPEG image"),
+    (b"GIF8", "a GIF image"),
+    (b"%PDF-", "a PDF document"),
+    (b"\x7fELF", "a program (ELF)"),
+    (b"MZ\x90", "a program (Windows)"),
+    (b"PK\x03\x04", "a ZIP archive, or an Excel or Word document"),
+    (b"\xd0\xcf\x11\xe0", "an old Excel or Word document"),
+    (b"PAR1", "a Parquet file"),
+    (b"ARROW1", "an Arrow file"),
+    (b"SQLite format 3", "an SQLite database"),
+    (b"BZh", "a bzip2 file"),
+    (b"\xfd7zXZ", "an xz file"),
+    (b"\x28\xb5\x2f\xfd", "a Zstandard file"),
+    (b"\x1f\x8b", "a gzip file"),
+)
+_GZIP_MAGIC = b"\x1f\x8b"
+# Control characters that text has no use for; tab, line feed, form feed, return, escape stay out.
+_CONTROLS = bytes(sorted(set(range(32)) - {9, 10, 12, 13, 27}))
+_TEXT_HINT = "Convert it to CSV, TSV, JSONL, Parquet or plain text."
+
+
+def shorten(value: object, limit: int = 60) -> str:
+    """Quote ``value`` for a message, cut to ``limit`` characters."""
+    text = repr(value) if isinstance(value, str) else str(value)
+    return text if len(text) <= limit else f"{text[:limit]}... ({len(text)} characters)"
+
+
+def nearest(name: str, names: Iterator[str] | list[str]) -> str | None:
+    """The one of ``names`` that ``name`` is most likely a slip of, if any is near."""
+    known = {other.casefold(): other for other in names}
+    found = difflib.get_close_matches(name.casefold(), list(known), n=1, cutoff=0.6)
+    return known[found[0]] if found else None
+
+
+def require_exists(path: Path) -> Path:
+    """``path`` itself.
+
+    Raises:
+        InputError: nothing is there; offers the nearest name in the same folder.
+    """
+    if path.exists():
+        return path
+    folder = path.parent
+    if not folder.is_dir():
+        raise InputError(f"{path}: no such file, nor a folder {folder}")
+    other = nearest(path.name, [entry.name for entry in folder.iterdir()])
+    hint = f"Did you mean {folder / other}?" if other else "Check the name and the folder."
+    raise InputError(f"{path}: no such file or folder", hint=hint)
+
+
+@contextmanager
+def reading(name: str) -> Iterator[None]:
+    """Turn the errors of reading and unpacking ``name`` into an InputError."""
+    try:
+        yield
+    except (gzip.BadGzipFile, zlib.error, EOFError) as error:
+        raise InputError(
+            f"{name}: damaged or cut gzip data ({error})",
+            hint="Test it with `gzip -t`, and copy or download it again.",
+        ) from error
+    except OSError as error:
+        raise InputError(f"{name}: cannot be read ({error.strerror or error})") from error
+
+
+class _Prefixed(io.RawIOBase):
+    """The bytes already looked at, then the rest of the stream."""
+
+    def __init__(self, head: bytes, rest: BinaryIO) -> None:
+        self._head = memoryview(head)
+        self._rest = rest
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
+        if self._head:
+            count = min(len(buffer), len(self._head))
+            buffer[:count] = self._head[:count]
+            self._head = self._head[count:]
+            return count
+        data = self._rest.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def close(self) -> None:
+        if not self.closed and self._rest is not sys.stdin.buffer:
+            self._rest.close()
+        super().close()
+
+
+def _head(stream: BinaryIO, size: int) -> bytes:
+    """Up to ``size`` bytes; a pipe gives them in pieces."""
+    pieces: list[bytes] = []
+    while size > 0 and (piece := stream.read(size)):
+        pieces.append(piece)
+        size -= len(piece)
+    return b"".join(pieces)
+
+
+def open_bytes(source: str | Path) -> tuple[BinaryIO, bytes]:
+    """Open a file or stdin, gzip unpacked whatever its name.
+
+    Returns:
+        The stream from its start, and its first bytes (at most ``SNIFF_BYTES``).
+
+    Raises:
+        InputError: missing, not a file, not readable, or not gzip though called so.
+    """
+    name = str(source)
+    with reading(name):
+        raw: BinaryIO = sys.stdin.buffer if name == STDIN else _open_file(Path(source))
+        try:
+            magic = _head(raw, 2)
+            stream: BinaryIO = io.BufferedReader(_Prefixed(magic, raw), SNIFF_BYTES)
+            if magic == _GZIP_MAGIC:
+                stream = gzip.GzipFile(fileobj=stream)  # type: ignore[assignment]
+            elif name.endswith(".gz") and magic:
+                raise InputError(f"{name}: is called .gz but is not gzip", hint="Rename it.")
+            head = _head(stream, SNIFF_BYTES)
+        except BaseException:
+            if raw is not sys.stdin.buffer:
+                raw.close()
+            raise
+    return io.BufferedReader(_Prefixed(head, stream), SNIFF_BYTES), head
+
+
+def _open_file(path: Path) -> BinaryIO:
+    require_exists(path)
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder", expected="a file")
+    return path.open("rb", buffering=0)  # type: ignore[return-value]
+
+
+def find_encoding(name: str, head: bytes, encoding: str | None) -> str:
+    """The codec for a text file that starts with ``head``.
+
+    A byte order mark decides; else ``encoding`` as asked for; else UTF-8.
+
+    Raises:
+        InputError: the bytes are not text at all, or ``encoding`` is not a codec.
+    """
+    if encoding is not None:
+        try:
+            found = codecs.lookup(encoding).name
+        except LookupError:
+            raise InputError(
+                f"encoding {encoding!r} is not known",
+                expected="a codec name such as utf-8, cp1252, latin-1, cp949 or shift_jis",
+            ) from None
+        return "utf-8-sig" if found == "utf-8" else found
+    for mark, codec in _BOMS:
+        if head.startswith(mark):
+            return codec
+    _refuse_binary(name, head)
+    return "utf-8"
+
+
+def _refuse_binary(name: str, head: bytes) -> None:
+    for signature, what in _SIGNATURES:
+        if head.startswith(signature):
+            raise InputError(f"{name}: is {what}", expected="text", hint=_TEXT_HINT)
+    zeros = head.count(0)
+    if zeros and not _looks_like_utf16(head, zeros):
+        raise InputError(
+            f"{name}: is a binary file (a zero byte at byte {head.index(0)})",
+            expected="text",
+            hint=_TEXT_HINT,
+        )
+    if zeros:
+        raise InputError(
+            f"{name}: looks like UTF-16 without a byte order mark",
+            hint="Pass `--encoding utf-16-le` (or utf-16-be), or save it as UTF-8.",
+        )
+    if len(head) - len(head.translate(None, _CONTROLS)) > len(head) // 50:
+        raise InputError(
+            f"{name}: is a binary file (many control characters)", expected="text", hint=_TEXT_HINT
+        )
+
+
+def _looks_like_utf16(head: bytes, zeros: int) -> bool:
+    """Nearly every second byte is zero, all on one side: Latin text in UTF-16."""
+    even = head[0::2].count(0)
+    return zeros > len(head) // 4 and max(even, zeros - even) > 0.95 * zeros
+
+
+class LineReader:
+    """The lines of a text file, ends kept, counted, with faults named by line.
+
+    Attributes:
+        name: the file as the user called it.
+        line: number of the last line given out, from 1.
+        head: the first bytes of the file, at most ``SNIFF_BYTES``.
+        encoding: the codec in use.
+    """
+
+    def __init__(self, source: str | Path, encoding: str | None = None) -> None:
+        self.name = "stdin" if str(source) == STDIN else str(source)
+        self.line = 0
+        stream, self.head = open_bytes(source)
+        try:
+            self.encoding = find_encoding(self.name, self.head, encoding)
+        except BaseException:
+            stream.close()
+            raise
+        # newline="" keeps \r\n inside quoted CSV fields as it was
+        self._text = io.TextIOWrapper(stream, encoding=self.encoding, newline="")
+
+    def __iter__(self) -> Iterator[str]:
+        with reading(self.name):
+            try:
+                for line in self._text:
+                    self.line += 1
+                    yield line
+            except UnicodeDecodeError as error:
+                raise self._not_decodable(error) from error
+
+    def _not_decodable(self, error: UnicodeDecodeError) -> InputError:
+        chunk, start = error.object, error.start
+        line = self.line + 1 + chunk[:start].count(b"\n")
+        column = start - (chunk.rfind(b"\n", 0, start) + 1)
+        before = codecs.decode(chunk[start - min(column, 20) : start], self.encoding, "replace")
+        after = f" after {before!r}" if before else ""
+        return InputError(
+            f"{self.name}: line {line}: byte 0x{chunk[start]:02x}{after} is not {self.encoding}",
+            expected="UTF-8 text",
+            hint=(
+                "Pass its true encoding, such as `--encoding cp1252` (Western European Windows) "
+                "or cp949 (Korean), or convert it: "
+                f"iconv -f cp1252 -t utf-8 {Path(self.name).name} > utf8-"
+                f"{Path(self.name).name}"
+            ),
+        )
+
+    @property
+    def sample(self) -> str:
+        """The first characters, for looking at the format: whole lines where there are any."""
+        decoder = codecs.getincrementaldecoder(self.encoding)("replace")
+        text = decoder.decode(self.head)
+        if len(self.head) < SNIFF_BYTES:
+            return text + decoder.decode(b"", final=True)
+        cut = text.rfind("\n") + 1
+        return text[:cut] if cut else text
+
+    def close(self) -> None:
+        """Close the file (stdin stays open)."""
+        self._text.close()
+
+    def __enter__(self) -> LineReader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def stem_suffix(source: str | Path) -> str:
+    """The suffix in lower case, that under ``.gz`` where there is one: ``a.CSV.gz`` -> ``.csv``."""
+    name = os.path.basename(str(source)).lower().removesuffix(".gz")
+    return os.path.splitext(name)[1]

@@ -1,0 +1,88 @@
+"""One shape for every input: a named, typed stream of Arrow record batches, read once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+
+import pyarrow as pa
+
+BATCH_ROWS = 1024
+BATCH_CHARS = 1 << 22  # a batch of long documents ends early: about 4 M characters of text
+
+
+def _nothing() -> None:
+    return None
+
+
+@dataclass
+class Table:
+    """A stream of record batches with its schema; use it in a ``with`` block.
+
+    Attributes:
+        name: the input as the user called it, for messages.
+        schema: names and types of the columns.
+        batches: the rows, in the order of the input. They can be read once.
+        close_source: closes what the batches come from.
+        has_header: False where the column names are numbers we gave ("1", "2", ...).
+        known_text: the text column, where the format itself says which it is.
+        known_label: the label column, where the format itself says which it is.
+    """
+
+    name: str
+    schema: pa.Schema
+    batches: Iterator[pa.RecordBatch]
+    close_source: Callable[[], None] = _nothing
+    has_header: bool = True
+    known_text: str | None = None
+    known_label: str | None = None
+    _first: pa.RecordBatch | None = field(default=None, repr=False)
+
+    def peek(self) -> pa.RecordBatch | None:
+        """The first batch, without taking it off the stream; None when there are no rows."""
+        if self._first is None:
+            self._first = next(self.batches, None)
+            if self._first is not None:
+                self.batches = chain([self._first], self.batches)
+        return self._first
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        return iter(self.batches)
+
+    def close(self) -> None:
+        """Close the file behind the table."""
+        self.close_source()
+
+    def __enter__(self) -> Table:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def string_schema(names: Iterable[str]) -> pa.Schema:
+    """A schema in which every column is a string."""
+    return pa.schema([(name, pa.string()) for name in names])
+
+
+def batch_rows(rows: Iterable[Sequence[object]], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    """Gather rows into batches of ``BATCH_ROWS`` rows or about ``BATCH_CHARS`` characters."""
+    held: list[Sequence[object]] = []
+    chars = 0
+    for row in rows:
+        held.append(row)
+        chars += sum(len(cell) for cell in row if isinstance(cell, str))
+        if len(held) == BATCH_ROWS or chars >= BATCH_CHARS:
+            yield _to_batch(held, schema)
+            held, chars = [], 0
+    if held:
+        yield _to_batch(held, schema)
+
+
+def _to_batch(rows: list[Sequence[object]], schema: pa.Schema) -> pa.RecordBatch:
+    columns = zip(*rows, strict=True)
+    arrays = [
+        pa.array(column, type=kind) for column, kind in zip(columns, schema.types, strict=True)
+    ]
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)

@@ -1,0 +1,1 @@
+"""Text in, ids out: data sets, splits, tokenizers, vocabularies, corpora and batches."""

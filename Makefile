@@ -1,0 +1,76 @@
+# Needs Python 3.11 or newer and make; everything else goes into .venv.
+#
+#   make demo      train on TREC-6, print its test error, classify a sentence
+#   make test      lint, types and tests
+#
+#   make install   only make .venv            make check   lint and types, no tests
+#   make docs      write docs/cli.md anew     make bench   measure speed and memory here
+#   make clean     remove .venv and caches    (runs/ stays: your models are there)
+#
+# Another interpreter: make demo PYTHON=/path/to/python3.12
+
+SHELL := /bin/sh
+BIN := .venv/bin
+STAMP := .venv/installed
+ULMFIT := $(BIN)/python -m ulmfit
+DEMO := runs/demo
+
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: demo test install check docs bench clean
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help:
+	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
+
+# The stamp holds the folder that it was made in: a clone that was moved is installed again.
+ifneq ($(shell cat $(STAMP) 2>/dev/null),$(CURDIR))
+.PHONY: $(STAMP)
+endif
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { \
+	  echo "ulmfit needs Python 3.11 or newer; python3 here is $$(python3 -V 2>&1)." >&2; \
+	  echo "Install one, or name it: make $(MAKECMDGOALS) PYTHON=/path/to/python3.12" >&2; \
+	  exit 1; }
+	@rm -f $(STAMP)
+	@echo "== Making .venv with $(PYTHON) ($$($(PYTHON) -V 2>&1))"
+	@$(PYTHON) .ci/make_venv.py .venv
+	@echo "== Installing the pinned packages into .venv (the largest, torch, takes a while)"
+	@$(BIN)/python -m pip install --constraint constraints.txt --editable '.[dev]'
+	@pwd > $(STAMP)
+
+demo: $(STAMP)
+	@echo "== Training on TREC-6: 5,452 questions, 6 classes"
+	$(ULMFIT) train name:trec6 --out $(DEMO)
+	@echo "== The same split with TF-IDF and logistic regression"
+	$(ULMFIT) baseline name:trec6
+	@echo "== Test error of the model"
+	$(ULMFIT) evaluate $(DEMO) name:trec6
+	@echo "== One question"
+	$(ULMFIT) predict $(DEMO) --text "Who was the first person to reach the South Pole ?"
+	@echo "== Done. The model is in $(DEMO)."
+
+check: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: check
+	$(BIN)/pytest -m "not slow"
+
+docs: $(STAMP)
+	$(BIN)/typer ulmfit.cli.main utils docs --name ulmfit --title "Command line" --output docs/cli.md
+
+bench: $(STAMP)
+	$(BIN)/python -m benchmarks.speed
+
+clean:
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -39,7 +39,7 @@ def adam(
 
 def nt_asgd(
     w: Array,
-    gradient: Callable[[Array], Array],
+    gradient: Callable[[int, Array], Array],
     validation_loss: Callable[[Array], float],
     *,
     gamma: float,
@@ -49,14 +49,15 @@ def nt_asgd(
 ) -> tuple[list[Array], int]:
     """Merity et al. 2017, algorithm 1: all iterates w_0 ... and the trigger T (0: never).
 
-    The result is the mean of the iterates from T on. The print compares v with the least of the
-    last n logs; that is a misprint (an author in awd-lstm-lm, issue 13): the last n are left out.
+    `gradient` takes the step and w. The result is the mean of the iterates from T on (the print),
+    or after T (the authors' code). The print compares v with the least of the last n logs: a
+    misprint (an author says so in awd-lstm-lm, issue 13), the last n are the ones left out.
     """
     t, T = 0, 0
     logs: list[float] = []
     path = [w]
     for k in range(1, steps + 1):
-        w = w - gamma * gradient(w)
+        w = w - gamma * gradient(k, w)
         path.append(w)
         if k % L == 0 and T == 0:
             v = validation_loss(w)

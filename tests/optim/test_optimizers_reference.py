@@ -1,0 +1,86 @@
+"""Adam and NT-ASGD against the printed algorithms, and Adam against fastai's recorded steps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from tests.reference.optimizers import Array, adam, nt_asgd
+from ulmfit.optim.nt_asgd import NTASGD
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "fastai.safetensors"
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.01])
+def test_the_adam_in_use_is_the_printed_one(decay: float) -> None:
+    rng = np.random.default_rng(0)
+    theta, gradients = rng.normal(size=(3, 4)), list(rng.normal(size=(6, 3, 4)))
+    parameter = nn.Parameter(torch.from_numpy(theta.copy()))
+    optimizer = torch.optim.AdamW(
+        [parameter], lr=0.05, betas=(0.7, 0.99), eps=1e-5, weight_decay=decay
+    )
+    expected = adam(
+        theta, gradients, alpha=0.05, beta1=0.7, beta2=0.99, epsilon=1e-5, decoupled_decay=decay
+    )
+    for gradient, wanted in zip(gradients, expected, strict=True):
+        parameter.grad = torch.from_numpy(gradient)
+        optimizer.step()
+        np.testing.assert_allclose(parameter.detach().numpy(), wanted, rtol=1e-12, atol=1e-14)
+
+
+def test_the_adam_in_use_takes_the_steps_of_fastai_with_a_moving_momentum() -> None:
+    golden = load_file(GOLDEN)
+    parameter = nn.Parameter(golden["adam/0/parameter"].clone())
+    optimizer = torch.optim.AdamW([parameter], betas=(0.8, 0.99), eps=1e-5, weight_decay=0.01)
+    for step, (lr, momentum) in enumerate(golden["adam/lr_mom"].tolist(), start=1):
+        optimizer.param_groups[0].update(lr=lr, betas=(momentum, 0.99))
+        parameter.grad = golden[f"adam/{step}/gradient"].clone()
+        optimizer.step()
+        torch.testing.assert_close(
+            parameter.detach(), golden[f"adam/{step}/parameter"], atol=1e-6, rtol=1e-5
+        )
+
+
+NOISE = np.random.default_rng(1).normal(size=(61, 3))
+
+
+def noisy_gradient(k: int, w: Array) -> Array:
+    noisy: Array = w + NOISE[k]
+    return noisy
+
+
+def validation_loss(w: Array) -> float:
+    return float((w**2).sum())
+
+
+@pytest.mark.parametrize("n", [1, 3, 5])
+def test_nt_asgd_triggers_and_averages_as_algorithm_1(n: int) -> None:
+    start = np.array([1.5, -2.0, 0.5])
+    steps, every = 60, 2
+    path, trigger = nt_asgd(
+        start, noisy_gradient, validation_loss, gamma=0.3, L=every, n=n, steps=steps
+    )
+    assert 0 < trigger < steps - 2, "the case must show both phases"
+
+    w = nn.Parameter(torch.from_numpy(start.copy()))
+    optimizer = NTASGD([w], lr=0.3, weight_decay=0.0, n=n)
+    triggered = 0
+    for k in range(1, steps + 1):
+        w.grad = torch.from_numpy(noisy_gradient(k, w.detach().numpy()))
+        optimizer.step()
+        np.testing.assert_allclose(w.detach().numpy(), path[k], rtol=1e-9, atol=1e-12)
+        if k % every == 0:
+            optimizer.observe(validation_loss(w.detach().numpy()))
+        if not triggered and optimizer.param_groups[0]["averaging"]:
+            triggered = k
+    assert triggered == trigger
+    with optimizer.averaged():
+        # As in the authors' code, the average begins with the first iterate after the trigger.
+        average = np.mean(path[trigger + 1 :], axis=0)
+        np.testing.assert_allclose(w.detach().numpy(), average, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(w.detach().numpy(), path[-1], rtol=1e-9, atol=1e-12)

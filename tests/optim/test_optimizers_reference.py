@@ -22,7 +22,7 @@ def test_the_adam_in_use_is_the_printed_one(decay: float) -> None:
     theta, gradients = rng.normal(size=(3, 4)), list(rng.normal(size=(6, 3, 4)))
     parameter = nn.Parameter(torch.from_numpy(theta.copy()))
     optimizer = torch.optim.AdamW(
-        [parameter], lr=0.05, betas=(0.7, 0.99), eps=1e-5, weight_decay=decay
+        [parameter], lr=0.05, betas=(0.7, 0.99), eps=1e-5, weight_decay=decay, fused=True
     )
     expected = adam(
         theta, gradients, alpha=0.05, beta1=0.7, beta2=0.99, epsilon=1e-5, decoupled_decay=decay
@@ -36,7 +36,9 @@ def test_the_adam_in_use_is_the_printed_one(decay: float) -> None:
 def test_the_adam_in_use_takes_the_steps_of_fastai_with_a_moving_momentum() -> None:
     golden = load_file(GOLDEN)
     parameter = nn.Parameter(golden["adam/0/parameter"].clone())
-    optimizer = torch.optim.AdamW([parameter], betas=(0.8, 0.99), eps=1e-5, weight_decay=0.01)
+    optimizer = torch.optim.AdamW(
+        [parameter], betas=(0.8, 0.99), eps=1e-5, weight_decay=0.01, fused=True
+    )
     for step, (lr, momentum) in enumerate(golden["adam/lr_mom"].tolist(), start=1):
         optimizer.param_groups[0].update(lr=lr, betas=(momentum, 0.99))
         parameter.grad = golden[f"adam/{step}/gradient"].clone()

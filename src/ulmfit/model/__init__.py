@@ -1,1 +1,1 @@
-"""The networks: AWD-LSTM encoder, language model, pooling classifier."""
+"""AWD-LSTM, its language model and its classifier: one paper concept per file."""

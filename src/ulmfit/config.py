@@ -1,0 +1,96 @@
+"""Architecture of a model: plain, frozen values that are written to `config.json`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Direction = Literal["forward", "backward"]
+
+# `released-code` and fastai 2.8 keep this ratio between the five dropouts of an LM (PAPER.md, 4).
+RELEASED_LM_DROPOUTS = {
+    "output_p": 0.1,
+    "hidden_p": 0.15,
+    "input_p": 0.25,
+    "embed_p": 0.02,
+    "weight_p": 0.2,
+}
+# Paper, section 4.1: layers .4, RNN layers .3, input embedding .4, embedding rows .05, weights .5.
+PAPER_DROPOUTS = {
+    "output_p": 0.4,
+    "hidden_p": 0.3,
+    "input_p": 0.4,
+    "embed_p": 0.05,
+    "weight_p": 0.5,
+}
+
+
+class Frozen(BaseModel):
+    """A value object: unknown keys are refused, fields cannot be reassigned."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Dropouts(Frozen):
+    """The five dropouts of AWD-LSTM (Merity et al. 2017, section 4), as probabilities.
+
+    Attributes:
+        output_p: variational dropout on the last layer's output.
+        hidden_p: variational dropout between LSTM layers.
+        input_p: variational dropout on the embedded input.
+        embed_p: dropout of whole rows of the embedding matrix.
+        weight_p: DropConnect on the hidden-to-hidden weights.
+    """
+
+    output_p: float = Field(0.1, ge=0, lt=1)
+    hidden_p: float = Field(0.15, ge=0, lt=1)
+    input_p: float = Field(0.25, ge=0, lt=1)
+    embed_p: float = Field(0.02, ge=0, lt=1)
+    weight_p: float = Field(0.2, ge=0, lt=1)
+
+    def scaled(self, factor: float) -> Dropouts:
+        """All five probabilities times `factor`."""
+        return Dropouts(**{name: p * factor for name, p in self.model_dump().items()})
+
+
+class LMConfig(Frozen):
+    """AWD-LSTM language model. Defaults: paper, section 4.1.
+
+    Attributes:
+        vocab_size: V, rows of the embedding.
+        emb_size: E, also the size of the last LSTM layer, so that the softmax can be tied.
+        hidden_size: H of all LSTM layers but the last.
+        n_layers: number of LSTM layers.
+    """
+
+    vocab_size: int = Field(gt=0)
+    emb_size: int = Field(400, gt=0)
+    hidden_size: int = Field(1150, gt=0)
+    n_layers: int = Field(3, gt=0)
+
+    def layer_sizes(self) -> list[tuple[int, int]]:
+        """(input, output) size of each LSTM layer, from the embedding up."""
+        inner = [self.emb_size] + [self.hidden_size] * (self.n_layers - 1) + [self.emb_size]
+        return list(zip(inner[:-1], inner[1:], strict=True))
+
+
+class ClassifierConfig(Frozen):
+    """A classifier on top of an AWD-LSTM encoder.
+
+    Attributes:
+        lm: the encoder's sizes.
+        n_classes: C, width of the output.
+        multi_label: one sigmoid per class instead of one softmax over classes.
+        head_size: width of the hidden linear layer (paper, section 3.3 and 4.1: 50).
+        chunk: tokens per step of BPT3C (paper, section 4.1: BPTT of 70).
+        pool_tokens: pool over the last so many tokens of a document, None for all of it
+            (released code: 20 x 70; fastai 2.8: 20 x 72).
+    """
+
+    lm: LMConfig
+    n_classes: int = Field(gt=0)
+    multi_label: bool = False
+    head_size: int = Field(50, gt=0)
+    chunk: int = Field(70, gt=0)
+    pool_tokens: int | None = Field(None, gt=0)

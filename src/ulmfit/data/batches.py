@@ -1,0 +1,127 @@
+"""Batches of documents of similar length, so that little is padded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ulmfit.data.rules import PAD_ID
+
+Ids = NDArray[np.int64]
+
+# Documents are sorted by length within pools of so many batches (fastai's SortishSampler: 50).
+POOL_BATCHES = 50
+
+
+@dataclass(frozen=True)
+class DocumentBatch:
+    """Documents side by side.
+
+    Attributes:
+        tokens: word ids, (B, T), padded on the right.
+        lengths: real tokens of each row, (B,).
+        rows: the documents' positions in the data set, (B,).
+        lr_scale: learning rate's factor, always 1.
+    """
+
+    tokens: Ids
+    lengths: Ids
+    rows: Ids
+    lr_scale: float = 1.0
+
+
+def pad(documents: Sequence[NDArray[np.integer]], rows: Ids) -> DocumentBatch:
+    """Put the documents at `rows` side by side.
+
+    Args:
+        documents: word ids of every document, each of at least one token.
+        rows: which to take, (B,).
+    """
+    lengths = np.array([len(documents[row]) for row in rows], dtype=np.int64)
+    tokens = np.full((len(rows), int(lengths.max())), PAD_ID, dtype=np.int64)
+    for line, row in enumerate(rows):
+        tokens[line, : lengths[line]] = documents[row]
+    return DocumentBatch(tokens, lengths, np.asarray(rows, dtype=np.int64))
+
+
+def backwards(documents: Sequence[NDArray[np.integer]]) -> list[NDArray[np.integer]]:
+    """Every document from its end to its start, for a backward model."""
+    return [document[::-1] for document in documents]
+
+
+class DocumentBatches:
+    """Shuffled training batches, epoch by epoch.
+
+    The batches of an epoch differ by at most one document in size: there is no last batch of one.
+
+    Args:
+        documents: word ids of every document.
+        batch_size: B, at most so many documents.
+        seed: of the order.
+    """
+
+    def __init__(
+        self, documents: Sequence[NDArray[np.integer]], batch_size: int, *, seed: int = 0
+    ) -> None:
+        self.documents, self.batch_size, self.seed = documents, batch_size, seed
+        self.lengths = np.array([len(document) for document in documents], dtype=np.int64)
+
+    def epoch(self, epoch: int) -> Sequence[DocumentBatch]:
+        """The batches of one epoch, by position."""
+        rng = np.random.default_rng([self.seed, epoch])
+        order = rng.permutation(len(self.documents))
+        n_batches = -(-len(order) // self.batch_size)
+        n_pools = -(-n_batches // POOL_BATCHES)
+        pools = [
+            pool[np.argsort(self.lengths[pool], kind="stable")]
+            for pool in np.array_split(order, n_pools)
+        ]
+        batches = np.array_split(np.concatenate(pools), n_batches)
+        return _Epoch(self.documents, [batches[i] for i in rng.permutation(n_batches)])
+
+
+class _Epoch(Sequence[DocumentBatch]):
+    """Batches that are padded when asked for."""
+
+    def __init__(self, documents: Sequence[NDArray[np.integer]], rows: list[Ids]) -> None:
+        self.documents, self.rows = documents, rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @overload
+    def __getitem__(self, index: int) -> DocumentBatch: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[DocumentBatch]: ...
+
+    def __getitem__(self, index: int | slice) -> DocumentBatch | Sequence[DocumentBatch]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        return pad(self.documents, self.rows[index])
+
+
+def by_length(lengths: Ids, max_tokens: int, max_rows: int = 512) -> list[Ids]:
+    """Group documents of similar length for inference.
+
+    Args:
+        lengths: tokens of each document, (N,).
+        max_tokens: padded tokens of a group, unless one document alone has more.
+        max_rows: documents of a group (a short text's cost is overhead: more do not help).
+
+    Returns:
+        Positions of each group's documents, longest first; every position once.
+    """
+    order = np.argsort(-lengths, kind="stable")
+    groups: list[Ids] = []
+    start = 0
+    while start < len(order):
+        width = max(1, int(lengths[order[start]]))
+        size = min(max_rows, max(1, max_tokens // width))
+        groups.append(order[start : start + size])
+        start += size
+    return groups

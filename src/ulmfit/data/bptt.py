@@ -1,0 +1,133 @@
+"""Windows of a token stream for truncated backpropagation through time (BPTT).
+
+The stream is the corpus's documents one after another, in an order drawn for each epoch, cut in B
+rows of equal length that are read side by side. A window is computed from its position alone: cost
+per token does not depend on the corpus's size, and training can go on anywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ulmfit.data.corpus import TokenCorpus
+
+Ids = NDArray[np.int64]
+
+# AWD-LSTM's main.py: with probability .05 the mean window is half as long; standard deviation 5;
+# never under 5 steps.
+SHORT_SHARE, LENGTH_STD, SHORTEST = 0.05, 5, 5
+
+
+@dataclass(frozen=True)
+class Window:
+    """One step of LM training.
+
+    Attributes:
+        inputs: word ids, (B, T).
+        targets: the words that follow, (B, T).
+        lr_scale: learning rate's factor, T / bptt where lengths vary (AWD-LSTM), else 1.
+    """
+
+    inputs: Ids
+    targets: Ids
+    lr_scale: float = 1.0
+
+
+class BPTTStream:
+    """Windows over a corpus, epoch by epoch.
+
+    Args:
+        corpus: tokens.
+        batch_size: B, rows.
+        bptt: T, steps per window.
+        backward: read every document from its end to its start (backward LM).
+        vary: draw the lengths of windows as AWD-LSTM does: N(bptt, 5), or with probability .05
+            N(bptt / 2, 5).
+        shuffle: draw a new order of the documents for each epoch.
+        seed: of order and lengths.
+
+    Raises:
+        ValueError: the corpus has fewer than 2 tokens per row.
+    """
+
+    def __init__(
+        self,
+        corpus: TokenCorpus,
+        batch_size: int,
+        bptt: int,
+        *,
+        backward: bool = False,
+        vary: bool = False,
+        shuffle: bool = True,
+        seed: int = 0,
+    ) -> None:
+        if corpus.n_tokens < 2 * batch_size:
+            raise ValueError(
+                f"{corpus.n_tokens} tokens do not fill {batch_size} rows of at least 2 tokens"
+            )
+        self.corpus, self.batch_size, self.bptt = corpus, batch_size, bptt
+        self.backward, self.vary, self.shuffle, self.seed = backward, vary, shuffle, seed
+        self.row_length = corpus.n_tokens // batch_size
+
+    def epoch(self, epoch: int) -> Sequence[Window]:
+        """The windows of one epoch, by position."""
+        rng = np.random.default_rng([self.seed, epoch])
+        n_docs = self.corpus.n_docs
+        order = rng.permutation(n_docs) if self.shuffle else np.arange(n_docs)
+        return _Epoch(self, order, self._cuts(rng))
+
+    def _cuts(self, rng: np.random.Generator) -> Ids:
+        """Starts of the windows, and the end of the last one; a row of L tokens has L - 1 steps."""
+        steps = self.row_length - 1
+        if not self.vary:
+            return np.append(np.arange(0, steps, self.bptt), steps)
+        # Enough draws even if every window were among the shortest.
+        draws = steps // SHORTEST + 1
+        mean = np.where(rng.random(draws) < SHORT_SHARE, self.bptt / 2, self.bptt)
+        lengths = np.maximum(SHORTEST, rng.normal(mean, LENGTH_STD).astype(np.int64))
+        ends = np.cumsum(lengths)
+        return np.concatenate([[0], ends[ends < steps], [steps]])
+
+
+class _Epoch(Sequence[Window]):
+    """Windows of one epoch: random access into the permuted, virtually concatenated documents."""
+
+    def __init__(self, stream: BPTTStream, order: Ids, cuts: Ids) -> None:
+        self.stream, self.cuts = stream, cuts
+        starts = stream.corpus.starts
+        lengths = (starts[1:] - starts[:-1])[order]
+        self.ends = np.cumsum(lengths)
+        # Position p of the virtual stream, in document d, is at p + shift[d] (forward) or at
+        # mirror[d] - p (backward) of the corpus.
+        self.shift = starts[:-1][order] - (self.ends - lengths)
+        self.mirror = starts[1:][order] - 1 + (self.ends - lengths)
+
+    def __len__(self) -> int:
+        return len(self.cuts) - 1
+
+    @overload
+    def __getitem__(self, index: int) -> Window: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Window]: ...
+
+    def __getitem__(self, index: int | slice) -> Window | Sequence[Window]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        stream, length = self.stream, int(self.cuts[index + 1] - self.cuts[index])
+        rows = np.arange(stream.batch_size) * stream.row_length + self.cuts[index]
+        positions = rows[:, None] + np.arange(length + 1)
+        document = np.searchsorted(self.ends, positions, side="right")
+        source = (
+            self.mirror[document] - positions
+            if stream.backward
+            else self.shift[document] + positions
+        )
+        ids = stream.corpus.ids[source].astype(np.int64)
+        scale = length / stream.bptt if stream.vary else 1.0
+        return Window(ids[:, :-1], ids[:, 1:], scale)

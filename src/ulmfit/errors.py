@@ -1,0 +1,65 @@
+"""The one exception tree: every error says what is wrong, what was expected and what to do."""
+
+from __future__ import annotations
+
+
+class UlmfitError(Exception):
+    """Base of all errors raised on purpose.
+
+    Args:
+        problem: what is wrong; names the key (column, file, setting) and its value.
+        expected: what would have been right.
+        hint: what the user can do about it.
+    """
+
+    exit_code = 1
+
+    def __init__(
+        self, problem: str, *, expected: str | None = None, hint: str | None = None
+    ) -> None:
+        parts = [problem.rstrip(".")]
+        if expected is not None:
+            parts.append(f"expected {expected.rstrip('.')}")
+        message = ": ".join(parts) + "."
+        if hint is not None:
+            message = f"{message} {hint}"
+        super().__init__(message)
+        self.problem, self.expected, self.hint = problem, expected, hint
+
+
+class InputError(UlmfitError):
+    """Data that cannot be used: a missing file, a wrong column, a broken encoding."""
+
+    exit_code = 2
+
+
+class SettingsError(UlmfitError):
+    """A setting, flag or preset that is unknown or out of range."""
+
+    exit_code = 2
+
+
+class ModelFolderError(UlmfitError):
+    """A model folder with a missing, cut, altered or mismatched file."""
+
+    exit_code = 2
+
+
+class MissingExtraError(UlmfitError):
+    """A feature whose optional dependency is not installed."""
+
+    exit_code = 2
+
+
+class StorageError(UlmfitError):
+    """The disk is full, or the folder cannot be written to."""
+
+
+class TrainingError(UlmfitError):
+    """Training cannot go on, for example because the loss is not a number."""
+
+
+class Interrupted(UlmfitError):
+    """The user stopped the run; what was done is in the checkpoint."""
+
+    exit_code = 130

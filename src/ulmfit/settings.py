@@ -1,0 +1,194 @@
+"""Settings of the stages: validated values from presets, TOML files and flags.
+
+Defaults here are the `default` preset's; where one is not the paper's, the comment beside it names
+its source. The other presets are in `presets`.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from ulmfit.config import Dropouts, Frozen
+
+
+class OptimizerSettings(Frozen):
+    """Adam (decoupled weight decay) or NT-ASGD, and gradient clipping.
+
+    Attributes:
+        kind: `adam` or `nt_asgd`.
+        beta1: first Adam moment (paper, section 4.1: 0.7).
+        beta2: second Adam moment (paper, section 4.1: 0.99).
+        eps: Adam's epsilon (fastai 2.8: 1e-5).
+        weight_decay: decoupled for Adam, L2 for NT-ASGD.
+        clip: largest norm of the gradient, None for no clipping.
+    """
+
+    kind: Literal["adam", "nt_asgd"] = "adam"
+    beta1: float = Field(0.7, ge=0, lt=1)
+    beta2: float = Field(0.99, ge=0, lt=1)
+    eps: float = Field(1e-5, gt=0)
+    weight_decay: float = Field(0.01, ge=0)  # fastai 2.8
+    clip: float | None = Field(None, gt=0)
+
+
+class ScheduleSettings(Frozen):
+    """Shape of the learning rate over the steps.
+
+    Attributes:
+        kind: see `ulmfit.optim.schedules`.
+        cut_frac: STLR's rising share (paper, section 4.1: 0.1).
+        ratio: STLR's largest rate over its lowest (paper, section 4.1: 32).
+        scope: one schedule over the whole `run`, or one for each unfreezing `phase`.
+    """
+
+    kind: Literal["stlr", "cosine", "one_cycle", "constant", "warmup_stable_decay"] = "stlr"
+    cut_frac: float = Field(0.1, gt=0, lt=1)
+    ratio: float = Field(32, ge=1)
+    scope: Literal["run", "phase"] = "run"
+
+
+class RateSettings(Frozen):
+    """Learning rates of the layer groups.
+
+    Attributes:
+        lr: largest rate of the top group.
+        kind: `uniform`, `divide` (paper: each lower group at / factor), `shares` (of the groups,
+            bottom first) or `log_spaced` (fastai: from lr / factor at the bottom up to lr).
+        factor: divisor of `divide` and `log_spaced`.
+        shares: for `shares`.
+    """
+
+    lr: float = Field(gt=0)
+    kind: Literal["uniform", "divide", "shares", "log_spaced"] = "divide"
+    factor: float = Field(2.6, ge=1)
+    shares: tuple[float, ...] = ()
+
+
+class TextSettings(Frozen):
+    """How text becomes tokens.
+
+    Attributes:
+        kind: words, or subwords by BPE or a unigram LM.
+        vocab_size: at most so many entries.
+        min_freq: a word that occurs less often becomes xxunk.
+    """
+
+    kind: Literal["word", "bpe", "unigram"] = "word"
+    vocab_size: int = Field(30_000, ge=16)
+    min_freq: int = Field(2, ge=1)
+
+
+class LMSettings(Frozen):
+    """Training of a language model on a token stream, from scratch or from pretrained weights.
+
+    Attributes:
+        epochs: passes over the stream.
+        max_tokens: stop after so many tokens (None: after the epochs); bounds the wait.
+        batch_size: B, parallel streams.
+        bptt: T, steps per window (paper: 70).
+        vary_bptt: draw window lengths as AWD-LSTM does, mostly N(bptt, 5).
+        dropouts: the five.
+        ar_alpha: AR weight (released code: 2).
+        tar_beta: TAR weight (released code: 1).
+        softmax_samples: draws of the sampled softmax per batch, None for the full softmax.
+        patience: stop after so many epochs without improvement on validation, None for never.
+        valid_fraction: share of the documents held out to choose the best epoch.
+    """
+
+    epochs: int = Field(4, ge=1)
+    max_tokens: int | None = Field(None, gt=0)
+    batch_size: int = Field(64, ge=1)
+    bptt: int = Field(70, ge=2)
+    vary_bptt: bool = False
+    dropouts: Dropouts = Dropouts()
+    ar_alpha: float = Field(2.0, ge=0)
+    tar_beta: float = Field(1.0, ge=0)
+    softmax_samples: int | None = Field(None, gt=0)
+    patience: int | None = Field(None, ge=1)
+    valid_fraction: float = Field(0.1, ge=0, lt=1)
+    optimizer: OptimizerSettings = OptimizerSettings()
+    schedule: ScheduleSettings = ScheduleSettings()
+    rates: RateSettings = RateSettings(lr=4e-3)
+
+
+class PretrainSettings(LMSettings):
+    """A language model from scratch.
+
+    Attributes:
+        text: vocabulary.
+        emb_size: E (paper: 400).
+        hidden_size: H (paper: 1150).
+        n_layers: LSTM layers (paper: 3).
+    """
+
+    text: TextSettings = TextSettings()
+    emb_size: int = Field(400, gt=0)
+    hidden_size: int = Field(1150, gt=0)
+    n_layers: int = Field(3, gt=0)
+
+
+class FinetuneLMSettings(LMSettings):
+    """A pretrained language model adapted to the user's own text.
+
+    Attributes:
+        vocab: words of the fine-tuned LM: those of the `task` text, or the `union` with the
+            pretrained ones.
+        max_vocab: at most so many words (released code: 60,000).
+        min_freq: a task word that occurs less often is left out.
+    """
+
+    vocab: Literal["task", "union"] = "task"
+    max_vocab: int = Field(60_000, ge=16)
+    min_freq: int = Field(2, ge=1)
+
+
+class ClassifierSettings(Frozen):
+    """Training of the classifier on a fine-tuned encoder.
+
+    Attributes:
+        epochs: passes over the labelled documents.
+        batch_size: B, documents (paper: 64).
+        chunk: BPT3C's chunk (paper: 70).
+        pool_tokens: max and mean pool over the last so many tokens, None for all.
+        grad_tokens: gradients flow through the last so many tokens, None for all.
+        head_size: width of the head (paper: 50).
+        head_p: the head's two dropouts (released code: .4, .1).
+        unfreezing: `gradual`, `chain_thaw`, `last` or `full` (table 7).
+        unfreeze_steps: top groups thawed in each frozen epoch, empty for one more each.
+        class_weights: `balanced` weighs classes by inverse frequency.
+        patience: stop after so many epochs without improvement, None for never.
+        valid_fraction: share of the labelled documents held out to choose the best epoch.
+    """
+
+    epochs: int = Field(10, ge=1)
+    batch_size: int = Field(64, ge=1)
+    chunk: int = Field(70, ge=1)
+    pool_tokens: int | None = Field(None, gt=0)
+    grad_tokens: int | None = Field(1400, gt=0)
+    head_size: int = Field(50, gt=0)
+    head_p: tuple[float, float] = (0.4, 0.1)
+    dropouts: Dropouts = Dropouts()
+    ar_alpha: float = Field(2.0, ge=0)
+    tar_beta: float = Field(1.0, ge=0)
+    unfreezing: Literal["gradual", "chain_thaw", "last", "full"] = "gradual"
+    unfreeze_steps: tuple[int, ...] = ()
+    class_weights: Literal["none", "balanced"] = "none"
+    patience: int | None = Field(None, ge=1)
+    valid_fraction: float = Field(0.1, gt=0, lt=1)
+    optimizer: OptimizerSettings = OptimizerSettings()
+    schedule: ScheduleSettings = ScheduleSettings()
+    rates: RateSettings = RateSettings(lr=1e-2)
+
+
+class Settings(Frozen):
+    """All of a `train` run.
+
+    Attributes:
+        finetune_lm: LM fine-tuning, None to skip it.
+        classifier: classifier fine-tuning.
+    """
+
+    finetune_lm: FinetuneLMSettings | None = FinetuneLMSettings()
+    classifier: ClassifierSettings = ClassifierSettings()

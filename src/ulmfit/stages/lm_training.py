@@ -1,0 +1,172 @@
+"""Train a language model on a token stream: what `pretrain` and `finetune-lm` share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ulmfit.config import Direction
+from ulmfit.data.bptt import BPTTStream, Window
+from ulmfit.data.corpus import TokenCorpus
+from ulmfit.errors import InputError
+from ulmfit.model.activation_reg import activation_reg, temporal_activation_reg
+from ulmfit.model.awd_lstm import detach, state_from_tensors, state_tensors
+from ulmfit.model.language_model import LanguageModel
+from ulmfit.model.softmax import SampledSoftmax, full_softmax_loss
+from ulmfit.optim.unfreezing import full
+from ulmfit.settings import LMSettings
+from ulmfit.stages.rates import group_rates
+from ulmfit.train.checkpoint import Checkpoints
+from ulmfit.train.evaluate import score_language_model
+from ulmfit.train.loop import Carry, FitResult, Job, Metrics, Options, StepResult, fit
+from ulmfit.train.tracker import Display, Tracker
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """Where and how a stage runs.
+
+    Attributes:
+        accelerator: device and precision.
+        folder: work folder of the stage: checkpoints and `log.jsonl`.
+        display: what a person sees.
+        seed: of weights, order and dropout.
+        resume: go on from a checkpoint.
+        checkpoint_seconds: least time between checkpoints.
+    """
+
+    accelerator: Accelerator
+    folder: Path
+    display: Display
+    seed: int = 0
+    resume: bool = False
+    checkpoint_seconds: float = 120.0
+
+
+class LMLoss:
+    """Cross entropy of the next word with AR and TAR, from window to window.
+
+    Args:
+        model: the LM.
+        settings: penalties and kind of softmax.
+        counts: occurrences of each word in the training corpus, (V,), for the sampled softmax.
+    """
+
+    def __init__(self, model: LanguageModel, settings: LMSettings, counts: Tensor) -> None:
+        self.model, self.settings = model, settings
+        samples = settings.softmax_samples
+        device = model.decoder_bias.device
+        self.sampled = SampledSoftmax(counts.to(device), samples) if samples else None
+
+    def __call__(self, batch: Window, carry: Carry) -> StepResult:
+        """(B, T) window and the state before it -> loss and the state after it."""
+        model, settings = self.model, self.settings
+        weight, bias = model.encoder.embedding.weight, model.decoder_bias
+        inputs = torch.from_numpy(batch.inputs).to(weight.device)
+        targets = torch.from_numpy(batch.targets).to(weight.device).flatten()
+        state = (
+            state_from_tensors(carry) if carry else model.encoder.initial_state(inputs.size(0))
+        )
+        output = model(inputs, state)
+        softmax = self.sampled.loss if self.sampled is not None else full_softmax_loss
+        nll = softmax(output.dropped.flatten(0, 1), targets, weight, bias)
+        penalty = activation_reg(output.dropped, settings.ar_alpha)
+        penalty = penalty + temporal_activation_reg(output.raw, settings.tar_beta)
+        return StepResult(
+            nll + penalty, nll.detach(), targets.numel(), state_tensors(detach(output.state))
+        )
+
+
+def word_counts(corpus: TokenCorpus, vocab_size: int) -> Tensor:
+    """Occurrences of each word, (V,), in one pass over the stream in blocks."""
+    counts = np.zeros(vocab_size, dtype=np.int64)
+    block = 1 << 22
+    for start in range(0, corpus.n_tokens, block):
+        counts += np.bincount(corpus.ids[start : start + block], minlength=vocab_size)
+    return torch.from_numpy(counts)
+
+
+def train_language_model(
+    model: LanguageModel,
+    train: TokenCorpus,
+    valid: TokenCorpus | None,
+    settings: LMSettings,
+    context: RunContext,
+    *,
+    direction: Direction,
+    counts: Tensor,
+    valid_tokens: int | None = None,
+    validate_every: int | None = None,
+) -> FitResult:
+    """Fit an LM in place; it ends with the weights that did best on `valid`.
+
+    Args:
+        model: on the accelerator's device.
+        train: training tokens.
+        valid: held-out tokens, None to keep the last weights.
+        settings: length, rates, penalties.
+        context: device, folder, display.
+        direction: reading order.
+        counts: word frequencies, (V,).
+        valid_tokens: validate on about so many tokens at most.
+        validate_every: validate also every so many steps.
+
+    Raises:
+        InputError: the corpus is too small for a single batch of one row.
+    """
+    backward = direction == "backward"
+    batch_size = _fitting_batch(train, settings.batch_size, settings.bptt)
+    stream = BPTTStream(
+        train,
+        batch_size,
+        settings.bptt,
+        backward=backward,
+        vary=settings.vary_bptt,
+        seed=context.seed,
+    )
+
+    def validate() -> Metrics:
+        assert valid is not None
+        score = score_language_model(model, valid, backward=backward, max_tokens=valid_tokens)
+        return {"valid_loss": score.nll / score.n_tokens, "perplexity": score.perplexity}
+
+    groups = model.layer_groups()
+    job = Job(
+        model=model,
+        groups=groups,
+        batches=stream,
+        loss=LMLoss(model, settings, counts),
+        validate=validate if valid is not None else None,
+        monitor="valid_loss",
+        plan=full(group_rates(settings.rates, len(groups)), settings.epochs),
+    )
+    per_step = batch_size * settings.bptt
+    options = Options(
+        optimizer=settings.optimizer,
+        schedule=settings.schedule,
+        max_steps=max(1, settings.max_tokens // per_step) if settings.max_tokens else None,
+        patience=settings.patience,
+        validate_every=validate_every,
+        checkpoint_seconds=context.checkpoint_seconds,
+        resume=context.resume,
+    )
+    with Tracker(context.folder / "log.jsonl", context.display) as tracker:
+        checkpoints = Checkpoints(context.folder / "checkpoints")
+        return fit(job, options, context.accelerator, tracker, checkpoints)
+
+
+def _fitting_batch(corpus: TokenCorpus, wanted: int, bptt: int) -> int:
+    """Fewer rows where the corpus is so small that a row would not fill one window."""
+    if corpus.n_tokens < 2:
+        raise InputError(
+            f"the corpus has {corpus.n_tokens} tokens", expected="at least 2 tokens of text"
+        )
+    return max(1, min(wanted, corpus.n_tokens // (bptt + 1)))

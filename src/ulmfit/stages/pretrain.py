@@ -1,0 +1,112 @@
+"""Stage 1: pretrain a language model on general text (paper, section 3.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from ulmfit.config import Direction, LMConfig
+from ulmfit.data.corpus import TokenCorpus, build_corpus
+from ulmfit.data.tokenizer import Tokenizer
+from ulmfit.model.language_model import LanguageModel
+from ulmfit.runtime import seed_everything
+from ulmfit.settings import PretrainSettings
+from ulmfit.stages.lm_folder import WORK_FOLDER, TrainedLM
+from ulmfit.stages.lm_training import RunContext, train_language_model, word_counts
+from ulmfit.train.evaluate import score_language_model
+
+Texts = Callable[[], Iterable[str]]
+
+# Validation during training reads about so many tokens: enough for the third digit of perplexity.
+VALID_TOKENS = 100_000
+
+
+def prepare_corpus(
+    texts: Texts, valid_texts: Texts, settings: PretrainSettings, folder: Path
+) -> tuple[Tokenizer, TokenCorpus, TokenCorpus]:
+    """Learn the vocabulary and pack both corpora; work that is done is not repeated.
+
+    Args:
+        texts: opens the training documents anew on each call: they are read twice.
+        valid_texts: the held-out ones.
+        settings: vocabulary.
+        folder: gets `tokenizer.json`, `train/` and `valid/`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    saved = folder / "tokenizer.json"
+    if saved.exists():
+        tokenizer = Tokenizer.from_json(saved.read_text(encoding="utf-8"))
+    else:
+        text = settings.text
+        tokenizer = Tokenizer.train(
+            texts(), kind=text.kind, vocab_size=text.vocab_size, min_freq=text.min_freq
+        )
+    packed = []
+    for name, source in (("train", texts), ("valid", valid_texts)):
+        if not (folder / name).exists():
+            build_corpus(source(), tokenizer, folder / name)
+        packed.append(TokenCorpus.open(folder / name))
+    if not saved.exists():
+        saved.write_text(tokenizer.to_json(), encoding="utf-8")
+    return tokenizer, packed[0], packed[1]
+
+
+def pretrain(
+    tokenizer: Tokenizer,
+    train: TokenCorpus,
+    valid: TokenCorpus,
+    settings: PretrainSettings,
+    context: RunContext,
+    *,
+    direction: Direction,
+    info: dict[str, object],
+    validate_every: int | None = None,
+) -> TrainedLM:
+    """Train a language model from scratch.
+
+    Args:
+        tokenizer: vocabulary of both corpora.
+        train: training tokens.
+        valid: held-out tokens.
+        settings: sizes and training.
+        context: device, folder, display, seed.
+        direction: reading order.
+        info: what to say of the corpus in the model's folder.
+        validate_every: validate also every so many steps.
+    """
+    seed_everything(context.seed)
+    config = LMConfig(
+        vocab_size=tokenizer.vocab_size,
+        emb_size=settings.emb_size,
+        hidden_size=settings.hidden_size,
+        n_layers=settings.n_layers,
+    )
+    model = LanguageModel(config, settings.dropouts)
+    counts = word_counts(train, config.vocab_size)
+    model.init_bias_from_counts(counts)
+    model.to(context.accelerator.device)
+    result = train_language_model(
+        model,
+        train,
+        valid,
+        settings,
+        context,
+        direction=direction,
+        counts=counts,
+        valid_tokens=VALID_TOKENS,
+        validate_every=validate_every,
+    )
+    score = score_language_model(model, valid, backward=direction == "backward")
+    metrics = {
+        "perplexity": score.perplexity,
+        "word_perplexity": score.word_perplexity,
+        "bits_per_char": score.bits_per_char,
+        "steps": result.steps,
+        "seconds": round(result.seconds),
+    }
+    weights = {name: value.cpu() for name, value in model.state_dict().items()}
+    info = {**info, "settings": settings.model_dump()}
+    return TrainedLM(config, direction, tokenizer, weights, info, metrics)
+
+
+__all__ = ["WORK_FOLDER", "Texts", "prepare_corpus", "pretrain"]

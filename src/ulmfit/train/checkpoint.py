@@ -1,0 +1,150 @@
+"""Checkpoints: everything a run needs to go on exactly where it was.
+
+A checkpoint is a folder `step-<n>` with `tensors.safetensors` and `state.json`, written under
+another name and renamed when complete. No pickle.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from ulmfit.storage import atomic_directory
+from ulmfit.errors import InputError
+
+TENSORS, STATE = "tensors.safetensors", "state.json"
+MODEL, BEST, OPTIMIZER, CARRY, RANDOM = "model.", "best.", "optimizer.", "carry.", "random."
+_NAME = re.compile(r"step-(\d+)")
+
+
+@dataclass
+class Snapshot:
+    """State of a run between two steps.
+
+    Attributes:
+        tensors: weights, optimiser moments, carried state and random state, by prefixed name.
+        state: everything else, as JSON.
+    """
+
+    tensors: dict[str, Tensor]
+    state: dict[str, Any]
+
+    def part(self, prefix: str) -> dict[str, Tensor]:
+        """The tensors under a prefix, without it."""
+        return {k.removeprefix(prefix): v for k, v in self.tensors.items() if k.startswith(prefix)}
+
+
+def named(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Put names under a prefix."""
+    return {prefix + name: tensor for name, tensor in tensors.items()}
+
+
+def optimizer_state(optimizer: Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Split an optimiser's state in tensors and JSON values."""
+    full = optimizer.state_dict()
+    tensors: dict[str, Tensor] = {}
+    numbers: dict[str, Any] = {}
+    for index, entries in full["state"].items():
+        for name, value in entries.items():
+            target: dict[str, Any] = tensors if isinstance(value, Tensor) else numbers
+            target[f"{index}.{name}"] = value
+    return tensors, {"numbers": numbers, "groups": full["param_groups"]}
+
+
+def restore_optimizer(
+    optimizer: Optimizer, tensors: dict[str, Tensor], other: dict[str, Any]
+) -> None:
+    """Inverse of `optimizer_state`."""
+    state: dict[int, dict[str, Any]] = {}
+    for key, value in [*tensors.items(), *other["numbers"].items()]:
+        index, name = key.split(".", 1)
+        state.setdefault(int(index), {})[name] = value
+    optimizer.load_state_dict({"state": state, "param_groups": other["groups"]})
+
+
+def random_state() -> dict[str, Tensor]:
+    """Torch's random state, of the CPU and of each GPU."""
+    states = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        states |= {f"cuda{i}": s for i, s in enumerate(torch.cuda.get_rng_state_all())}
+    return states
+
+
+def restore_random_state(states: dict[str, Tensor]) -> None:
+    """Inverse of `random_state`."""
+    torch.set_rng_state(states["cpu"])
+    gpus = [states[name] for name in sorted(states) if name.startswith("cuda")]
+    if gpus and torch.cuda.is_available():
+        torch.cuda.set_rng_state_all(gpus)
+
+
+def weights(model: nn.Module) -> dict[str, Tensor]:
+    """A copy of a model's state."""
+    return {name: value.detach().clone() for name, value in model.state_dict().items()}
+
+
+class Checkpoints:
+    """The checkpoints of one run, newest kept.
+
+    Args:
+        folder: where they are; made when the first is saved.
+        keep: how many to keep.
+    """
+
+    def __init__(self, folder: Path, keep: int = 2) -> None:
+        self.folder, self.keep = folder, keep
+
+    def steps(self) -> list[int]:
+        """Steps of the complete checkpoints, oldest first."""
+        if not self.folder.is_dir():
+            return []
+        found = (_NAME.fullmatch(entry.name) for entry in self.folder.iterdir())
+        return sorted(int(match[1]) for match in found if match)
+
+    def save(self, step: int, snapshot: Snapshot) -> None:
+        """Write a checkpoint atomically, then drop the ones beyond `keep`.
+
+        Raises:
+            StorageError: the disk is full or cannot be written to; older checkpoints stay.
+        """
+        target = self.folder / f"step-{step}"
+        if not target.exists():
+            tensors = {k: v.detach().cpu().contiguous() for k, v in snapshot.tensors.items()}
+            with atomic_directory(target) as draft:
+                save_file(tensors, draft / TENSORS)
+                (draft / STATE).write_text(json.dumps(snapshot.state), encoding="utf-8")
+        for old in self.steps()[: -self.keep]:
+            shutil.rmtree(self.folder / f"step-{old}", ignore_errors=True)
+
+    def load_latest(self) -> Snapshot | None:
+        """The newest checkpoint, or None where there is none.
+
+        Raises:
+            InputError: the newest checkpoint cannot be read.
+        """
+        steps = self.steps()
+        if not steps:
+            return None
+        folder = self.folder / f"step-{steps[-1]}"
+        try:
+            state = json.loads((folder / STATE).read_text(encoding="utf-8"))
+            return Snapshot(load_file(folder / TENSORS), state)
+        except (OSError, ValueError, SafetensorError) as error:
+            raise InputError(
+                f"checkpoint {folder} cannot be read: {error}",
+                hint="Delete that folder to go on from the checkpoint before it.",
+            ) from error
+
+    def clear(self) -> None:
+        """Remove all checkpoints of this run: it is complete."""
+        shutil.rmtree(self.folder, ignore_errors=True)

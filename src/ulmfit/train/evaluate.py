@@ -1,0 +1,115 @@
+"""Evaluation of models on held-out data."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ulmfit.data.batches import by_length, pad
+from ulmfit.data.bptt import BPTTStream
+from ulmfit.data.corpus import TokenCorpus
+from ulmfit.model.awd_lstm import detach
+from ulmfit.model.classifier import TextClassifierModel
+from ulmfit.model.language_model import LanguageModel
+from ulmfit.model.softmax import summed_nll
+
+# Padded tokens in one evaluation batch of documents: at 1,150 units and 4 gates about 75 MB.
+EVAL_TOKENS = 16_384
+EVAL_ROWS, EVAL_STEPS = 32, 70
+
+
+@dataclass(frozen=True)
+class LMScore:
+    """How well a language model predicts a corpus.
+
+    Attributes:
+        nll: summed negative log-likelihood, nats.
+        n_tokens: predicted tokens.
+        n_words: white-space words of the original text that they stand for.
+        n_chars: its characters.
+    """
+
+    nll: float
+    n_tokens: int
+    n_words: float
+    n_chars: float
+
+    @property
+    def perplexity(self) -> float:
+        """exp(nats per token); comparable between models of the same vocabulary only."""
+        return math.exp(self.nll / self.n_tokens)
+
+    @property
+    def word_perplexity(self) -> float:
+        """exp(nats per white-space word); comparable between vocabularies without xxunk."""
+        return math.exp(min(700.0, self.nll / self.n_words))
+
+    @property
+    def bits_per_char(self) -> float:
+        """Bits per character of the original text."""
+        return self.nll / self.n_chars / math.log(2)
+
+
+@torch.no_grad()
+def score_language_model(
+    model: LanguageModel,
+    corpus: TokenCorpus,
+    *,
+    backward: bool,
+    max_tokens: int | None = None,
+) -> LMScore:
+    """Full-softmax likelihood of a corpus, read as one stream.
+
+    Args:
+        model: in evaluation mode.
+        corpus: held-out tokens.
+        backward: whether the model reads from the end.
+        max_tokens: stop after about so many.
+    """
+    rows = max(1, min(EVAL_ROWS, corpus.n_tokens // (2 * EVAL_STEPS)))
+    stream = BPTTStream(corpus, rows, EVAL_STEPS, backward=backward, shuffle=False)
+    weight, bias = model.encoder.embedding.weight, model.decoder_bias
+    state = model.encoder.initial_state(rows)
+    nll, n_tokens = 0.0, 0
+    for window in stream.epoch(0):
+        output = model(torch.from_numpy(window.inputs).to(weight.device), state)
+        state = detach(output.state)
+        targets = torch.from_numpy(window.targets).to(weight.device).flatten()
+        nll += float(summed_nll(output.raw.flatten(0, 1), targets, weight, bias))
+        n_tokens += targets.numel()
+        if max_tokens is not None and n_tokens >= max_tokens:
+            break
+    share = n_tokens / corpus.n_tokens
+    return LMScore(nll, n_tokens, share * corpus.n_words, share * corpus.n_chars)
+
+
+@torch.no_grad()
+def predict_logits(
+    model: TextClassifierModel, documents: Sequence[NDArray[np.integer]]
+) -> NDArray[np.float32]:
+    """Scores of documents of any length, in the order given.
+
+    Args:
+        model: in evaluation mode.
+        documents: word ids, each of at least one token.
+
+    Returns:
+        (N, C).
+    """
+    device = model.encoder.embedding.weight.device
+    logits = np.empty((len(documents), model.config.n_classes), dtype=np.float32)
+    lengths = np.array([len(document) for document in documents], dtype=np.int64)
+    # Chunks bound the memory, so a group may be as wide as its longest document.
+    chunk = model.config.chunk
+    for rows in by_length(np.minimum(lengths, chunk), EVAL_TOKENS):
+        batch = pad(documents, rows)
+        output = model(
+            torch.from_numpy(batch.tokens).to(device), torch.from_numpy(batch.lengths).to(device)
+        )
+        logits[rows] = output.logits.float().cpu().numpy()
+    return logits

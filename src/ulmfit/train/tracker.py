@@ -1,0 +1,113 @@
+"""What a run tells: records in `log.jsonl`, progress on standard error."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Protocol
+
+
+class Display(Protocol):
+    """Shows progress to a person."""
+
+    def begin(self, title: str, total_steps: int, done_steps: int) -> None:
+        """A stretch of `total_steps` steps begins, `done_steps` of them done before."""
+
+    def advance(self, step: int, values: dict[str, float]) -> None:
+        """A step is done; values such as loss, perplexity, lr, tokens/s."""
+
+    def note(self, text: str) -> None:
+        """One line to keep."""
+
+    def end(self) -> None:
+        """The stretch is over."""
+
+
+class Silent:
+    """Shows nothing."""
+
+    def begin(self, title: str, total_steps: int, done_steps: int) -> None:
+        """Nothing."""
+
+    def advance(self, step: int, values: dict[str, float]) -> None:
+        """Nothing."""
+
+    def note(self, text: str) -> None:
+        """Nothing."""
+
+    def end(self) -> None:
+        """Nothing."""
+
+
+class Tracker:
+    """Writes `log.jsonl` and drives a display.
+
+    Args:
+        log_path: file of records, None for none.
+        display: what a person sees.
+    """
+
+    def __init__(self, log_path: Path | None = None, display: Display | None = None) -> None:
+        self.log_path = log_path
+        self.display: Display = display if display is not None else Silent()
+        self._file: IO[str] | None = None
+
+    def __enter__(self) -> Tracker:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def record(self, **values: Any) -> None:
+        """Append one record; numbers keep full precision."""
+        if self.log_path is None:
+            return
+        if self._file is None:
+            self.log_path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = self.log_path.open("a", encoding="utf-8")
+        self._file.write(json.dumps(values) + "\n")
+        self._file.flush()
+
+    def position(self) -> int:
+        """Bytes of the log so far; goes into checkpoints."""
+        if self.log_path is None or not self.log_path.exists():
+            return 0
+        return self.log_path.stat().st_size
+
+    def rewind(self, position: int) -> None:
+        """Cut the log to what it was at a checkpoint: the steps after it are done again."""
+        self.close()
+        if self.log_path is not None and self.log_path.exists():
+            with self.log_path.open("r+b") as file:
+                file.truncate(position)
+
+    def close(self) -> None:
+        """Close the log and the display."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+        self.display.end()
+
+
+class Speed:
+    """Items per second, smoothed over about the last `window` seconds."""
+
+    def __init__(self, window: float = 30.0) -> None:
+        self.window = window
+        self.rate = 0.0
+        self._last = time.perf_counter()
+
+    def update(self, n_items: int) -> float:
+        """Count `n_items` since the last call and return the smoothed rate."""
+        now = time.perf_counter()
+        passed, self._last = max(now - self._last, 1e-9), now
+        share = min(1.0, passed / self.window) if self.rate else 1.0
+        self.rate += share * (n_items / passed - self.rate)
+        return self.rate

@@ -1,4 +1,4 @@
-"""The encoder and the language model against the equations, with all dropouts on."""
+"""The encoder, and the training loss upon it, against the equations, with all dropouts on."""
 
 from __future__ import annotations
 
@@ -116,23 +116,6 @@ def test_loss_with_ar_and_tar_and_its_gradients(dropouts: Dropouts) -> None:
         gradients(expected + expected_ar + expected_tar, lm),
         1e-6,
     )
-
-
-def test_evaluation_logits_are_the_tied_softmax_scores() -> None:
-    lm = model(ALL).eval()
-    (tokens, _), *_ = windows(1)
-    output = lm(tokens, lm.encoder.initial_state(B))
-    logits = lm.logits(output.dropped)
-    for b in range(B):
-        for t in range(T):
-            scores = reference_lm.scores(
-                output.raw[b, t], lm.encoder.embedding.weight, lm.decoder_bias
-            )
-            assert_equal(logits[b, t], scores)
-
-
-def test_a_window_of_one_step_has_no_temporal_difference() -> None:
-    assert temporal_activation_reg(torch.randn(B, 1, E), 1.0).item() == 0.0
 
 
 def test_window_by_window_without_cutting_equals_one_long_window() -> None:

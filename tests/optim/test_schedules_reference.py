@@ -1,4 +1,4 @@
-"""Schedules and rates per group against the printed formulas and fastai's recorded values."""
+"""Schedules against the printed formulas and fastai's recorded values."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from tests.reference import schedules as printed
-from ulmfit.optim.discriminative import discriminative, log_spaced
 from ulmfit.optim.schedules import cosine, one_cycle, one_cycle_momentum, slanted_triangular
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "fastai_schedules.json"
@@ -52,19 +51,3 @@ def test_one_cycle_rates_and_momenta_are_those_of_fastai(case: dict[str, Any]) -
         assert one_cycle_momentum(t, T, pct_start=case["pct_start"], moms=moms) == pytest.approx(
             momentum, rel=1e-6
         )
-
-
-@pytest.mark.parametrize("n_groups", [1, 2, 5])
-def test_discriminative_rates_divide_by_two_point_six(n_groups: int) -> None:
-    expected = printed.discriminative(0.01, n_groups)
-    assert discriminative(0.01, n_groups) == pytest.approx(expected, rel=1e-12)
-
-
-@pytest.mark.parametrize(
-    "case",
-    [case for case in RECORDED["group_rates"] if case["start"] is not None],
-    ids=lambda case: f"{case['start']:.1e}-{case['stop']:.1e}-{case['groups']}",
-)
-def test_log_spaced_rates_are_those_of_a_fastai_slice(case: dict[str, Any]) -> None:
-    rates = log_spaced(case["start"], case["stop"], case["groups"])
-    assert rates == pytest.approx(case["lr"], rel=1e-9)

@@ -3,182 +3,185 @@
 from __future__ import annotations
 
 import csv
-from collections import Counter
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
 from pathlib import Path
 
-from ulmfit.data.sources import STDIN, LineReader, shorten
-from ulmfit.data.tables import Table, batch_rows, string_schema
+from ulmfit.data.columns import LABEL_NAMES, TEXT_NAMES
+from ulmfit.data.sources import STDIN, LineReader, open_lines, shorten
+from ulmfit.data.tables import Table, batch_rows, refuse_twins, string_schema
 from ulmfit.errors import InputError
 
+# What may part the fields, the likeliest first; the European Excel writes semicolons into .csv.
 _DELIMITERS = {".csv": ",;\t|", ".tsv": "\t", ".tab": "\t"}
-_LONGEST_FIELD = 2**31 - 1  # characters; csv's own default of 131,072 is shorter than many a book
+_LONGEST_FIELD = 2**31 - 1  # characters; csv's own limit of 131,072 is shorter than many a book
 _SAMPLE_ROWS = 200
-_LONGEST_HEADER_CELL = 64  # characters
-# What a header cell is often called; one of these in the first row settles that it is a header.
-HEADER_WORDS = frozenset(
-    "id idx index text label labels review sentence content document comment body message title "
-    "question tweet post abstract description category class target sentiment topic intent rating "
-    "stars score date source split lang language author user name url".split()
+_LONGEST_NAME = 64  # characters; a longer cell is no column name
+# One of these words in a cell of the first row settles that it is a header.
+_HEADER_WORDS = frozenset(
+    {*TEXT_NAMES, *LABEL_NAMES, "id", "idx", "index", "date", "source", "split", "lang"}
+    | {"language", "author", "user", "name", "url"}
 )
+_NAME = re.compile(r"[\w-]+( [\w-]+)?")  # what a column may be called
+
+NumberedRow = tuple[int, list[str]]  # the number of its first line, its fields
 
 
 def open_delimited(
-    source: str | Path,
-    *,
-    encoding: str | None = None,
-    suffix: str = ".csv",
-    wanted: Sequence[str] = (),
-    lines: LineReader | None = None,
+    lines: LineReader, suffix: str, *, wanted: Sequence[str] = (), source: str | Path = STDIN
 ) -> Table:
-    """Open a CSV or TSV file.
+    """Read a CSV or TSV file.
 
     All columns are strings, exactly as in the file (``007`` stays ``007``). Without a header the
-    columns are called "1", "2", ... Blank lines are skipped.
+    columns are called "1", "2", ... Blank lines are skipped. In a TSV file quotes enclose fields
+    only if the whole file (of stdin: its first megabyte) can be read so.
 
     Args:
-        source: path or "-"; .gz is unpacked.
-        encoding: the codec; None for a byte order mark or UTF-8.
+        lines: the open file; the table closes it.
         suffix: ".csv" looks for a comma, semicolon, tab or bar; ".tsv" is always tabs.
-        wanted: column names the user gave: when the first row has them all, it is a header.
-        lines: the open file, where the caller has it already.
+        wanted: column names the user gave: a first row that has them all is a header.
+        source: path of the file, where it can be read a second time.
 
     Raises:
         InputError: empty file, only a header, a column name given twice, a row with another
-            number of fields, an unclosed quote, or undecodable bytes.
+            number of fields, a stray or unclosed quote, or undecodable bytes.
     """
-    reader = lines or LineReader(source, encoding)
-    try:
-        csv.field_size_limit(_LONGEST_FIELD)
-        dialect = _Dialect(reader, _DELIMITERS[suffix], None if lines else source)
-        rows = dialect.rows()
-        head = [row for _, row in islice(rows, 1)]
-        if not head:
-            raise InputError(f"{reader.name}: is empty", expected="rows of text")
-        names, has_header = _column_names(reader.name, head[0], dialect.sample_rows[1:], wanted)
-        first: list[tuple[int, list[str]]] = [] if has_header else [(1, head[0])]
-        checked = _same_width(reader.name, chain(first, rows), names)
-        schema = string_schema(names)
-        table = Table(
-            reader.name, schema, batch_rows(checked, schema), reader.close, has_header=has_header
+    csv.field_size_limit(_LONGEST_FIELD)
+    delimiter, quoted, sample = _find_dialect(lines, _DELIMITERS[suffix], source)
+    rows = _rows(lines, delimiter, quoted)
+    head = next(rows, None)
+    if head is None:
+        raise InputError(f"{lines.name}: is empty", expected="rows of text")
+    has_header = _is_header(head[1], sample[1:], wanted)
+    names = head[1] if has_header else [str(place + 1) for place in range(len(head[1]))]
+    refuse_twins(lines.name, names)
+    checked = _same_width(lines.name, rows if has_header else chain([head], rows), names)
+    schema = string_schema(names)
+    table = Table(
+        lines.name, schema, batch_rows(checked, schema), lines.close, has_header=has_header
+    )
+    if table.peek() is None:
+        raise InputError(
+            f"{lines.name}: has only a header ({shorten(', '.join(names))})",
+            expected="rows of text below it",
         )
-        if table.peek() is None:
-            raise InputError(
-                f"{reader.name}: has a header ({shorten(', '.join(names))}) but no rows"
-            )
-    except BaseException:
-        reader.close()
-        raise
     return table
 
 
-class _Dialect:
-    """Delimiter and quoting of one file, found in its first megabyte."""
-
-    def __init__(self, reader: LineReader, delimiters: str, source: str | Path | None) -> None:
-        self.reader = reader
-        sample = reader.sample.splitlines(keepends=True)
-        self.delimiter, self.sample_rows = _best_delimiter(sample, delimiters)
-        self.quoted = True
-        if self.delimiter == "\t" and not _tabs_are_quoted(sample, reader, source):
-            self.quoted = False
-            self.sample_rows = _parse(sample, "\t", quoted=False)
-
-    def rows(self) -> Iterator[tuple[int, list[str]]]:
-        """(number of its first line, fields) of each row that is not blank."""
-        parser = _csv_reader(self.reader, self.delimiter, self.quoted)
-        start = 1
-        while True:
-            try:
-                row = next(parser)
-            except StopIteration:
-                return
-            except csv.Error as error:
-                raise _quote_fault(self.reader, start, error) from error
-            if row:
-                yield start, row
-            start = self.reader.line + 1
+def looks_delimited(first_line: str, wanted: Sequence[str], known: Iterable[str]) -> str | None:
+    """The suffix whose format a line is the header of: it has the wanted or a known name."""
+    for suffix, delimiter in ((".tsv", "\t"), (".csv", ","), (".csv", ";")):
+        rows = _parse([first_line], delimiter, quoted=True)
+        cells = [cell.strip().casefold() for cell in rows[0]] if rows else []
+        named = {name.casefold() for name in wanted} <= set(cells) if wanted else False
+        usual = set(known) & set(cells) and all(_NAME.fullmatch(cell) for cell in cells)
+        if (named or usual) and (len(cells) > 1 or delimiter == ","):
+            return suffix
+    return None
 
 
-def _csv_reader(lines: Iterator[str] | LineReader | list[str], delimiter: str, quoted: bool):  # type: ignore[no-untyped-def]
-    quoting = csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
-    return csv.reader(iter(lines), delimiter=delimiter, quoting=quoting, strict=True)
+def _find_dialect(
+    lines: LineReader, delimiters: str, source: str | Path
+) -> tuple[str, bool, list[list[str]]]:
+    """Delimiter, whether quotes enclose fields, and the first rows."""
+    sample = lines.sample.splitlines(keepends=True)
+    for delimiter in delimiters:
+        rows = _parse(sample, delimiter, quoted=True)
+        if rows and len(rows[0]) > 1 and _one_width(rows):
+            break
+    else:
+        delimiter, rows = delimiters[0], _parse(sample, delimiters[0], quoted=True)
+    if delimiter == "\t" and not _tabs_are_quoted(sample, lines.encoding, source):
+        return delimiter, False, _parse(sample, delimiter, quoted=False)
+    return delimiter, True, rows
 
 
-def _parse(sample: list[str], delimiter: str, *, quoted: bool = True) -> list[list[str]]:
+def _tabs_are_quoted(sample: list[str], encoding: str, source: str | Path) -> bool:
+    """Whether quotes enclose fields of a TSV file; where they do not, they are letters.
+
+    Both kinds are common. Quotes enclose when the rows, read so, are all equally wide, and when
+    that makes no rows out of several lines that are good rows by themselves.
+    """
+    if str(source) == STDIN:
+        enclosed, plain = (_count_rows(sample, quoted=quoted) for quoted in (True, False))
+    else:
+        with open_lines(source, encoding) as first, open_lines(source, encoding) as second:
+            enclosed, plain = _count_rows(first, quoted=True), _count_rows(second, quoted=False)
+    return enclosed is not None and plain in (None, enclosed)
+
+
+def _count_rows(lines: Iterable[str], *, quoted: bool) -> int | None:
+    """Number of rows; None where they are not all equally wide."""
+    count, width = 0, 0
+    try:
+        for row in _csv_rows(lines, "\t", quoted=quoted):
+            width = width or len(row)
+            if row and len(row) != width:
+                return None
+            count += bool(row)
+    except csv.Error:
+        return None
+    return count
+
+
+def _csv_rows(lines: Iterable[str], delimiter: str, *, quoted: bool) -> Iterator[list[str]]:
+    rows = iter(lines)
+    if quoted:
+        return csv.reader(rows, delimiter=delimiter, strict=True)
+    return csv.reader(rows, delimiter=delimiter, quoting=csv.QUOTE_NONE, strict=True)
+
+
+def _parse(sample: list[str], delimiter: str, *, quoted: bool) -> list[list[str]]:
     """The first rows of the sample, up to where it is cut or faulty."""
     rows: list[list[str]] = []
     try:
-        rows.extend(row for row in islice(_csv_reader(sample, delimiter, quoted), _SAMPLE_ROWS))
+        for row in islice(_csv_rows(sample, delimiter, quoted=quoted), _SAMPLE_ROWS):
+            rows.append(row)
     except csv.Error:
-        pass
+        pass  # the reading proper names the fault
     return [row for row in rows if row]
 
 
-def _best_delimiter(sample: list[str], delimiters: str) -> tuple[str, list[list[str]]]:
-    """The first delimiter that cuts the first rows in equally many fields, more than one."""
-    for delimiter in delimiters:
-        rows = _parse(sample, delimiter)
-        if rows and len(rows[0]) > 1 and len({len(row) for row in rows}) == 1:
-            return delimiter, rows
-    return delimiters[0], _parse(sample, delimiters[0])
+def _one_width(rows: list[list[str]]) -> bool:
+    return len({len(row) for row in rows}) == 1
 
 
-def _tabs_are_quoted(sample: list[str], reader: LineReader, source: str | Path | None) -> bool:
-    """Whether quotes in a TSV file enclose fields, or are letters like any other.
-
-    Both kinds are common. They are taken as enclosing when the whole file (of stdin: its
-    first megabyte) can be read so, with the same number of fields in each row.
-    """
-    again = None
-    lines: Iterator[str] | LineReader | list[str] = sample
-    if source is not None and str(source) != STDIN:
-        lines = again = LineReader(source, reader.encoding)
+def _rows(lines: LineReader, delimiter: str, quoted: bool) -> Iterator[NumberedRow]:
+    parser = _csv_rows(lines, delimiter, quoted=quoted)
+    start = 1
     try:
-        return len({len(row) for row in _csv_reader(lines, "\t", True) if row}) == 1
-    except csv.Error:
-        return False
-    finally:
-        if again is not None:
-            again.close()
-
-
-def _column_names(
-    name: str, first: list[str], later: list[list[str]], wanted: Sequence[str]
-) -> tuple[list[str], bool]:
-    """Names of the columns, and whether the first row is a header."""
-    if not _is_header(first, later, wanted):
-        return [str(number) for number in range(1, len(first) + 1)], False
-    twice = [column for column, count in Counter(first).items() if count > 1]
-    if twice:
-        raise InputError(
-            f"{name}: the column name {twice[0]!r} occurs {Counter(first)[twice[0]]} times "
-            f"in the header",
-            expected="every column name once",
-            hint="Rename one of them in the first line.",
-        )
-    return first, True
+        for row in parser:
+            if row:
+                yield start, row
+            start = lines.line + 1
+    except csv.Error as error:
+        raise _quote_fault(lines.name, start, error) from error
 
 
 def _is_header(first: list[str], later: list[list[str]], wanted: Sequence[str]) -> bool:
-    cells = [cell.strip() for cell in first]
     if wanted and set(wanted) <= set(first):
         return True
-    if any(_header_word(cell) for cell in cells):
-        return True
-    if any(len(cell) > _LONGEST_HEADER_CELL or _is_number(cell) for cell in cells):
+    if wanted and all(name.isdecimal() for name in wanted):
         return False
-    # a cell that comes again below it is a value, such as a class, and no name
-    return not any(
-        cell and cell in {row[place].strip() for row in later if len(row) > place}
-        for place, cell in enumerate(cells)
-    )
+    cells = [cell.strip() for cell in first]
+    if any(len(cell) > _LONGEST_NAME for cell in cells):
+        return False
+    # a cell that comes again below itself is a value, such as a class, and no name
+    others = [row for row in later if row != first]  # the header again, where files were joined
+    for place, cell in enumerate(cells):
+        if cell and any(cell == row[place].strip() for row in others if len(row) > place):
+            return False
+    return _has_header_word(cells) or not any(_is_number(cell) for cell in cells)
 
 
-def _header_word(cell: str) -> bool:
-    words = cell.casefold().replace("-", "_").split("_")
-    return len(words) <= 3 and any(word in HEADER_WORDS for word in words)
+def _has_header_word(cells: Iterable[str]) -> bool:
+    """Whether a cell is a name such as "text", "review_text" or "Class Index"."""
+    for cell in cells:
+        words = cell.strip().casefold().replace("_", " ").replace("-", " ").split()
+        if len(words) <= 3 and any(word in _HEADER_WORDS for word in words):
+            return True
+    return False
 
 
 def _is_number(cell: str) -> bool:
@@ -190,29 +193,30 @@ def _is_number(cell: str) -> bool:
 
 
 def _same_width(
-    name: str, rows: Iterator[tuple[int, list[str]]], names: list[str]
+    name: str, rows: Iterable[NumberedRow], names: Sequence[str]
 ) -> Iterator[list[str]]:
     for line, row in rows:
         if len(row) != len(names):
             raise InputError(
-                f"{name}: line {line} has {len(row)} fields ({shorten(' | '.join(row))})",
-                expected=f"{len(names)} as in the first line ({shorten(', '.join(names))})",
+                f"{name}: the row at line {line} has {len(row)} fields "
+                f"({shorten(' | '.join(row))})",
+                expected=f"{len(names)} as in the first row ({shorten(', '.join(names))})",
                 hint=(
                     "A field with the delimiter in it must stand in double quotes, "
-                    'and a quote in it must be doubled ("").'
+                    'and a quote in such a field must be doubled ("").'
                 ),
             )
         yield row
 
 
-def _quote_fault(reader: LineReader, start: int, error: csv.Error) -> InputError:
+def _quote_fault(name: str, start: int, error: csv.Error) -> InputError:
     if "unexpected end" in str(error):
         return InputError(
-            f"{reader.name}: a quote opened in the row at line {start} is never closed",
+            f"{name}: a quote opened in the row at line {start} is never closed",
             expected='a closing " before the end of the file',
             hint='Close it, or double it ("") if it is part of the text.',
         )
     return InputError(
-        f"{reader.name}: a stray quote in the row at line {start} ({error})",
-        expected='quotes inside a quoted field to be doubled ("")',
+        f"{name}: a stray quote in the row at line {start} ({error})",
+        expected='a quote inside a quoted field to be doubled ("")',
     )

@@ -8,11 +8,12 @@ import gzip
 import io
 import os
 import sys
+import tarfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from ulmfit.errors import InputError
 
@@ -87,16 +88,21 @@ def reading(name: str) -> Iterator[None]:
             f"{name}: damaged or cut gzip data ({error})",
             hint="Test it with `gzip -t`, and copy or download it again.",
         ) from error
+    except tarfile.TarError as error:
+        raise InputError(
+            f"{name}: damaged or cut tar archive ({error})", hint="Download it again."
+        ) from error
     except OSError as error:
         raise InputError(f"{name}: cannot be read ({error.strerror or error})") from error
 
 
 class _Prefixed(io.RawIOBase):
-    """The bytes already looked at, then the rest of the stream."""
+    """The bytes already looked at, then the rest of the stream; closes all it stands on."""
 
-    def __init__(self, head: bytes, rest: BinaryIO) -> None:
+    def __init__(self, head: bytes, rest: BinaryIO, *below: BinaryIO) -> None:
         self._head = memoryview(head)
         self._rest = rest
+        self._below = (rest, *below)
 
     def readable(self) -> bool:
         return True
@@ -112,8 +118,9 @@ class _Prefixed(io.RawIOBase):
         return len(data)
 
     def close(self) -> None:
-        if not self.closed and self._rest is not sys.stdin.buffer:
-            self._rest.close()
+        for stream in self._below:
+            if stream is not sys.stdin.buffer:
+                stream.close()
         super().close()
 
 
@@ -126,6 +133,12 @@ def _head(stream: BinaryIO, size: int) -> bytes:
     return b"".join(pieces)
 
 
+def with_head(stream: BinaryIO, *below: BinaryIO) -> tuple[BinaryIO, bytes]:
+    """``stream`` from its start, and its first bytes (at most ``SNIFF_BYTES``)."""
+    head = _head(stream, SNIFF_BYTES)
+    return io.BufferedReader(_Prefixed(head, stream, *below), SNIFF_BYTES), head
+
+
 def open_bytes(source: str | Path) -> tuple[BinaryIO, bytes]:
     """Open a file or stdin, gzip unpacked whatever its name.
 
@@ -135,29 +148,36 @@ def open_bytes(source: str | Path) -> tuple[BinaryIO, bytes]:
     Raises:
         InputError: missing, not a file, not readable, or not gzip though called so.
     """
-    name = str(source)
+    name = display_name(source)
     with reading(name):
-        raw: BinaryIO = sys.stdin.buffer if name == STDIN else _open_file(Path(source))
+        raw: BinaryIO = sys.stdin.buffer if name == "stdin" else _open_file(Path(source))
         try:
             magic = _head(raw, 2)
-            stream: BinaryIO = io.BufferedReader(_Prefixed(magic, raw), SNIFF_BYTES)
+            whole = io.BufferedReader(_Prefixed(magic, raw), SNIFF_BYTES)
             if magic == _GZIP_MAGIC:
-                stream = gzip.GzipFile(fileobj=stream)  # type: ignore[assignment]
-            elif name.endswith(".gz") and magic:
-                raise InputError(f"{name}: is called .gz but is not gzip", hint="Rename it.")
-            head = _head(stream, SNIFF_BYTES)
+                return with_head(cast(BinaryIO, gzip.GzipFile(fileobj=whole)), whole)
+            if name.endswith(".gz") and magic:
+                raise InputError(
+                    f"{name}: is called .gz but is not gzip",
+                    hint="Take the .gz off its name, or download it again.",
+                )
+            return with_head(whole)
         except BaseException:
             if raw is not sys.stdin.buffer:
                 raw.close()
             raise
-    return io.BufferedReader(_Prefixed(head, stream), SNIFF_BYTES), head
 
 
 def _open_file(path: Path) -> BinaryIO:
     require_exists(path)
     if path.is_dir():
         raise InputError(f"{path}: is a folder", expected="a file")
-    return path.open("rb", buffering=0)  # type: ignore[return-value]
+    return cast(BinaryIO, path.open("rb", buffering=0))
+
+
+def display_name(source: str | Path) -> str:
+    """What messages call a source."""
+    return "stdin" if str(source) == STDIN else str(source)
 
 
 def find_encoding(name: str, head: bytes, encoding: str | None) -> str:
@@ -212,6 +232,32 @@ def _looks_like_utf16(head: bytes, zeros: int) -> bool:
     return zeros > len(head) // 4 and max(even, zeros - even) > 0.95 * zeros
 
 
+def read_text(path: Path, encoding: str | None = None) -> str:
+    """The whole of one text file, such as one document of a folder.
+
+    Raises:
+        InputError: not text, not in its encoding, or not readable.
+    """
+    with reading(str(path)):
+        data = path.read_bytes()
+    with LineReader(str(path), io.BytesIO(data), data[:SNIFF_BYTES], encoding) as lines:
+        return "".join(lines)
+
+
+def open_lines(source: str | Path, encoding: str | None = None) -> LineReader:
+    """The lines of a file or of stdin; .gz is unpacked.
+
+    Raises:
+        InputError: missing, not readable, not text, or ``encoding`` is not a codec.
+    """
+    stream, head = open_bytes(source)
+    try:
+        return LineReader(display_name(source), stream, head, encoding)
+    except BaseException:
+        stream.close()
+        raise
+
+
 class LineReader:
     """The lines of a text file, ends kept, counted, with faults named by line.
 
@@ -222,15 +268,11 @@ class LineReader:
         encoding: the codec in use.
     """
 
-    def __init__(self, source: str | Path, encoding: str | None = None) -> None:
-        self.name = "stdin" if str(source) == STDIN else str(source)
+    def __init__(self, name: str, stream: BinaryIO, head: bytes, encoding: str | None) -> None:
+        self.name = name
         self.line = 0
-        stream, self.head = open_bytes(source)
-        try:
-            self.encoding = find_encoding(self.name, self.head, encoding)
-        except BaseException:
-            stream.close()
-            raise
+        self.head = head
+        self.encoding = find_encoding(name, head, encoding)
         # newline="" keeps \r\n inside quoted CSV fields as it was
         self._text = io.TextIOWrapper(stream, encoding=self.encoding, newline="")
 
@@ -250,13 +292,12 @@ class LineReader:
         before = codecs.decode(chunk[start - min(column, 20) : start], self.encoding, "replace")
         after = f" after {before!r}" if before else ""
         return InputError(
-            f"{self.name}: line {line}: byte 0x{chunk[start]:02x}{after} is not {self.encoding}",
-            expected="UTF-8 text",
+            f"{self.name}: line {line}, byte {column + 1} of it: 0x{chunk[start]:02x}{after} "
+            f"is not {self.encoding}",
+            expected="text in UTF-8, or the encoding to be named",
             hint=(
-                "Pass its true encoding, such as `--encoding cp1252` (Western European Windows) "
-                "or cp949 (Korean), or convert it: "
-                f"iconv -f cp1252 -t utf-8 {Path(self.name).name} > utf8-"
-                f"{Path(self.name).name}"
+                "Pass `--encoding cp1252` (Western European Windows) or `--encoding cp949` "
+                "(Korean) or what it is, or convert it with `iconv -f cp1252 -t utf-8`."
             ),
         )
 

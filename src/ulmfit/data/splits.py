@@ -1,12 +1,16 @@
 """Seeded draws of rows: a stratified validation part, low-shot subsets, a limited set.
 
-All randomness is NumPy's PCG64, whose stream is the same on every platform, and classes are taken
-in sorted order, so a seed gives the same rows everywhere.
+Every row gets a random key from the raw stream of PCG64, which NumPy keeps the same on every
+platform and in every version; of each class the rows with the smallest keys are taken, and classes
+are gone through in sorted order. So a seed means the same rows everywhere, and a smaller balanced
+draw is a part of a greater one with the same seed.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,145 +19,169 @@ from ulmfit.errors import InputError
 
 Labels = Sequence[str] | Sequence[tuple[str, ...]]
 Indices = NDArray[np.int64]
+_ROW_STREAM, _CLASS_STREAM = 0, 1  # so that rows and classes are not drawn by the same numbers
 
 
 def stratified_split(labels: Labels, fraction: float, seed: int) -> tuple[Indices, Indices]:
     """Split rows in a training and a validation part with the classes in proportion.
 
     Every class with two rows or more is on both sides; a class with one row is in training.
-    Rows with several labels are placed by their whole set of labels where that set is
-    common, by their rarest label where not.
+    With several labels per row this holds as far as the labels of the rows allow: labels are
+    shared out one after another, the rarest first, and rows without labels last.
 
     Args:
-        labels: one label per row, or a tuple of them.
+        labels: one label per row, or a tuple of labels per row.
         fraction: share of the rows for validation, in (0, 1).
         seed: of the draw.
 
     Returns:
-        Row numbers for training and for validation, each sorted.
+        Row numbers for training and for validation, each sorted; together all rows.
 
     Raises:
-        InputError: fewer than two rows, no class with two rows, or a fraction out of range.
+        InputError: no class has two rows, or the fraction is out of range.
     """
     if not 0.0 < fraction < 1.0:
         raise InputError(f"validation fraction {fraction}", expected="a number between 0 and 1")
-    groups = _groups(labels)
-    splittable = [rows for rows in groups if len(rows) > 1]
-    if not splittable:
+    keys = _keys(len(labels), seed, _ROW_STREAM)
+    if _is_multi_label(labels):
+        valid = _split_label_sets(cast(Sequence[tuple[str, ...]], labels), fraction, keys)
+    else:
+        groups = [rows for rows in _groups(cast(Sequence[str], labels)) if len(rows) > 1]
+        target = max(1, round(fraction * len(labels)))
+        takes = _in_proportion([len(rows) for rows in groups], target, least=1, leave=1)
+        valid = _take(groups, takes, keys)
+    if not len(valid):
         raise InputError(
-            f"cannot hold out a validation part of {len(labels)} rows: no class has two rows",
-            hint="Give more labelled rows, or a validation file of your own.",
+            f"no validation part can be held out of {len(labels)} rows: no class has two rows",
+            hint="Give more labelled rows, or a test file of your own.",
         )
-    target = max(round(fraction * len(labels)), 1)
-    takes = _apportion([len(rows) for rows in splittable], target, least=1, leave=1)
-    rng = np.random.default_rng(seed)
-    drawn = [
-        rng.permutation(rows)[:take] for rows, take in zip(splittable, takes, strict=True)
-    ]
-    valid = np.sort(np.concatenate(drawn))
-    train = np.setdiff1d(np.arange(len(labels)), valid)
-    return train, valid
+    return np.setdiff1d(np.arange(len(labels)), valid), valid
 
 
 def stratified_draw(labels: Labels, n: int, seed: int) -> Indices:
     """Draw ``n`` rows with the classes in proportion, each class at least once where n allows.
 
+    Rows with several labels count for the rarest of them.
+
     Returns:
         Sorted row numbers; all rows when ``n`` is the number of rows or more.
 
     Raises:
-        InputError: ``n`` is below one, or there are no rows.
+        InputError: ``n`` is below one.
     """
-    _require_rows(labels, n)
-    if n >= len(labels):
+    if n >= len(labels) > 0:
         return np.arange(len(labels))
-    groups = _groups(labels)
-    takes = _apportion([len(rows) for rows in groups], n, least=int(n >= len(groups)), leave=0)
-    return _draw(groups, takes, seed)
+    groups = _groups(_one_each(labels, n))
+    takes = _in_proportion([len(rows) for rows in groups], n, least=int(n >= len(groups)), leave=0)
+    return _take(groups, takes, _keys(len(labels), seed, _ROW_STREAM))
 
 
 def balanced_draw(labels: Labels, n: int, seed: int) -> Indices:
-    """Draw ``n`` rows spread evenly over the classes, as in the paper's low-shot curves.
+    """Draw ``n`` rows spread evenly over the classes, as in the low-shot curves (paper, figure 3).
 
-    A class with too few rows gives all it has and the others make up for it. What does not divide
-    evenly goes to classes drawn at random.
+    A class with too few rows gives all it has, and the others make up for it. What does not divide
+    evenly goes to classes drawn at random. Rows with several labels count for the rarest of them.
 
     Returns:
         Sorted row numbers; all rows when ``n`` is the number of rows or more.
 
     Raises:
-        InputError: ``n`` is below one, or there are no rows.
+        InputError: ``n`` is below one.
     """
-    _require_rows(labels, n)
-    if n >= len(labels):
+    if n >= len(labels) > 0:
         return np.arange(len(labels))
-    groups = _groups(labels)
-    return _draw(groups, _level([len(rows) for rows in groups], n, seed), seed)
+    groups = _groups(_one_each(labels, n))
+    order = np.argsort(_keys(len(groups), seed, _CLASS_STREAM), kind="stable")
+    takes = _evenly(np.array([len(rows) for rows in groups]), n, order)
+    return _take(groups, takes, _keys(len(labels), seed, _ROW_STREAM))
 
 
-def _require_rows(labels: Labels, n: int) -> None:
+def _keys(count: int, seed: int, stream: int) -> NDArray[np.uint64]:
+    return np.random.PCG64([seed, stream]).random_raw(count)
+
+
+def _is_multi_label(labels: Labels) -> bool:
+    return any(isinstance(label, tuple) for label in labels)
+
+
+def _one_each(labels: Labels, n: int) -> list[str]:
+    """One label per row: of several the rarest, of none the empty one."""
     if n < 1:
         raise InputError(f"cannot draw {n} rows", expected="at least 1")
-    if not len(labels):
-        raise InputError("cannot draw from no rows")
+    if not _is_multi_label(labels):
+        return list(cast(Sequence[str], labels))
+    rows = cast(Sequence[tuple[str, ...]], labels)
+    counts = Counter(label for row in rows for label in row)
+    return [min(row, key=lambda label: (counts[label], label), default="") for row in rows]
 
 
-def _draw(groups: list[Indices], takes: list[int], seed: int) -> Indices:
-    rng = np.random.default_rng(seed)
-    drawn = [rng.permutation(rows)[:take] for rows, take in zip(groups, takes, strict=True)]
-    return np.sort(np.concatenate(drawn))
+def _groups(labels: Sequence[str]) -> list[Indices]:
+    """Row numbers of each class, the classes in sorted order."""
+    number = {label: place for place, label in enumerate(sorted(set(labels)))}
+    places = np.fromiter((number[label] for label in labels), dtype=np.int64, count=len(labels))
+    order = np.argsort(places, kind="stable")
+    return np.split(order, np.cumsum(np.bincount(places))[:-1]) if len(labels) else []
 
 
-def _groups(labels: Labels) -> list[Indices]:
-    """Row numbers of each class, classes in sorted order."""
-    keys = _strata(labels)
-    names, place = np.unique(np.array(keys, dtype=object), return_inverse=True)
-    order = np.argsort(place, kind="stable")
-    return np.split(order, np.cumsum(np.bincount(place, minlength=len(names)))[:-1])
-
-
-def _strata(labels: Labels) -> list[str]:
-    """One class per row: the label itself, or for a tuple the label or set it is placed by."""
-    if not any(isinstance(label, tuple) for label in labels):
-        return [str(label) for label in labels]
-    rows = [tuple(sorted(label)) for label in labels]
-    sets: dict[tuple[str, ...], int] = {}
-    counts: dict[str, int] = {}
-    for row in rows:
-        sets[row] = sets.get(row, 0) + 1
-        for label in row:
-            counts[label] = counts.get(label, 0) + 1
-    return [
-        "\x1f".join(row) if sets[row] > 1 else min(row, key=lambda label: (counts[label], label))
-        for row in rows
-        if row or True
+def _take(groups: Sequence[Indices], takes: Sequence[int], keys: NDArray[np.uint64]) -> Indices:
+    """Of each group as many rows as it is to give, those with the smallest keys; sorted."""
+    taken = [
+        rows[np.argsort(keys[rows], kind="stable")[:take]]
+        for rows, take in zip(groups, takes, strict=True)
     ]
+    return np.sort(np.concatenate([np.empty(0, dtype=np.int64), *taken]))
 
 
-def _apportion(sizes: list[int], total: int, *, least: int, leave: int) -> list[int]:
-    """Share ``total`` out in proportion to ``sizes``: largest remainders, within bounds.
+def _in_proportion(sizes: Sequence[int], total: int, *, least: int, leave: int) -> list[int]:
+    """Share ``total`` out in proportion to ``sizes`` (largest remainders).
 
-    Each class gets ``least`` or more and keeps ``leave`` or more.
+    Each class gives ``least`` or more and keeps ``leave`` or more; within these bounds the sum is
+    ``total``, or as near as they let it come.
     """
-    exact = np.array(sizes, dtype=float) * min(total / sum(sizes), 1.0)
-    takes = np.clip(np.floor(exact).astype(int), least, np.array(sizes) - leave)
-    for place in np.argsort(-(exact - np.floor(exact)), kind="stable"):
-        if takes.sum() >= total:
+    if not sizes:
+        return []
+    room = np.array(sizes) - leave
+    exact = np.array(sizes) * (total / sum(sizes))
+    takes = np.clip(np.floor(exact).astype(np.int64), least, room)
+    while takes.sum() < total and (takes < room).any():
+        takes[np.argmax(np.where(takes < room, exact - takes, -np.inf))] += 1
+    while takes.sum() > total and (takes > least).any():
+        takes[np.argmax(np.where(takes > least, takes - exact, -np.inf))] -= 1
+    return [int(take) for take in takes]
+
+
+def _evenly(room: Indices, total: int, order: Indices) -> list[int]:
+    """Share ``total`` out as evenly as ``room`` allows; the rest goes to classes in ``order``."""
+    takes = np.zeros_like(room)
+    while total > 0:
+        open_classes = [place for place in order if takes[place] < room[place]]
+        step = total // len(open_classes)
+        if step == 0:
+            takes[open_classes[:total]] += 1
             break
-        takes[place] += int(takes[place] < sizes[place] - leave)
+        grown = np.minimum(takes + step, room)
+        total -= int((grown - takes).sum())
+        takes = grown
     return [int(take) for take in takes]
 
 
-def _level(sizes: list[int], n: int, seed: int) -> list[int]:
-    """Share ``n`` out as evenly as the sizes allow."""
-    takes = np.zeros(len(sizes), dtype=int)
-    room = np.array(sizes)
-    left = n
-    while left >= (open_ := int((takes < room).sum())) > 0:
-        step = left // open_
-        grow = np.minimum(step, room - takes)
-        takes += grow
-        left -= int(grow.sum())
-    order = np.random.default_rng([seed, 1]).permutation(np.flatnonzero(takes < room))
-    takes[order[:left]] += 1
-    return [int(take) for take in takes]
+def _split_label_sets(
+    rows: Sequence[tuple[str, ...]], fraction: float, keys: NDArray[np.uint64]
+) -> Indices:
+    """Validation rows of a multi-label set: labels shared out one by one, the rarest first.
+
+    After Sechidis et al., "On the Stratification of Multi-Label Data", ECML 2011, in one pass.
+    """
+    holders: dict[str, list[int]] = {}
+    for number, row in enumerate(rows):
+        for label in set(row) or {""}:
+            holders.setdefault(label, []).append(number)
+    placed: dict[int, bool] = {}  # row -> whether it is in validation
+    for label in sorted(holders, key=lambda label: (label == "", len(holders[label]), label)):
+        count = len(holders[label])
+        wanted = min(max(round(fraction * count), 1), count - 1)
+        wanted -= sum(placed.get(number, False) for number in holders[label])
+        free = sorted((n for n in holders[label] if n not in placed), key=lambda n: int(keys[n]))
+        for place, number in enumerate(free):
+            placed[number] = place < wanted
+    return np.array(sorted(number for number, held in placed.items() if held), dtype=np.int64)

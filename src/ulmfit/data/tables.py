@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 
 import pyarrow as pa
+
+from ulmfit.errors import InputError
 
 BATCH_ROWS = 1024
 BATCH_CHARS = 1 << 22  # a batch of long documents ends early: about 4 M characters of text
@@ -66,6 +69,21 @@ def string_schema(names: Iterable[str]) -> pa.Schema:
     return pa.schema([(name, pa.string()) for name in names])
 
 
+def refuse_twins(name: str, columns: Sequence[str]) -> None:
+    """Refuse two columns of one name.
+
+    Raises:
+        InputError: names the column.
+    """
+    column, count = Counter(columns).most_common(1)[0] if columns else ("", 0)
+    if count > 1:
+        raise InputError(
+            f"{name}: {count} columns are called {column!r}",
+            expected="every column name once",
+            hint="Rename all but one of them in the file.",
+        )
+
+
 def batch_rows(rows: Iterable[Sequence[object]], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
     """Gather rows into batches of ``BATCH_ROWS`` rows or about ``BATCH_CHARS`` characters."""
     held: list[Sequence[object]] = []
@@ -82,7 +100,19 @@ def batch_rows(rows: Iterable[Sequence[object]], schema: pa.Schema) -> Iterator[
 
 def _to_batch(rows: list[Sequence[object]], schema: pa.Schema) -> pa.RecordBatch:
     columns = zip(*rows, strict=True)
-    arrays = [
-        pa.array(column, type=kind) for column, kind in zip(columns, schema.types, strict=True)
-    ]
+    arrays = [to_array(column, kind) for column, kind in zip(columns, schema.types, strict=True)]
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def to_array(values: Sequence[object], kind: pa.DataType) -> pa.Array:
+    """An Arrow array; half surrogate pairs, which JSON can hold and UTF-8 cannot, become U+FFFD."""
+    try:
+        return pa.array(values, type=kind)
+    except UnicodeEncodeError:
+        whole = [whole_characters(value) if isinstance(value, str) else value for value in values]
+        return pa.array(whole, type=kind)
+
+
+def whole_characters(text: str) -> str:
+    """``text`` with half surrogate pairs replaced by U+FFFD, so that it can be encoded."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -1,0 +1,110 @@
+"""What the labels of the rows are called: one string per class, whatever type the file has."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from ulmfit.data.sources import shorten
+from ulmfit.errors import InputError
+
+Label = str | tuple[str, ...]
+_WHOLE_FLOAT = re.compile(r"(-?\d+)\.0+")
+
+
+def canonical_label(value: object) -> str | None:
+    """The name of a class as a string: 1 and 1.0 are "1", True is "True", "pos" stays "pos".
+
+    None for a missing label: None, NaN, a blank string.
+    """
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return None
+    if isinstance(value, float):
+        if math.isnan(value):
+            return None
+        return str(int(value)) if value.is_integer() else repr(float(value))
+    return str(value)
+
+
+@dataclass
+class LabelReader:
+    """Turns label columns into class names, batch by batch.
+
+    Attributes:
+        columns: one label column, or several columns of 0 and 1, each a class of its own.
+        separator: what parts the labels of a row in a string column; None for one label per row.
+        multi_label: whether a row can have several labels.
+    """
+
+    name: str
+    schema: pa.Schema
+    columns: tuple[str, ...]
+    separator: str | None = None
+
+    def __post_init__(self) -> None:
+        self._seen: dict[str, str] = {}  # so that a class name is held once, not once per row
+        kind = self.schema.field(self.columns[0]).type
+        self._lists = _is_list(kind)
+        self.multi_label = len(self.columns) > 1 or self._lists or self.separator is not None
+
+    def read(self, batch: pa.RecordBatch) -> list[str | tuple[str, ...] | None]:
+        """The label, or the tuple of labels, of each row; None where it is missing."""
+        if len(self.columns) > 1:
+            return list(self._flags(batch))
+        values = batch.column(self.schema.get_field_index(self.columns[0])).to_pylist()
+        if self._lists:
+            return [None if value is None else self._several(value) for value in values]
+        if self.separator is not None:
+            return [self._several(self._parts(value)) for value in values]
+        return [self._one(value) for value in values]
+
+    def _one(self, value: object) -> str | None:
+        label = canonical_label(value)
+        return None if label is None else self._seen.setdefault(label, label)
+
+    def _several(self, values: Iterable[object]) -> tuple[str, ...]:
+        labels = (self._one(value) for value in values)
+        return tuple(dict.fromkeys(label for label in labels if label is not None))
+
+    def _parts(self, value: object) -> list[str]:
+        text = canonical_label(value) or ""
+        return [part.strip() for part in text.split(self.separator)]
+
+    def _flags(self, batch: pa.RecordBatch) -> Iterable[tuple[str, ...]]:
+        columns = [
+            [self._flag(column, value) for value in batch.column(place).to_pylist()]
+            for column in self.columns
+            for place in [self.schema.get_field_index(column)]
+        ]
+        for row in zip(*columns, strict=True):
+            yield tuple(column for column, held in zip(self.columns, row, strict=True) if held)
+
+    def _flag(self, column: str, value: object) -> bool:
+        label = canonical_label(value)
+        if label in ("0", "0.0", "False", "false", None):
+            return False
+        if label in ("1", "1.0", "True", "true"):
+            return True
+        raise InputError(
+            f"{self.name}: column {column!r} has {shorten(value)}",
+            expected="0 or 1, as several label columns were given",
+        )
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return bool(
+        pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+    )
+
+
+def whole_numbers(labels: list[str]) -> list[str]:
+    """Labels that are all like "1.0" without their ".0", which pandas adds; others as they are."""
+    found = {label: _WHOLE_FLOAT.fullmatch(label) for label in set(labels)}
+    if not found or not all(found.values()):
+        return labels
+    names = {label: match[1] for label, match in found.items() if match}
+    return [names[label] for label in labels]

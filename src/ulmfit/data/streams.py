@@ -1,0 +1,151 @@
+"""Sources of any size as streams of constant memory: rows for prediction, texts for corpora."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+
+from ulmfit.data.columns import text_columns, text_values
+from ulmfit.data.distributions import is_fasttext
+from ulmfit.data.folders import Split
+from ulmfit.data.formats import PLAIN, plain_documents
+from ulmfit.data.locations import locate, open_source
+from ulmfit.data.sources import STDIN, stem_suffix
+from ulmfit.data.tables import Table
+from ulmfit.errors import InputError
+
+
+class Rows:
+    """A stream of record batches with every column of the input, for prediction.
+
+    Attributes:
+        name: the input as the user called it.
+        schema: names and types of the columns.
+        text_columns: where the text is; several are joined with field marks.
+    """
+
+    def __init__(self, table: Table, columns: tuple[str, ...]) -> None:
+        self._table = table
+        self.name = table.name
+        self.schema = table.schema
+        self.text_columns = columns
+
+    @property
+    def text_column(self) -> str:
+        """The text column; several joined by commas."""
+        return ",".join(self.text_columns)
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        return iter(self._table)
+
+    def texts(self, batch: pa.RecordBatch) -> list[str]:
+        """The texts of one batch; a missing text is an empty string."""
+        columns = [text_values(self.name, batch, column) for column in self.text_columns]
+        if len(columns) == 1:
+            return columns[0]
+        from ulmfit.data.tokenizer import join_fields  # loads `tokenizers`, which few rows need
+
+        return [join_fields(fields) for fields in zip(*columns, strict=True)]
+
+    def close(self) -> None:
+        """Close the file."""
+        self._table.close()
+
+    def __enter__(self) -> Rows:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def open_rows(
+    source: str | Path,
+    *,
+    text: str | None = None,
+    split: Split = "test",
+    data_dir: Path | None = None,
+    encoding: str | None = None,
+) -> Rows:
+    """Open a source as a stream that keeps all columns and the order, in constant memory.
+
+    A plain text file gives one row per line, blank lines too. Use it in a ``with`` block.
+
+    Args:
+        source: path, "-" for stdin, or ``name:`` and a data set.
+        text: the text column, or several as "title,body"; guessed if None.
+        split: which part of a folder, archive or named set.
+        data_dir: where named sets are.
+        encoding: codec of text files; None for a byte order mark or UTF-8.
+
+    Raises:
+        InputError: as ``load_dataset``, for what is seen at the start of the source; for later
+            rows while they are read.
+    """
+    table = open_source(
+        source, split=split, data_dir=data_dir, encoding=encoding, wanted=names_in(text)
+    )
+    try:
+        return Rows(table, text_columns(table, text))
+    except BaseException:
+        table.close()
+        raise
+
+
+def iter_texts(
+    source: str | Path,
+    *,
+    text: str | None = None,
+    split: Split = "train",
+    data_dir: Path | None = None,
+    where: tuple[str, str] | None = None,
+    encoding: str | None = None,
+) -> Iterator[str]:
+    """Stream the texts of a source that are not blank, in constant memory and in order.
+
+    Of a plain text file a document is a line, or a block of lines where blank lines set blocks
+    apart (see ``plain_documents``).
+
+    Args:
+        source: as for ``open_rows``.
+        text: the text column, or several as "title,body"; guessed if None.
+        split: which part of a folder, archive or named set.
+        data_dir: where named sets are.
+        where: (column, value): only the rows with this value there.
+        encoding: codec of text files; None for a byte order mark or UTF-8.
+
+    Raises:
+        InputError: as ``open_rows``.
+    """
+    if is_plain_text(source, data_dir, encoding):
+        yield from plain_documents(source, encoding=encoding)
+        return
+    with open_rows(source, text=text, split=split, data_dir=data_dir, encoding=encoding) as rows:
+        if where is not None and where[0] not in rows.schema.names:
+            raise InputError(
+                f"{rows.name}: no column {where[0]!r}",
+                expected=f"one of {', '.join(rows.schema.names)}",
+            )
+        for batch in rows:
+            if where is not None:
+                batch = _having(batch, *where)
+            yield from (document for document in rows.texts(batch) if document.strip())
+
+
+def is_plain_text(source: str | Path, data_dir: Path | None, encoding: str | None) -> bool:
+    """Whether a source is a text file without labels, whose documents are lines or blocks."""
+    if str(source) == STDIN or stem_suffix(source) not in PLAIN:
+        return False
+    path = locate(source, data_dir)
+    return path.is_file() and not is_fasttext(path, encoding)
+
+
+def _having(batch: pa.RecordBatch, column: str, value: str) -> pa.RecordBatch:
+    cells = batch.column(batch.schema.get_field_index(column)).to_pylist()
+    return batch.filter(pa.array([str(cell) == value for cell in cells], type=pa.bool_()))
+
+
+def names_in(*asked: str | None) -> list[str]:
+    """The column names in what the user gave for them, "title,body" being two."""
+    return [part.strip() for names in asked if names for part in names.split(",")]

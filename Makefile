@@ -4,7 +4,7 @@
 #   make test      lint, types and tests
 #
 #   make install   only make .venv            make check   lint and types, no tests
-#   make docs      write docs/cli.md anew     make bench   measure speed and memory here
+#   make docs      renew generated docs       make bench   measure speed and memory here
 #   make clean     remove .venv and caches    (runs/ stays: your models are there)
 #
 # Another interpreter: make demo PYTHON=/path/to/python3.12
@@ -66,7 +66,7 @@ test: check
 	$(BIN)/pytest -m "not slow"
 
 docs: $(STAMP)
-	$(BIN)/typer ulmfit.cli.main utils docs --name ulmfit --title "Command line" --output docs/cli.md
+	$(BIN)/python docs/generate.py
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks.speed

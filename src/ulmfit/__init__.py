@@ -16,17 +16,19 @@ if TYPE_CHECKING:
 __all__ = ["TextClassifier", "__version__"]
 
 
-def __getattr__(name: str) -> object:
-    """Import ``TextClassifier`` and look up ``__version__`` only when somebody asks."""
-    if name == "TextClassifier":
-        from ulmfit.apps.text_classifier import TextClassifier
+if not TYPE_CHECKING:  # type checkers see the names above, and no others
 
-        return TextClassifier
-    if name == "__version__":
-        from importlib.metadata import version
+    def __getattr__(name: str) -> object:
+        """Import ``TextClassifier`` and look up ``__version__`` only when somebody asks."""
+        if name == "TextClassifier":
+            from ulmfit.apps.text_classifier import TextClassifier
 
-        return version("ulmfit")
-    raise AttributeError(f"module 'ulmfit' has no attribute '{name}'")
+            return TextClassifier
+        if name == "__version__":
+            from importlib.metadata import version
+
+            return version("ulmfit")
+        raise AttributeError(f"module 'ulmfit' has no attribute '{name}'")
 
 
 def __dir__() -> list[str]:

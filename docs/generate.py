@@ -1,0 +1,91 @@
+"""Write the parts of the documents that follow from the code: `make docs`.
+
+The file tree in README.md, and docs/cli.md from the help texts of the commands.
+`tests/test_docs.py` fails when running this would change anything.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+WIDTH = 96  # characters
+COLUMN = 28  # characters before the names
+
+# Layer by layer, in the order in which a newcomer reads them.
+PACKAGES = ("data", "model", "optim", "train", "stages", "apps", "experiments", "cli")
+LAYER = dict(zip(("", *PACKAGES), (0, 1, 1, 1, 2, 3, 4, 4, 5), strict=True))
+
+
+def repository_files() -> list[Path]:
+    """Every file that is, or would be, committed; relative to the repository."""
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    return sorted(Path(name) for name in done.stdout.split("\0") if name and (ROOT / name).exists())
+
+
+def entries(folder: str, files: Iterable[Path]) -> list[str]:
+    """Names directly inside a folder, subfolders with a slash, without what is hidden."""
+    inside = {path.relative_to(folder) for path in files if path.is_relative_to(folder)}
+    names = {path.parts[0] + ("/" if len(path.parts) > 1 else "") for path in inside}
+    return sorted(name for name in names if not name.startswith((".", "__")))
+
+
+def modules(folder: str, files: Iterable[Path]) -> list[str]:
+    """Entries of a folder of the package, modules without their ending."""
+    skipped = {"py.typed", *(f"{name}/" for name in PACKAGES)}
+    return [name.removesuffix(".py") for name in entries(folder, files) if name not in skipped]
+
+
+def line(head: str, names: Iterable[str]) -> str:
+    """One entry of the tree, wrapped so that the names stand in a column of their own."""
+    indent = " " * COLUMN
+    text = f"{head:<{COLUMN}}{' '.join(names)}"
+    return textwrap.fill(text, WIDTH, subsequent_indent=indent, break_on_hyphens=False).rstrip()
+
+
+def tree(files: list[Path]) -> str:
+    """The file tree of the README."""
+    top = entries(".", files)
+    lines = [textwrap.fill(" ".join(name for name in top if not name.endswith("/")), WIDTH)]
+    lines.append(line(".ci/", entries(".ci", files)))
+    others = [name for name in top if name.endswith("/") and name not in ("src/", "tests/")]
+    lines += [line(name, entries(name, files)) for name in others]
+    for package in LAYER:
+        folder = f"src/ulmfit/{package}".rstrip("/")
+        head = f"{folder + '/':<{COLUMN - 4}}L{LAYER[package]}"
+        lines.append(line(head, modules(folder, files)))
+    lines.append(line("tests/", entries("tests", files)))
+    return "\n".join(lines)
+
+
+def with_tree(readme: str, drawn: str) -> str:
+    """The README with another tree in the block below the heading Layout."""
+    block = re.compile(r"(?<=\n## Layout\n)(.*?\n```\n).*?(?=\n```\n)", re.DOTALL)
+    return block.sub(lambda found: found[1] + drawn, readme, count=1)
+
+
+def cli_reference() -> str:
+    """The help texts of all commands as one Markdown page."""
+    command = [sys.executable, "-m", "typer", "ulmfit.cli.main", "utils", "docs"]
+    title = ["--name", "ulmfit", "--title", "Command line"]
+    done = subprocess.run([*command, *title], cwd=ROOT, capture_output=True, text=True, check=True)
+    lines = [text.rstrip() for text in done.stdout.splitlines()]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def main() -> None:
+    """Write both documents anew."""
+    reference = ROOT / "docs" / "cli.md"
+    reference.write_text(cli_reference(), "utf-8")
+    readme = ROOT / "README.md"
+    readme.write_text(with_tree(readme.read_text("utf-8"), tree(repository_files())), "utf-8")
+
+
+if __name__ == "__main__":
+    main()

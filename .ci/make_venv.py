@@ -55,6 +55,9 @@ def ways(folder: Path) -> list[list[list[str]]]:
 
 def main(folder: Path) -> int:
     """Make the environment; keep one that works; returns the exit code."""
+    if sys.version_info < (3, 11):
+        sys.stderr.write(f"ulmfit needs Python 3.11 or newer, this is {sys.version.split()[0]}\n")
+        return 1
     if works(folder):
         return 0
     why = "it has neither 'venv' with 'ensurepip' nor 'virtualenv'"

@@ -279,12 +279,17 @@ def test_what_a_living_writer_has_begun_is_left_alone(tmp_path: Path) -> None:
             writer.kill()
 
 
+def test_leftovers_of_other_targets_are_removed_too(tmp_path: Path) -> None:
+    (tmp_path / ".step-1.0123abcd.ulmfit-draft").mkdir()
+    whole = tmp_path / ".step-1.0123abcd.ulmfit-whole"
+    whole.mkdir()
+    with atomic_directory(tmp_path / "step-2"):
+        pass
+    assert sorted(os.listdir(tmp_path)) == [whole.name, "step-2"]
+
+
 def test_names_that_only_look_like_leftovers_are_left_alone(tmp_path: Path) -> None:
-    others = [
-        ".file.ulmfit-draft",
-        ".file.0123abcd.ulmfit-draft.bak",
-        ".filed.0123abcd.ulmfit-draft",
-    ]
+    others = [".file.ulmfit-draft", ".file.0123abcd.ulmfit-draft.bak", "file.0123abcd.ulmfit-draft"]
     for name in others:
         (tmp_path / name).touch()
     atomic_write(tmp_path / "file", b"x")

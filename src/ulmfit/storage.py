@@ -2,7 +2,7 @@
 
 Every write goes into a hidden sibling of the target, is flushed to the disk and then takes the
 target's place in one rename. A sibling that a killed process left behind is recognised by its name
-and by its lock, which the system drops with the process; the next write to that target removes it.
+and by its lock, which the system drops with the process; the next write beside it removes it.
 """
 
 from __future__ import annotations
@@ -216,7 +216,9 @@ def _clean_leftovers(target: Path, owned: Owned) -> None:
     """Remove what killed processes left beside `target`, or put it back where it is missing."""
     if not target.parent.is_dir():
         return
-    pattern = re.compile(rf"\.{re.escape(target.name)}\.[0-9a-f]{{8}}({_DRAFT}|{_WHOLE})")
+    # A draft is worth nothing whatever it was for; a whole folder is its own target's business.
+    name = re.escape(target.name)
+    pattern = re.compile(rf"\..+\.[0-9a-f]{{8}}{_DRAFT}|\.{name}\.[0-9a-f]{{8}}{_WHOLE}")
     found = [entry for entry in target.parent.iterdir() if pattern.fullmatch(entry.name)]
     for temp in sorted(found, key=lambda entry: entry.lstat().st_mtime, reverse=True):
         with contextlib.suppress(FileNotFoundError):  # another process may be cleaning as well

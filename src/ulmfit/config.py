@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -72,7 +73,7 @@ class LMConfig(Frozen):
     def layer_sizes(self) -> list[tuple[int, int]]:
         """(input, output) size of each LSTM layer, from the embedding up."""
         inner = [self.emb_size] + [self.hidden_size] * (self.n_layers - 1) + [self.emb_size]
-        return list(zip(inner[:-1], inner[1:], strict=True))
+        return list(pairwise(inner))
 
 
 class ClassifierConfig(Frozen):

@@ -105,12 +105,17 @@ class _Epoch(Sequence[DocumentBatch]):
         return pad(self.documents, self.rows[index])
 
 
-def by_length(lengths: Ids, max_tokens: int, max_rows: int = 512) -> list[Ids]:
+# Ids of one padded group: 4 Mi of 8 bytes are 32 MB, whatever the documents' lengths.
+MAX_GROUP_IDS = 1 << 22
+
+
+def by_length(lengths: Ids, max_tokens: int, *, chunk: int, max_rows: int = 512) -> list[Ids]:
     """Group documents of similar length for inference.
 
     Args:
         lengths: tokens of each document, (N,).
-        max_tokens: padded tokens of a group, unless one document alone has more.
+        max_tokens: tokens that a group puts through the encoder in one step of BPT3C.
+        chunk: longest step of BPT3C, in tokens.
         max_rows: documents of a group (a short text's cost is overhead: more do not help).
 
     Returns:
@@ -121,7 +126,7 @@ def by_length(lengths: Ids, max_tokens: int, max_rows: int = 512) -> list[Ids]:
     start = 0
     while start < len(order):
         width = max(1, int(lengths[order[start]]))
-        size = min(max_rows, max(1, max_tokens // width))
-        groups.append(order[start : start + size])
-        start += size
+        size = min(max_rows, max_tokens // min(width, chunk), MAX_GROUP_IDS // width)
+        groups.append(order[start : start + max(1, size)])
+        start += max(1, size)
     return groups

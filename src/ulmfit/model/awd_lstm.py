@@ -82,7 +82,7 @@ class AWDLSTM(nn.Module):
     def layer_groups(self) -> list[list[nn.Parameter]]:
         """Parameters from the bottom up: the embedding, then each LSTM layer."""
         return [
-            [self.embedding.weight],
+            list(self.embedding.parameters()),
             *(list(rnn.parameters()) for rnn in self.rnns),
         ]
 
@@ -114,5 +114,3 @@ def state_from_tensors(flat: dict[str, Tensor]) -> State:
 def parameter_count(module: nn.Module) -> int:
     """Number of weights, tied ones counted once."""
     return sum(p.numel() for p in module.parameters())
-
-

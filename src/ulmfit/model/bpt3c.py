@@ -97,7 +97,7 @@ def _is_pooled(start: Tensor, lengths: Tensor, pool_tokens: int | None) -> Tenso
     """Which rows' chunks, beginning at `start`, lie in the pooling window, (rows,) bool."""
     if pool_tokens is None:
         return torch.ones_like(start, dtype=torch.bool)
-    return start > lengths - pool_tokens
+    return start >= lengths - pool_tokens
 
 
 def _join(encoder: AWDLSTM, state: State, active: int) -> State:
@@ -110,4 +110,3 @@ def _join(encoder: AWDLSTM, state: State, active: int) -> State:
         (torch.cat([h, h0]), torch.cat([c, c0]))
         for (h, c), (h0, c0) in zip(state, fresh, strict=True)
     )
-

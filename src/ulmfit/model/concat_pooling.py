@@ -18,17 +18,17 @@ class Pool(NamedTuple):
         last: hidden state of the last real token, (B, E).
         maximum: largest value of each feature, (B, E).
         total: sum over tokens, (B, E).
-        count: number of tokens pooled, (B, 1).
+        n_pooled: number of tokens in the maximum and the total, (B, 1).
     """
 
     last: Tensor
     maximum: Tensor
     total: Tensor
-    count: Tensor
+    n_pooled: Tensor
 
     def concat(self) -> Tensor:
         """[h_T, maxpool(H), meanpool(H)], (B, 3E)."""
-        return torch.cat([self.last, self.maximum, self.total / self.count], dim=1)
+        return torch.cat([self.last, self.maximum, self.total / self.n_pooled], dim=1)
 
 
 def empty_pool(batch_size: int, size: int, like: Tensor) -> Pool:
@@ -57,7 +57,7 @@ def update_pool(pool: Pool, hidden: Tensor, real: Tensor, pooled: Tensor) -> Poo
         last=hidden[rows, real - 1],
         maximum=torch.maximum(pool.maximum, hidden.masked_fill(outside, -torch.inf).amax(1)),
         total=pool.total + hidden.masked_fill(outside, 0.0).sum(1),
-        count=pool.count + counted.sum(1, keepdim=True),
+        n_pooled=pool.n_pooled + counted.sum(1, keepdim=True),
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -48,4 +47,3 @@ def embed(tokens: Tensor, weight: Tensor, p: float, *, training: bool) -> Tensor
         return embedded
     word_mask = dropout_mask(weight, (weight.size(0),), p)
     return embedded * word_mask[tokens].unsqueeze(-1)
-

@@ -29,9 +29,10 @@ def full_softmax_loss(hidden: Tensor, targets: Tensor, weight: Tensor, bias: Ten
 def summed_nll(hidden: Tensor, targets: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """Summed negative log-likelihood in nats, float64, over blocks of rows: bounded memory."""
     total = torch.zeros((), dtype=torch.float64, device=hidden.device)
-    for rows, wanted in zip(hidden.split(EVAL_ROWS), targets.split(EVAL_ROWS), strict=True):
-        logits = F.linear(rows, weight, bias).float()
-        total += F.cross_entropy(logits, wanted, reduction="sum").double()
+    for start in range(0, hidden.size(0), EVAL_ROWS):
+        block = slice(start, start + EVAL_ROWS)
+        logits = F.linear(hidden[block], weight, bias).float()
+        total += F.cross_entropy(logits, targets[block], reduction="sum").double()
     return total
 
 
@@ -68,9 +69,7 @@ class SampledSoftmax:
 
     def loss(self, hidden: Tensor, targets: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         """Estimate of `full_softmax_loss`: same arguments, scalar in nats per token."""
-        candidates, positions = torch.unique(
-            torch.cat([targets, self.draw()]), return_inverse=True
-        )
+        candidates, positions = torch.unique(torch.cat([targets, self.draw()]), return_inverse=True)
         positions = positions[: targets.numel()]
         correction = self.log_inclusion(targets.numel()).to(bias)[candidates]
         scores = F.linear(hidden, weight[candidates], bias[candidates] - correction).float()

@@ -12,6 +12,8 @@ from torch.nn import functional as F
 
 LayerState = tuple[Tensor, Tensor]
 
+LSTM_PARAMETERS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+
 
 def weight_drop(w_hh: Tensor, p: float, *, training: bool) -> Tensor:
     """A copy of W_hh in which each weight is dropped with probability `p`, (4H, H) -> (4H, H).
@@ -36,14 +38,14 @@ def lstm_layer(
     Returns:
         Outputs of all steps, (B, T, H), and the state after the last one.
     """
-    w_hh = weight_drop(layer.weight_hh_l0, weight_p, training=training)
-    parameters = [layer.weight_ih_l0, w_hh, layer.bias_ih_l0, layer.bias_hh_l0]
+    w_ih, w_hh, b_ih, b_hh = (layer.get_parameter(f"{name}_l0") for name in LSTM_PARAMETERS)
+    dropped = weight_drop(w_hh, weight_p, training=training)
     h0, c0 = (s.unsqueeze(0) for s in state)
     # torch.lstm is the kernel under nn.LSTM (oneDNN on a CPU, cuDNN on a GPU), weights as values.
     out, h, c = torch.lstm(
         x,
         (h0, c0),
-        parameters,
+        [w_ih, dropped, b_ih, b_hh],
         has_biases=True,
         num_layers=1,
         dropout=0.0,

@@ -1,4 +1,4 @@
-"""Non-monotonically triggered averaged SGD, NT-ASGD (Merity et al. 2017, section 3, algorithm 1)."""
+"""Non-monotonically triggered averaged SGD, NT-ASGD (Merity et al. 2017, algorithm 1)."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class NTASGD(Optimizer):
         params: parameters or parameter groups.
         lr: learning rate (awd-lstm-lm: 30).
         weight_decay: L2 penalty added to the gradient (awd-lstm-lm: 1.2e-6).
-        n: non-monotone interval: averaging begins when the validation loss is worse than the best of
-            those seen more than `n` checks ago (algorithm 1; awd-lstm-lm: 5).
+        n: non-monotone interval: averaging begins when the validation loss is worse than the best
+            of those seen more than `n` checks ago (algorithm 1; awd-lstm-lm: 5).
     """
 
     def __init__(

@@ -11,11 +11,12 @@ import math
 def slanted_triangular(t: int, T: int, *, cut_frac: float = 0.1, ratio: float = 32) -> float:
     """Slanted triangular learning rate, STLR (paper v5, equation 3).
 
-    cut = floor(T * cut_frac); p = t / cut if t < cut, else 1 - (t - cut) / (cut * (1/cut_frac - 1));
+    cut = floor(T * cut_frac);
+    p = t / cut if t < cut, else 1 - (t - cut) / (cut * (1 / cut_frac - 1));
     eta_t = eta_max * (1 + p * (ratio - 1)) / ratio.
 
-    Two guards that the print leaves out: cut is at least 1 (floor gives 0 for T < 1 / cut_frac), and
-    p at least 0 (the floor makes the fall end before T, and the rate would turn negative).
+    Two guards that the print leaves out: cut is at least 1 (floor gives 0 for T < 1 / cut_frac),
+    and p at least 0 (the floor makes the fall end before T, and the rate would turn negative).
 
     Args:
         t: step.

@@ -107,7 +107,7 @@ class TrainedLM:
         lm = LMConfig(**config["lm"])
         if tokenizer.vocab_size != lm.vocab_size:
             raise ModelFolderError(
-                f"model folder '{contents.path}': tokenizer.json has {tokenizer.vocab_size} entries",
+                f"tokenizer.json of '{contents.path}' has {tokenizer.vocab_size} entries",
                 expected=f"the {lm.vocab_size} of config.json",
                 hint="The two files are of different models: copy the whole folder again.",
             )

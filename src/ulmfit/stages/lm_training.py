@@ -72,9 +72,7 @@ class LMLoss:
         weight, bias = model.encoder.embedding.weight, model.decoder_bias
         inputs = torch.from_numpy(batch.inputs).to(weight.device)
         targets = torch.from_numpy(batch.targets).to(weight.device).flatten()
-        state = (
-            state_from_tensors(carry) if carry else model.encoder.initial_state(inputs.size(0))
-        )
+        state = state_from_tensors(carry) if carry else model.encoder.initial_state(inputs.size(0))
         output = model(inputs, state)
         softmax = self.sampled.loss if self.sampled is not None else full_softmax_loss
         nll = softmax(output.dropped.flatten(0, 1), targets, weight, bias)

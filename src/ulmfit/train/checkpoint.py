@@ -19,8 +19,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from ulmfit.storage import atomic_directory
 from ulmfit.errors import InputError
+from ulmfit.storage import atomic_directory
 
 TENSORS, STATE = "tensors.safetensors", "state.json"
 MODEL, BEST, OPTIMIZER, CARRY, RANDOM = "model.", "best.", "optimizer.", "carry.", "random."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
@@ -14,13 +14,13 @@ from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
 from ulmfit.errors import Interrupted, SettingsError, TrainingError
-from ulmfit.optim import schedules
 from ulmfit.optim.nt_asgd import NTASGD
 from ulmfit.optim.unfreezing import Phase
 from ulmfit.runtime import StopRequest, stop_on_signal
 from ulmfit.settings import OptimizerSettings, ScheduleSettings
 from ulmfit.train import checkpoint as ckpt
 from ulmfit.train.checkpoint import Checkpoints, Snapshot
+from ulmfit.train.clock import Batch, Batches, Clock
 from ulmfit.train.tracker import Speed, Tracker
 
 if TYPE_CHECKING:
@@ -30,23 +30,7 @@ Carry = dict[str, Tensor]
 Metrics = dict[str, float]
 
 
-class Batch(Protocol):
-    """What the loop needs to know of a batch."""
-
-    @property
-    def lr_scale(self) -> float:
-        """Factor of the learning rate for this batch."""
-
-
 B = TypeVar("B", bound=Batch, contravariant=True)
-B_co = TypeVar("B_co", bound=Batch, covariant=True)
-
-
-class Batches(Protocol[B_co]):
-    """Batches of each epoch, by position, the same on every call."""
-
-    def epoch(self, epoch: int) -> Sequence[B_co]:
-        """All batches of an epoch."""
 
 
 @dataclass(frozen=True)
@@ -202,7 +186,7 @@ class _Run:
         self.best_weights: dict[str, Tensor] = {}
         self.optimizer = make_optimizer(job.groups, options.optimizer)
         self.phases = [phase for phase in job.plan for _ in range(phase.epochs)]
-        self.clock = Clock(job, options)
+        self.clock = Clock(job.plan, job.batches, options.schedule, options.max_steps)
         self.started = self.saved = time.monotonic()
         self.speed = Speed()
 
@@ -220,7 +204,7 @@ class _Run:
         phase = self.phases[progress.epoch]
         thaw(self.job.groups, phase)
         for position in range(progress.batch, len(batches)):
-            self.step(batches[position], phase)
+            self.step(batches[position])
             progress.batch = position + 1
             last = progress.batch == len(batches) or progress.step == self.clock.total
             every = self.options.validate_every
@@ -237,9 +221,9 @@ class _Run:
         tired = patience is not None and self.progress.since_best >= patience
         return tired or self.progress.step >= self.clock.total
 
-    def step(self, batch: Batch, phase: Phase) -> None:
+    def step(self, batch: Batch) -> None:
         progress = self.progress
-        rates = self.clock.set_rates(self.optimizer, progress, phase, batch.lr_scale)
+        rates = self.clock.set_rates(self.optimizer, progress.step, progress.epoch, batch.lr_scale)
         self.job.model.train()
         with self.accelerator.autocast():
             result = self.job.loss(batch, self.carry)
@@ -251,8 +235,9 @@ class _Run:
                 hint="Lower the learning rate, or clip gradients (optimizer.clip).",
             )
         self.accelerator.backward(result.loss)
-        if self.options.optimizer.clip is not None:
-            self.accelerator.clip_grad_norm_(self.job.model.parameters(), self.options.optimizer.clip)
+        clip = self.options.optimizer.clip
+        if clip is not None:
+            self.accelerator.clip_grad_norm_(self.job.model.parameters(), clip)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.carry = result.carry
@@ -280,9 +265,7 @@ class _Run:
                 self.keep_if_best(metrics)
             if isinstance(self.optimizer, NTASGD):
                 self.optimizer.observe(metrics[self.job.monitor])
-        self.tracker.record(
-            step=progress.step, epoch=progress.epoch, train_loss=train, **metrics
-        )
+        self.tracker.record(step=progress.step, epoch=progress.epoch, train_loss=train, **metrics)
         shown = ", ".join(f"{name} {value:.4g}" for name, value in metrics.items())
         self.tracker.display.note(
             f"epoch {progress.epoch + 1}/{len(self.phases)}, step {progress.step}: "
@@ -337,8 +320,8 @@ class _Run:
             return
         if snapshot.state["total_steps"] != self.clock.total:
             raise SettingsError(
-                f"the checkpoint is of a run of {snapshot.state['total_steps']} steps, this one has "
-                f"{self.clock.total}",
+                f"the checkpoint is of a run of {snapshot.state['total_steps']} steps",
+                expected=f"{self.clock.total} steps",
                 hint="Resume with the settings and the data of the first run, or choose another "
                 "--out folder.",
             )
@@ -363,58 +346,6 @@ class _Run:
         progress = self.progress
         seconds = progress.seconds + time.monotonic() - self.started
         return FitResult(progress.best, progress.best_step, progress.step, seconds)
-
-
-class Clock:
-    """Which step of how many, for the schedule: of the whole run, or of the current phase."""
-
-    def __init__(self, job: Job[Any], options: Options) -> None:
-        self.settings = options.schedule
-        per_epoch = [
-            len(job.batches.epoch(epoch)) for epoch in range(sum(p.epochs for p in job.plan))
-        ]
-        wanted = sum(per_epoch)
-        self.total = min(wanted, options.max_steps) if options.max_steps else wanted
-        phase_of_epoch = [i for i, phase in enumerate(job.plan) for _ in range(phase.epochs)]
-        lengths = [0] * len(job.plan)
-        for epoch, phase in enumerate(phase_of_epoch):
-            lengths[phase] += per_epoch[epoch]
-        starts = [sum(lengths[:i]) for i in range(len(lengths))]
-        self.span_of_epoch = [(starts[p], lengths[p]) for p in phase_of_epoch]
-
-    def set_rates(
-        self, optimizer: Optimizer, progress: Progress, phase: Phase, lr_scale: float
-    ) -> list[float]:
-        """Set every group's learning rate (and the one-cycle's beta1) for the coming step."""
-        start, length = 0, self.total
-        if self.settings.scope == "phase":
-            start, length = self.span_of_epoch[progress.epoch]
-            length = min(length, self.total - start)
-        factor = schedule_factor(self.settings, progress.step - start, length) * lr_scale
-        rates = [(rate or 0.0) * factor for rate in phase.rates]
-        for group, rate in zip(optimizer.param_groups, rates, strict=True):
-            group["lr"] = rate
-            if self.settings.kind == "one_cycle" and "betas" in group:
-                momentum = schedules.one_cycle_momentum(progress.step - start, length)
-                group["betas"] = (momentum, group["betas"][1])
-        return rates
-
-
-def schedule_factor(settings: ScheduleSettings, t: int, T: int) -> float:
-    """eta_t / eta_max of the chosen schedule."""
-    match settings.kind:
-        case "stlr":
-            return schedules.slanted_triangular(
-                t, T, cut_frac=settings.cut_frac, ratio=settings.ratio
-            )
-        case "one_cycle":
-            return schedules.one_cycle(t, T, pct_start=settings.cut_frac)
-        case "cosine":
-            return schedules.cosine(t, T)
-        case "warmup_stable_decay":
-            return schedules.warmup_stable_decay(t, T)
-        case "constant":
-            return schedules.constant(t, T)
 
 
 def make_optimizer(groups: list[list[nn.Parameter]], settings: OptimizerSettings) -> Optimizer:

@@ -1,0 +1,222 @@
+"""Stage 3: fine-tune the classifier on the labelled documents (paper, section 3.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from ulmfit.config import ClassifierConfig
+from ulmfit.data.batches import DocumentBatch, DocumentBatches, backwards
+from ulmfit.model.classifier import HeadDropouts, TextClassifierModel
+from ulmfit.optim.unfreezing import Phase, chain_thaw, full, gradual_unfreezing, last_only
+from ulmfit.runtime import seed_everything
+from ulmfit.settings import ClassifierSettings
+from ulmfit.stages.classifier_folder import TrainedClassifier
+from ulmfit.stages.lm_folder import TrainedLM
+from ulmfit.stages.lm_training import RunContext
+from ulmfit.stages.rates import group_rates
+from ulmfit.train.checkpoint import Checkpoints
+from ulmfit.train.evaluate import predict_logits
+from ulmfit.train.loop import Carry, Job, Metrics, Options, StepResult, fit
+from ulmfit.train.tracker import Tracker
+
+Documents = Sequence[NDArray[np.integer]]
+Targets = NDArray[np.float32]
+
+# Paper, section 5: chain-thaw trains the thawed layer at 1e-3, and all of them at 1e-4.
+CHAIN_THAW_RATES = (1e-3, 1e-4)
+
+
+def one_hot(labels: Sequence[str | tuple[str, ...]], classes: Sequence[str]) -> Targets:
+    """Targets, (N, C): one 1 a row, or for multi-label rows any number of them."""
+    position = {name: i for i, name in enumerate(classes)}
+    targets = np.zeros((len(labels), len(classes)), dtype=np.float32)
+    for row, label in enumerate(labels):
+        for name in (label,) if isinstance(label, str) else label:
+            targets[row, position[name]] = 1.0
+    return targets
+
+
+def class_weights(targets: Targets, *, multi_label: bool) -> NDArray[np.float32]:
+    """Balanced weights, (C,): N / (C * n_c); for multi-label negatives / positives of the class."""
+    positives = np.maximum(targets.sum(axis=0), 1.0)
+    if multi_label:
+        return np.asarray((len(targets) - positives) / positives, dtype=np.float32)
+    return np.asarray(len(targets) / (targets.shape[1] * positives), dtype=np.float32)
+
+
+class ClassifierLoss:
+    """Cross entropy (softmax or sigmoids) with AR and TAR over the real tokens.
+
+    Args:
+        model: the classifier.
+        settings: penalties, gradient window.
+        targets: of all training documents, (N, C).
+    """
+
+    def __init__(
+        self, model: TextClassifierModel, settings: ClassifierSettings, targets: Targets
+    ) -> None:
+        self.model, self.settings = model, settings
+        self.device = model.encoder.embedding.weight.device
+        self.targets = torch.from_numpy(targets).to(self.device)
+        self.weights: Tensor | None = None
+        if settings.class_weights == "balanced":
+            weights = class_weights(targets, multi_label=model.config.multi_label)
+            self.weights = torch.from_numpy(weights).to(self.device)
+
+    def __call__(self, batch: DocumentBatch, carry: Carry) -> StepResult:
+        """One batch of documents; nothing is carried from one to the next."""
+        tokens = torch.from_numpy(batch.tokens).to(self.device)
+        lengths = torch.from_numpy(batch.lengths).to(self.device)
+        output = self.model(tokens, lengths, self.settings.grad_tokens)
+        wanted = self.targets[torch.from_numpy(batch.rows).to(self.device)]
+        nll = self.cross_entropy(output.logits.float(), wanted)
+        penalty = self.penalty(output.hidden, output.mask)
+        return StepResult(nll + penalty, nll.detach(), len(batch.rows))
+
+    def cross_entropy(self, logits: Tensor, wanted: Tensor) -> Tensor:
+        """Mean over documents (and classes, for multi-label), weighted by class if asked."""
+        if self.model.config.multi_label:
+            return F.binary_cross_entropy_with_logits(logits, wanted, pos_weight=self.weights)
+        return F.cross_entropy(logits, wanted.argmax(dim=1), weight=self.weights)
+
+    def penalty(self, hidden: list[Tensor], mask: list[Tensor]) -> Tensor:
+        """AR and TAR (`model.activation_reg`) as means over the real tokens of all chunks."""
+        squares = self.targets.new_zeros(())
+        differences, n_tokens, n_differences = squares, 0, 0
+        for h, real in zip(hidden, mask, strict=True):
+            h = h.float()
+            both = real[:, 1:] & real[:, :-1]
+            squares = squares + h[real].pow(2).sum()
+            differences = differences + (h[:, 1:] - h[:, :-1])[both].pow(2).sum()
+            n_tokens += int(real.sum()) * h.size(2)
+            n_differences += int(both.sum()) * h.size(2)
+        ar = self.settings.ar_alpha * squares / max(1, n_tokens)
+        return ar + self.settings.tar_beta * differences / max(1, n_differences)
+
+
+def unfreezing_plan(settings: ClassifierSettings, n_groups: int) -> list[Phase]:
+    """Which groups train in which epoch."""
+    rates = group_rates(settings.rates, n_groups)
+    match settings.unfreezing:
+        case "gradual":
+            steps = settings.unfreeze_steps or None
+            return gradual_unfreezing(rates, settings.epochs, steps=steps)
+        case "chain_thaw":
+            layer, everything = CHAIN_THAW_RATES
+            return chain_thaw(n_groups, settings.epochs, layer_rate=layer, all_rate=everything)
+        case "last":
+            return last_only(rates, settings.epochs)
+        case "full":
+            return full(rates, settings.epochs)
+
+
+def classification_metrics(
+    logits: NDArray[np.float32], targets: Targets, *, multi_label: bool
+) -> Metrics:
+    """Loss in nats per document, and error: share of documents with any label wrong."""
+    scores, wanted = torch.from_numpy(logits), torch.from_numpy(targets)
+    if multi_label:
+        loss = F.binary_cross_entropy_with_logits(scores, wanted)
+        wrong = ((scores > 0) != (wanted > 0.5)).any(dim=1)
+    else:
+        loss = F.cross_entropy(scores, wanted.argmax(dim=1))
+        wrong = scores.argmax(dim=1) != wanted.argmax(dim=1)
+    return {"valid_loss": float(loss), "error": float(wrong.float().mean())}
+
+
+def finetune_classifier(
+    lm: TrainedLM,
+    train: tuple[Documents, Targets],
+    valid: tuple[Documents, Targets] | None,
+    labels: Sequence[str],
+    settings: ClassifierSettings,
+    context: RunContext,
+    *,
+    multi_label: bool = False,
+) -> TrainedClassifier:
+    """Put a fresh head on the encoder of a fine-tuned LM and train both by the unfreezing plan.
+
+    Args:
+        lm: fine-tuned LM; its tokenizer made the ids.
+        train: word ids in reading order (of a forward model) and targets (N, C).
+        valid: held-out ones, which choose the best epoch; None to keep the last.
+        labels: class names, by column.
+        settings: training.
+        context: device, folder, display, seed.
+        multi_label: one sigmoid per class.
+    """
+    seed_everything(context.seed)
+    config = ClassifierConfig(
+        lm=lm.config,
+        n_classes=len(labels),
+        multi_label=multi_label,
+        head_size=settings.head_size,
+        chunk=settings.chunk,
+        pool_tokens=settings.pool_tokens,
+    )
+    first_p, second_p = settings.head_p
+    head_dropouts = HeadDropouts(first_p=first_p, second_p=second_p)
+    model = TextClassifierModel(config, settings.dropouts, head_dropouts)
+    encoder = {
+        name.removeprefix("encoder."): value
+        for name, value in lm.weights.items()
+        if name.startswith("encoder.")
+    }
+    model.encoder.load_state_dict(encoder)
+    model.to(context.accelerator.device)
+    if lm.direction == "backward":
+        train = (backwards(train[0]), train[1])
+        valid = (backwards(valid[0]), valid[1]) if valid is not None else None
+    metrics = _fit(model, train, valid, settings, context)
+    return TrainedClassifier(
+        config=config,
+        direction=lm.direction,
+        labels=tuple(labels),
+        tokenizer=lm.tokenizer,
+        weights={name: value.cpu() for name, value in model.state_dict().items()},
+        info={"lm": lm.info, "settings": settings.model_dump()},
+        metrics=metrics,
+    )
+
+
+def _fit(
+    model: TextClassifierModel,
+    train: tuple[Documents, Targets],
+    valid: tuple[Documents, Targets] | None,
+    settings: ClassifierSettings,
+    context: RunContext,
+) -> Metrics:
+    def validate() -> Metrics:
+        assert valid is not None
+        logits = predict_logits(model, valid[0])
+        return classification_metrics(logits, valid[1], multi_label=model.config.multi_label)
+
+    groups = model.layer_groups()
+    job = Job(
+        model=model,
+        groups=groups,
+        batches=DocumentBatches(train[0], settings.batch_size, seed=context.seed),
+        loss=ClassifierLoss(model, settings, train[1]),
+        validate=validate if valid is not None else None,
+        monitor="valid_loss",
+        plan=unfreezing_plan(settings, len(groups)),
+    )
+    options = Options(
+        optimizer=settings.optimizer,
+        schedule=settings.schedule,
+        patience=settings.patience,
+        checkpoint_seconds=context.checkpoint_seconds,
+        resume=context.resume,
+        unit="documents",
+    )
+    with Tracker(context.folder / "log.jsonl", context.display) as tracker:
+        checkpoints = Checkpoints(context.folder / "checkpoints")
+        result = fit(job, options, context.accelerator, tracker, checkpoints)
+    return {**result.best, "steps": result.steps, "seconds": round(result.seconds)}

@@ -1,0 +1,123 @@
+"""Stage 2: fine-tune a pretrained language model on the target task's text (section 3.2)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from ulmfit.config import LMConfig
+from ulmfit.data.corpus import TokenCorpus, build_corpus
+from ulmfit.data.tokenizer import Tokenizer
+from ulmfit.data.vocab import merge_vocab
+from ulmfit.model.language_model import LanguageModel
+from ulmfit.model.vocab_transfer import transfer_vocabulary
+from ulmfit.runtime import seed_everything
+from ulmfit.settings import FinetuneLMSettings
+from ulmfit.stages.lm_folder import TrainedLM
+from ulmfit.stages.lm_training import RunContext, train_language_model, word_counts
+
+Texts = Callable[[], Iterable[str]]
+
+
+def task_tokenizer(base: Tokenizer, texts: Texts, settings: FinetuneLMSettings) -> Tokenizer:
+    """The vocabulary of the fine-tuned LM.
+
+    Subwords stay as they are; words become those of the task's text, the pretrained vocabulary's
+    own words behind them if `settings.vocab` is "union".
+    """
+    if base.kind != "word":
+        return base
+    task = Tokenizer.train(
+        texts(), kind="word", vocab_size=settings.max_vocab, min_freq=settings.min_freq
+    )
+    if settings.vocab == "task":
+        return task
+    return base.with_vocab(merge_vocab(task.vocab, base.vocab, max_size=settings.max_vocab))
+
+
+def is_held_out(text: str, fraction: float) -> bool:
+    """Whether a document belongs to the validation part: decided by its own text alone.
+
+    The same document goes to the same part in every run and wherever it stands in a stream; copies
+    of a document cannot be on both sides.
+    """
+    digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest, "big") < fraction * 2**64
+
+
+def pack_task_corpus(
+    texts: Texts, tokenizer: Tokenizer, fraction: float, folder: Path
+) -> tuple[TokenCorpus, TokenCorpus | None]:
+    """Write the task's text as a training and a validation corpus below `folder`.
+
+    Returns:
+        Training corpus; validation corpus, None if it would be too small to say anything.
+    """
+    packed = []
+    for name, wanted in (("train", False), ("valid", True)):
+        documents = (text for text in texts() if is_held_out(text, fraction) == wanted)
+        packed.append(build_corpus(documents, tokenizer, folder / name))
+    train, valid = packed
+    if valid.n_tokens < MIN_VALID_TOKENS:
+        return build_corpus(texts(), tokenizer, folder / "train"), None
+    return train, valid
+
+
+# Under so many tokens the validation loss is too noisy to choose an epoch by: train on all text.
+MIN_VALID_TOKENS = 2_000
+
+
+def finetune_lm(
+    base: TrainedLM,
+    tokenizer: Tokenizer,
+    train: TokenCorpus,
+    valid: TokenCorpus | None,
+    settings: FinetuneLMSettings,
+    context: RunContext,
+) -> TrainedLM:
+    """Fine-tune all layers of an LM with discriminative rates and STLR.
+
+    Args:
+        base: the pretrained LM.
+        tokenizer: vocabulary wanted (`task_tokenizer`).
+        train: the task's text.
+        valid: held-out part of it.
+        settings: training.
+        context: device, folder, display, seed.
+    """
+    seed_everything(context.seed)
+    model = adapted_model(base, tokenizer.vocab, settings)
+    model.to(context.accelerator.device)
+    result = train_language_model(
+        model,
+        train,
+        valid,
+        settings,
+        context,
+        direction=base.direction,
+        counts=word_counts(train, tokenizer.vocab_size),
+        valid_tokens=VALID_TOKENS,
+    )
+    return TrainedLM(
+        config=model.config,
+        direction=base.direction,
+        tokenizer=tokenizer,
+        weights={name: value.cpu() for name, value in model.state_dict().items()},
+        info={**base.info, "settings": settings.model_dump()},
+        metrics={**result.best, "steps": result.steps, "seconds": round(result.seconds)},
+    )
+
+
+# Validation in training reads about so many tokens: enough for the third digit of perplexity.
+VALID_TOKENS = 100_000
+
+
+def adapted_model(
+    base: TrainedLM, vocab: Sequence[str], settings: FinetuneLMSettings
+) -> LanguageModel:
+    """The pretrained LM with another vocabulary and this stage's dropouts."""
+    config = LMConfig(**{**base.config.model_dump(), "vocab_size": len(vocab)})
+    model = LanguageModel(config, settings.dropouts)
+    model.load_state_dict(transfer_vocabulary(base.weights, base.tokenizer.vocab, vocab))
+    return model

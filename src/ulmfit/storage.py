@@ -32,6 +32,7 @@ _DRAFT = ".ulmfit-draft"  # being filled or being deleted: remove it
 _WHOLE = ".ulmfit-whole"  # a complete folder, the new or the old one: put it back or empty it first
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _BAD_DISK = {*_NO_SPACE, errno.EIO, errno.EROFS}
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL
 _SWAP_ATTEMPTS = 10  # each failed attempt means that another process published in between
 
 
@@ -154,8 +155,7 @@ def recover(path: Path, owned: Owned) -> None:
 
     Only file systems that cannot exchange two folders in one step ever need it.
     """
-    with contextlib.suppress(OSError):
-        _clean_leftovers(Path(os.path.realpath(path)), owned)
+    _clean_leftovers(Path(os.path.realpath(path)), owned)
 
 
 def _everything(folder: Path) -> frozenset[str]:
@@ -179,15 +179,20 @@ def _new_sibling(target: Path, *, folder: bool) -> tuple[Path, int]:
     """Create an empty hidden sibling, locked for as long as the returned descriptor is open."""
     while True:
         temp = _sibling(target, _DRAFT)
-        if folder:
-            temp.mkdir()
-            descriptor = os.open(temp, os.O_RDONLY)
-        else:
-            descriptor = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-        _lock(descriptor, wait=True)
-        if _is_open(temp, descriptor):
-            return temp, descriptor
-        os.close(descriptor)  # a cleaner that came by before the lock has deleted it again
+        descriptor = _create_folder(temp) if folder else os.open(temp, _CREATE, 0o666)
+        if descriptor is not None:
+            _lock(descriptor, wait=True)
+            if _is_open(temp, descriptor):
+                return temp, descriptor
+            os.close(descriptor)
+        # A cleaner came by between creating and locking, and has deleted it again: once more.
+
+
+def _create_folder(path: Path) -> int | None:
+    path.mkdir()
+    with contextlib.suppress(FileNotFoundError):
+        return os.open(path, os.O_RDONLY)
+    return None
 
 
 def _is_open(path: Path, descriptor: int) -> bool:
@@ -214,20 +219,24 @@ def _lock(descriptor: int, *, wait: bool) -> bool:
 
 def _clean_leftovers(target: Path, owned: Owned) -> None:
     """Remove what killed processes left beside `target`, or put it back where it is missing."""
-    if not target.parent.is_dir():
-        return
     # A draft is worth nothing whatever it was for; a whole folder is its own target's business.
     name = re.escape(target.name)
     pattern = re.compile(rf"\..+\.[0-9a-f]{{8}}{_DRAFT}|\.{name}\.[0-9a-f]{{8}}{_WHOLE}")
-    found = [entry for entry in target.parent.iterdir() if pattern.fullmatch(entry.name)]
-    for temp in sorted(found, key=lambda entry: entry.lstat().st_mtime, reverse=True):
-        with contextlib.suppress(FileNotFoundError):  # another process may be cleaning as well
-            descriptor = os.open(temp, os.O_RDONLY)
-            try:
-                if _lock(descriptor, wait=False):
-                    _dispose(temp, target, owned)
-            finally:
-                os.close(descriptor)
+    # It can wait: what cannot be read or deleted here is somebody else's, or is just going away.
+    with contextlib.suppress(OSError):
+        found = [entry for entry in target.parent.iterdir() if pattern.fullmatch(entry.name)]
+        for temp in sorted(found, key=lambda entry: entry.lstat().st_mtime, reverse=True):
+            with contextlib.suppress(OSError):
+                _dispose_if_abandoned(temp, target, owned)
+
+
+def _dispose_if_abandoned(temp: Path, target: Path, owned: Owned) -> None:
+    descriptor = os.open(temp, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        if _lock(descriptor, wait=False):
+            _dispose(temp, target, owned)
+    finally:
+        os.close(descriptor)
 
 
 def _dispose(temp: Path, target: Path, owned: Owned) -> None:

@@ -59,7 +59,7 @@ def open_delimited(
     checked = _same_width(lines.name, rows if has_header else chain([head], rows), names)
     schema = string_schema(names)
     table = Table(
-        lines.name, schema, batch_rows(checked, schema), lines.close, has_header=has_header
+        lines.name, schema, batch_rows(checked, schema), lines.close, lines.encoding, has_header
     )
     if table.peek() is None:
         raise InputError(

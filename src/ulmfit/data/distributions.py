@@ -55,7 +55,15 @@ def open_trec(source: str | Path, *, encoding: str | None = None) -> Table:
         lines = open_lines(source, "utf-8")
     schema = string_schema(["text", "label", "fine"])
     batches = batch_rows(_trec_rows(lines), schema)
-    return Table(lines.name, schema, batches, lines.close, known_text="text", known_label="label")
+    return Table(
+        lines.name,
+        schema,
+        batches,
+        lines.close,
+        lines.encoding,
+        known_text="text",
+        known_label="label",
+    )
 
 
 def _is_utf8(head: bytes) -> bool:
@@ -139,6 +147,7 @@ def class_index_table(table: Table, names: dict[str, str]) -> Table:
         _LABEL_AND_TEXT,
         batch_rows(rows(), _LABEL_AND_TEXT),
         table.close,
+        table.encoding,
         known_text="text",
         known_label="label",
     )
@@ -170,7 +179,15 @@ def open_fasttext(source: str | Path, *, encoding: str | None = None) -> Table:
         (labels[0] if single else labels, text) for labels, text in _fasttext_rows(lines)
     )
     batches = batch_rows(rows, schema)
-    return Table(lines.name, schema, batches, lines.close, known_text="text", known_label="label")
+    return Table(
+        lines.name,
+        schema,
+        batches,
+        lines.close,
+        lines.encoding,
+        known_text="text",
+        known_label="label",
+    )
 
 
 def _fasttext_rows(lines: Iterable[str]) -> Iterator[tuple[list[str], str]]:

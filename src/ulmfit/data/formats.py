@@ -98,7 +98,8 @@ def _open_plain(lines: LineReader) -> Table:
     """One row per line, blank lines too, so that row n is line n."""
     schema = string_schema(["text"])
     rows = ((line.rstrip("\r\n"),) for line in lines)
-    return Table(lines.name, schema, batch_rows(rows, schema), lines.close, known_text="text")
+    batches = batch_rows(rows, schema)
+    return Table(lines.name, schema, batches, lines.close, lines.encoding, known_text="text")
 
 
 def plain_documents(source: str | Path, *, encoding: str | None = None) -> Iterator[str]:

@@ -55,7 +55,7 @@ def open_json_lines(lines: LineReader, *, source: str | Path = STDIN) -> Table:
             kinds = _column_kinds(_objects(again))
     schema = pa.schema([_field(name, kind) for name, kind in kinds.items()])
     cells = _cells(lines.name, chain(head, rows), kinds)
-    return Table(lines.name, schema, batch_rows(cells, schema), lines.close)
+    return Table(lines.name, schema, batch_rows(cells, schema), lines.close, lines.encoding)
 
 
 def _objects(lines: LineReader) -> Iterator[NumberedObject]:

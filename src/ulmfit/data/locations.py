@@ -39,7 +39,13 @@ def open_source(
     """
     if str(source) == STDIN:
         return open_known_file(STDIN, encoding=encoding, wanted=wanted)
-    path = locate(source, data_dir)
+    table = _open_path(locate(source, data_dir), split, encoding, wanted)
+    if str(source).startswith(PREFIX):
+        table.name = f"{source} ({split})"
+    return table
+
+
+def _open_path(path: Path, split: Split, encoding: str | None, wanted: Sequence[str]) -> Table:
     if path.is_dir():
         return open_folder(path, split, encoding=encoding, wanted=wanted)
     if is_archive(path):

@@ -28,6 +28,7 @@ class Table:
         schema: names and types of the columns.
         batches: the rows, in the order of the input. They can be read once.
         close_source: closes what the batches come from.
+        encoding: the codec of a text file; None where the format settles it.
         has_header: False where the column names are numbers we gave ("1", "2", ...).
         known_text: the text column, where the format itself says which it is.
         known_label: the label column, where the format itself says which it is.
@@ -37,6 +38,7 @@ class Table:
     schema: pa.Schema
     batches: Iterator[pa.RecordBatch]
     close_source: Callable[[], None] = _nothing
+    encoding: str | None = None
     has_header: bool = True
     known_text: str | None = None
     known_label: str | None = None

@@ -1,0 +1,232 @@
+"""What a check warns of, and what it advises."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+from ulmfit.data.census import Census
+from ulmfit.data.check_report import Finding, Overlap, PartReport
+from ulmfit.data.labels import Label
+
+MOST_EXAMPLES = 5  # rows per finding
+# Thresholds of judgement: where a person who looks at the data would stop and ask.
+_FEW_ROWS_PER_CLASS = 10
+_IMBALANCE = 10  # times as many rows in the greatest class as in the smallest
+_LONG_DOCUMENT = 10_000  # words; about 40 printed pages
+_SHORT_MEDIAN = 2  # words
+_MANY_CLASSES = 100
+_NULL_NAMES = frozenset({"nan", "none", "null", "n/a", "na", "<na>", "undefined", "?", "-"})
+
+
+def part_findings(census: Census, report: PartReport, part: str) -> Iterator[Finding]:
+    """All warnings about one part ("data" or "test") by itself."""
+    yield from _text_findings(census, report, part)
+    yield from _duplicate_findings(census, report, part)
+    if report.label_column is None:
+        yield Finding(
+            part,
+            "No column is clearly the label",
+            "Name it with `--label COL`; without labels this is data for `--unlabeled`.",
+        )
+        return
+    yield from _label_findings(census, report, part)
+    if part == "data":
+        yield from _balance_findings(report)
+
+
+def _text_findings(census: Census, report: PartReport, part: str) -> Iterator[Finding]:
+    if report.empty_rows:
+        yield Finding(
+            part,
+            f"{report.empty_rows} of {report.rows} texts are empty or blank",
+            "Training leaves them out; prediction gives them a label like any other.",
+            _numbers(census.blank()),
+        )
+    if census.mis_read:
+        yield Finding(
+            part,
+            f"{len(census.mis_read)} texts look like UTF-8 that was read as Windows-1252 ('Ã©')",
+            "Export the data again as UTF-8, or repair the texts.",
+            _numbers(census.mis_read),
+        )
+    if census.replaced:
+        yield Finding(
+            part,
+            f"{len(census.replaced)} texts have characters that were lost (U+FFFD)",
+            "Export the data again; what was there cannot be told from this file.",
+            _numbers(census.replaced),
+        )
+    long = np.flatnonzero(np.asarray(census.words) > _LONG_DOCUMENT)
+    if len(long):
+        yield Finding(
+            part,
+            f"{len(long)} texts have more than {_LONG_DOCUMENT:,} words "
+            f"(the longest {report.words['max']:,})",
+            "They are read through in windows, so memory is safe, but they take time; "
+            "cut them in parts if a part tells the class.",
+            _numbers(long),
+        )
+    if report.words["median"] <= _SHORT_MEDIAN and report.chars["median"] < 20:
+        yield Finding(
+            part,
+            f"Half of the texts have {report.words['median']} words or fewer",
+            f"Is {report.text_column!r} the text? Name another column with `--text COL`.",
+        )
+
+
+def _duplicate_findings(census: Census, report: PartReport, part: str) -> Iterator[Finding]:
+    copies, near = report.duplicate_rows, report.near_duplicate_rows
+    if copies or near:
+        yield Finding(
+            part,
+            f"{copies + near} rows repeat the text of an earlier row ({copies} to the letter, "
+            f"{near} but for case, spaces and punctuation)",
+            "Keep one of each: a copy that falls in the validation part makes the model look "
+            "better than it is.",
+            _numbers(census.repeats(census.near)),
+        )
+    conflicts = census.conflicts()
+    if conflicts:
+        yield Finding(
+            part,
+            f"{len(conflicts)} texts occur under different labels",
+            "Settle on one label for each, or take them out.",
+            _numbers(row for group in conflicts for row in group[:2]),
+        )
+
+
+def _label_findings(census: Census, report: PartReport, part: str) -> Iterator[Finding]:
+    if report.unlabelled_rows:
+        yield Finding(
+            part,
+            f"{report.unlabelled_rows} of {report.rows} rows have no label in column "
+            f"{report.label_column!r}",
+            "Take them out; texts without a label can be given by `--unlabeled FILE`.",
+            _numbers(census.unlabelled()),
+        )
+    for names in _variants(report.labels):
+        yield Finding(
+            part,
+            f"The labels {_counted(names, report.labels)} differ only in case or spaces",
+            "If they are one class, give them one name.",
+        )
+    for name in report.labels:
+        if name.strip().casefold() in _NULL_NAMES:
+            yield Finding(
+                part,
+                f"{report.labels[name]} rows have the label {name!r}, which looks like a missing "
+                "value",
+                "Take these rows out if they have no label; rename the class if it is one.",
+            )
+
+
+def _balance_findings(report: PartReport) -> Iterator[Finding]:
+    counts = report.labels
+    if len(counts) == 1 and not report.multi_label:
+        yield Finding(
+            "data",
+            f"All rows have the label {next(iter(counts))!r}",
+            "A classifier needs two classes. Name the right column with `--label COL`.",
+        )
+    if len(counts) > _MANY_CLASSES:
+        numeric = all(name.lstrip("-").replace(".", "", 1).isdecimal() for name in counts)
+        yield Finding(
+            "data",
+            f"There are {len(counts)} different labels in {report.rows} rows",
+            "They look like numbers to estimate: group them in a few classes."
+            if numeric
+            else f"Is {report.label_column!r} the label? Name another with `--label COL`.",
+        )
+        return
+    few = {name: count for name, count in counts.items() if count < _FEW_ROWS_PER_CLASS}
+    if few:
+        yield Finding(
+            "data",
+            f"{len(few)} classes have fewer than {_FEW_ROWS_PER_CLASS} rows: "
+            f"{_counted(list(few)[:MOST_EXAMPLES], counts)}",
+            "Label more of them, join them with other classes, or leave them out.",
+        )
+    if len(counts) > 1 and max(counts.values()) >= _IMBALANCE * min(counts.values()):
+        most, least = max(counts, key=counts.__getitem__), min(counts, key=counts.__getitem__)
+        yield Finding(
+            "data",
+            f"The classes are far from equally frequent: {_counted([most, least], counts)}",
+            "Class weights in training help the rare ones; judge by macro F1, not accuracy.",
+        )
+
+
+def overlap_findings(
+    data: Census, test: Census, reports: tuple[PartReport, PartReport], overlap: Overlap
+) -> Iterator[Finding]:
+    """Warnings about training and test data beside each other."""
+    if overlap.rows:
+        yield Finding(
+            "test",
+            f"{overlap.rows} of {test.rows} test texts are in the training data too"
+            + (f", {overlap.other_label} under another label" if overlap.other_label else ""),
+            "Take them out of the training data: on them the model is tested on what it has seen.",
+            _numbers(shared_rows(data, test)),
+        )
+    known, tested = reports[0].labels, reports[1].labels
+    unknown = sorted(set(tested) - set(known))
+    if known and unknown:
+        yield Finding(
+            "test",
+            f"{len(unknown)} labels of the test data are not in the training data: "
+            f"{_counted(unknown[:MOST_EXAMPLES], tested)}",
+            "The model cannot give these. Use the same names in both.",
+        )
+    missing = sorted(set(known) - set(tested))
+    if tested and missing:
+        yield Finding(
+            "test",
+            f"{len(missing)} classes have no test row: "
+            f"{', '.join(map(repr, missing[:MOST_EXAMPLES]))}",
+            "Nothing will be known of how well they are told.",
+        )
+
+
+def shared_rows(data: Census, test: Census) -> list[int]:
+    """Test rows with a word whose letters and digits are those of a training text."""
+    shared = np.isin(np.asarray(test.near), np.asarray(data.near)) & (np.asarray(test.words) > 0)
+    return [int(row) for row in np.flatnonzero(shared)]
+
+
+def count_overlap(data: Census, test: Census) -> Overlap:
+    """How many test rows are in the training data, and with which labels."""
+    rows = shared_rows(data, test)
+    wanted = {test.near[row] for row in rows}
+    names: dict[int, Label] = {number: name for name, number in data.label_names.items()}
+    labels: dict[int, set[Label]] = defaultdict(set)
+    for row in np.flatnonzero(np.isin(np.asarray(data.near), np.fromiter(wanted, np.uint64))):
+        if data.label_ids[row] in names:
+            labels[data.near[row]].add(names[data.label_ids[row]])
+    tested = {number: name for name, number in test.label_names.items()}
+    other = [
+        row
+        for row in rows
+        if test.label_ids[row] in tested
+        and labels[test.near[row]]
+        and tested[test.label_ids[row]] not in labels[test.near[row]]
+    ]
+    return Overlap(len(rows), len(other))
+
+
+def _numbers(rows: Iterable[int]) -> list[int]:
+    """The first few row numbers, from 1."""
+    return [int(row) + 1 for row, _ in zip(rows, range(MOST_EXAMPLES), strict=False)]
+
+
+def _counted(names: Iterable[str], counts: dict[str, int]) -> str:
+    return ", ".join(f"{name!r} ({counts[name]})" for name in names)
+
+
+def _variants(labels: dict[str, int]) -> list[list[str]]:
+    """Groups of labels that are the same but for case and spaces."""
+    groups: dict[str, list[str]] = defaultdict(list)
+    for name in labels:
+        groups[" ".join(name.split()).casefold()].append(name)
+    return [names for names in groups.values() if len(names) > 1]

@@ -38,15 +38,17 @@ class ScheduleSettings(Frozen):
 
     Attributes:
         kind: see `ulmfit.optim.schedules`.
-        cut_frac: STLR's rising share (paper, section 4.1: 0.1).
+        cut_frac: rising share of STLR and one-cycle (paper, section 4.1: 0.1).
         ratio: STLR's largest rate over its lowest (paper, section 4.1: 32).
         scope: one schedule over the whole `run`, or one for each unfreezing `phase`.
+        frozen_cut_frac: rising share in all phases but the last, None for the same.
     """
 
     kind: Literal["stlr", "cosine", "one_cycle", "constant", "warmup_stable_decay"] = "stlr"
     cut_frac: float = Field(0.1, gt=0, lt=1)
     ratio: float = Field(32, ge=1)
     scope: Literal["run", "phase"] = "run"
+    frozen_cut_frac: float | None = Field(None, gt=0, lt=1)
 
 
 class RateSettings(Frozen):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -108,9 +107,3 @@ class TextClassifierModel(nn.Module):
     def layer_groups(self) -> list[list[nn.Parameter]]:
         """Bottom up: embedding, each LSTM layer, head."""
         return [*self.encoder.layer_groups(), list(self.head.parameters())]
-
-
-@torch.no_grad()
-def probabilities(logits: Tensor, *, multi_label: bool) -> Tensor:
-    """Class probabilities, (B, C): softmax, or a sigmoid per class if `multi_label`."""
-    return logits.float().sigmoid() if multi_label else logits.float().softmax(dim=1)

@@ -12,4 +12,4 @@ Probabilities = NDArray[np.float32]
 
 def average(members: Sequence[Probabilities]) -> Probabilities:
     """Mean of the members' probabilities, each (N, C) -> (N, C)."""
-    return np.mean(members, axis=0, dtype=np.float32)
+    return np.asarray(np.mean(members, axis=0), dtype=np.float32)

@@ -56,28 +56,29 @@ class Clock:
     ) -> list[float]:
         """Set every group's learning rate (and the one-cycle's beta1) for the coming step."""
         start, length = 0, self.total
+        cut_frac = self.settings.cut_frac
         if self.settings.scope == "phase":
             start, length = self.span_of_epoch[epoch]
             length = min(length, self.total - start)
-        factor = schedule_factor(self.settings, step - start, length) * lr_scale
+            if self.settings.frozen_cut_frac is not None and start + length < self.total:
+                cut_frac = self.settings.frozen_cut_frac
+        factor = schedule_factor(self.settings, step - start, length, cut_frac) * lr_scale
         rates = [(rate or 0.0) * factor for rate in self.phases[epoch].rates]
         for group, rate in zip(optimizer.param_groups, rates, strict=True):
             group["lr"] = rate
             if self.settings.kind == "one_cycle" and "betas" in group:
-                momentum = schedules.one_cycle_momentum(step - start, length)
+                momentum = schedules.one_cycle_momentum(step - start, length, pct_start=cut_frac)
                 group["betas"] = (momentum, group["betas"][1])
         return rates
 
 
-def schedule_factor(settings: ScheduleSettings, t: int, T: int) -> float:
+def schedule_factor(settings: ScheduleSettings, t: int, T: int, cut_frac: float) -> float:
     """eta_t / eta_max of the chosen schedule."""
     match settings.kind:
         case "stlr":
-            return schedules.slanted_triangular(
-                t, T, cut_frac=settings.cut_frac, ratio=settings.ratio
-            )
+            return schedules.slanted_triangular(t, T, cut_frac=cut_frac, ratio=settings.ratio)
         case "one_cycle":
-            return schedules.one_cycle(t, T, pct_start=settings.cut_frac)
+            return schedules.one_cycle(t, T, pct_start=cut_frac)
         case "cosine":
             return schedules.cosine(t, T)
         case "warmup_stable_decay":

@@ -24,6 +24,7 @@ LABEL_NAMES = (
 # Columns such as text_id or label_count are about the text or label, not it.
 _ABOUT_WORDS = frozenset({"id", "idx", "index", "len", "length", "count", "url", "date", "lang"})
 _SAMPLE_ROWS = 1000
+_LOOK = 1000  # characters of a text that are looked at
 _MOST_CLASSES = 200  # distinct values in the sample; more and it is not taken for a label unasked
 _SHARE_OF_CLASSES = 0.5  # distinct values per row; more and it is not taken for a label unasked
 
@@ -148,7 +149,7 @@ def _sample(table: Table, name: str) -> list[object]:
 
 def _reads_like_text(values: Sequence[object]) -> bool:
     """Mostly different strings of three words or more, or of a script without spaces."""
-    texts = [value for value in values if isinstance(value, str) and value.strip()]
+    texts = [value[:_LOOK] for value in values if isinstance(value, str) and value[:_LOOK].strip()]
     if not texts or len(set(texts)) < len(texts) / 2:
         return False
     wordy = sum(len(text.split()) >= 3 or _is_dense_script(text) for text in texts)

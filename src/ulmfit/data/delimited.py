@@ -86,12 +86,9 @@ def _find_dialect(
 ) -> tuple[str, bool, list[list[str]]]:
     """Delimiter, whether quotes enclose fields, and the first rows."""
     sample = lines.sample.splitlines(keepends=True)
-    for delimiter in delimiters:
-        rows = _parse(sample, delimiter, quoted=True)
-        if rows and len(rows[0]) > 1 and _one_width(rows):
-            break
-    else:
-        delimiter, rows = delimiters[0], _parse(sample, delimiters[0], quoted=True)
+    parsed = {delimiter: _parse(sample, delimiter, quoted=True) for delimiter in delimiters}
+    delimiter = max(delimiters, key=lambda delimiter: _fit(parsed[delimiter]))
+    rows = parsed[delimiter]
     if delimiter == "\t" and not _tabs_are_quoted(sample, lines.encoding, source):
         return delimiter, False, _parse(sample, delimiter, quoted=False)
     return delimiter, True, rows
@@ -143,8 +140,11 @@ def _parse(sample: list[str], delimiter: str, *, quoted: bool) -> list[list[str]
     return [row for row in rows if row]
 
 
-def _one_width(rows: list[list[str]]) -> bool:
-    return len({len(row) for row in rows}) == 1
+def _fit(rows: list[list[str]]) -> float:
+    """Share of the rows that are as wide as the first; 0 if that has one field only."""
+    if not rows or len(rows[0]) == 1:
+        return 0.0
+    return sum(len(row) == len(rows[0]) for row in rows) / len(rows)
 
 
 def _rows(lines: LineReader, delimiter: str, quoted: bool) -> Iterator[NumberedRow]:

@@ -10,7 +10,7 @@ import os
 import sys
 import tarfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -97,12 +97,12 @@ def reading(name: str) -> Iterator[None]:
 
 
 class _Prefixed(io.RawIOBase):
-    """The bytes already looked at, then the rest of the stream; closes all it stands on."""
+    """The bytes already looked at, then the rest of the stream; closes the streams it owns."""
 
-    def __init__(self, head: bytes, rest: BinaryIO, *below: BinaryIO) -> None:
+    def __init__(self, head: bytes, rest: BinaryIO, owned: Sequence[BinaryIO]) -> None:
         self._head = memoryview(head)
         self._rest = rest
-        self._below = (rest, *below)
+        self._owned = owned
 
     def readable(self) -> bool:
         return True
@@ -118,9 +118,8 @@ class _Prefixed(io.RawIOBase):
         return len(data)
 
     def close(self) -> None:
-        for stream in self._below:
-            if stream is not sys.stdin.buffer:
-                stream.close()
+        for stream in self._owned:
+            stream.close()
         super().close()
 
 
@@ -134,9 +133,12 @@ def _head(stream: BinaryIO, size: int) -> bytes:
 
 
 def with_head(stream: BinaryIO, *below: BinaryIO) -> tuple[BinaryIO, bytes]:
-    """``stream`` from its start, and its first bytes (at most ``SNIFF_BYTES``)."""
+    """``stream`` from its start, and its first bytes (at most ``SNIFF_BYTES``).
+
+    Closing the first closes ``stream`` and those ``below`` it.
+    """
     head = _head(stream, SNIFF_BYTES)
-    return io.BufferedReader(_Prefixed(head, stream, *below), SNIFF_BYTES), head
+    return io.BufferedReader(_Prefixed(head, stream, (stream, *below)), SNIFF_BYTES), head
 
 
 def open_bytes(source: str | Path) -> tuple[BinaryIO, bytes]:
@@ -150,10 +152,12 @@ def open_bytes(source: str | Path) -> tuple[BinaryIO, bytes]:
     """
     name = display_name(source)
     with reading(name):
-        raw: BinaryIO = sys.stdin.buffer if name == "stdin" else _open_file(Path(source))
+        from_stdin = str(source) == STDIN
+        raw: BinaryIO = sys.stdin.buffer if from_stdin else _open_file(Path(source))
         try:
             magic = _head(raw, 2)
-            whole = io.BufferedReader(_Prefixed(magic, raw), SNIFF_BYTES)
+            owned = () if from_stdin else (raw,)
+            whole = io.BufferedReader(_Prefixed(magic, raw, owned), SNIFF_BYTES)
             if magic == _GZIP_MAGIC:
                 return with_head(cast(BinaryIO, gzip.GzipFile(fileobj=whole)), whole)
             if name.endswith(".gz") and magic:
@@ -163,7 +167,7 @@ def open_bytes(source: str | Path) -> tuple[BinaryIO, bytes]:
                 )
             return with_head(whole)
         except BaseException:
-            if raw is not sys.stdin.buffer:
+            if not from_stdin:
                 raw.close()
             raise
 
@@ -258,6 +262,26 @@ def open_lines(source: str | Path, encoding: str | None = None) -> LineReader:
         raise
 
 
+class _Counted(io.BufferedIOBase):
+    """Hands bytes on and counts them, so that a fault can be named by its place."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self.count = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def read1(self, size: int = -1) -> bytes:
+        data = self._stream.read(size)
+        self.count += len(data)
+        return data
+
+    def close(self) -> None:
+        self._stream.close()
+        super().close()
+
+
 class LineReader:
     """The lines of a text file, ends kept, counted, with faults named by line.
 
@@ -274,7 +298,9 @@ class LineReader:
         self.head = head
         self.encoding = find_encoding(name, head, encoding)
         # newline="" keeps \r\n inside quoted CSV fields as it was
-        self._text = io.TextIOWrapper(stream, encoding=self.encoding, newline="")
+        self._bytes = _Counted(stream)
+        bytes_ = cast(BinaryIO, self._bytes)
+        self._text = io.TextIOWrapper(bytes_, encoding=self.encoding, newline="")
 
     def __iter__(self) -> Iterator[str]:
         with reading(self.name):
@@ -288,11 +314,11 @@ class LineReader:
     def _not_decodable(self, error: UnicodeDecodeError) -> InputError:
         chunk, start = error.object, error.start
         line = self.line + 1 + chunk[:start].count(b"\n")
-        column = start - (chunk.rfind(b"\n", 0, start) + 1)
-        before = codecs.decode(chunk[start - min(column, 20) : start], self.encoding, "replace")
-        after = f" after {before!r}" if before else ""
+        place = self._bytes.count - len(chunk) + start + 1
+        before = chunk[max(chunk.rfind(b"\n", 0, start) + 1, start - 20) : start]
+        after = f" after {before.decode(self.encoding, 'replace')!r}" if before else ""
         return InputError(
-            f"{self.name}: line {line}, byte {column + 1} of it: 0x{chunk[start]:02x}{after} "
+            f"{self.name}: line {line} (byte {place} of the file): 0x{chunk[start]:02x}{after} "
             f"is not {self.encoding}",
             expected="text in UTF-8, or the encoding to be named",
             hint=(

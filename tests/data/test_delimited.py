@@ -6,7 +6,7 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ulmfit.data.delimited import looks_delimited, open_delimited
@@ -193,6 +193,7 @@ def test_reading_takes_memory_for_a_batch_and_not_for_the_file(tmp_path: Path) -
 cells = st.text(st.characters(exclude_categories=("Cs", "Cc")) | st.sampled_from(",;\"'\n|"))
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(cells, cells), min_size=1, max_size=8), st.sampled_from([",", "\t"]))
 def test_what_python_writes_comes_back(rows: list[tuple[str, str]], delimiter: str) -> None:
     out = io.StringIO()

@@ -8,7 +8,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ulmfit.data.sources import (
@@ -216,6 +216,7 @@ def test_a_line_of_a_hundred_megabytes(tmp_path: Path) -> None:
         assert [len(read) for read in lines] == [len(line) + 1, 5]
 
 
+@settings(deadline=None)
 @given(st.text(alphabet=st.characters(exclude_categories=("Cs", "Cc")), max_size=50))
 def test_any_text_comes_back(text: str) -> None:
     with LineReader("x", io.BytesIO(text.encode()), text.encode(), "utf-8") as lines:

@@ -19,6 +19,7 @@ _ARROW = {
     "null": pa.null(),
     "bool": pa.bool_(),
     "int": pa.int64(),
+    "long": pa.int64(),  # beyond the whole numbers that a float can hold
     "float": pa.float64(),
     "string": pa.string(),
 }
@@ -53,6 +54,8 @@ def open_json_lines(lines: LineReader, *, source: str | Path = STDIN) -> Table:
     else:
         with open_lines(source, lines.encoding) as again:
             kinds = _column_kinds(_objects(again))
+    if not kinds:
+        raise InputError(f"{lines.name}: its objects are all empty", expected="a key with text")
     schema = pa.schema([_field(name, kind) for name, kind in kinds.items()])
     cells = _cells(lines.name, chain(head, rows), kinds)
     return Table(lines.name, schema, batch_rows(cells, schema), lines.close, lines.encoding)
@@ -64,7 +67,7 @@ def _objects(lines: LineReader) -> Iterator[NumberedObject]:
             continue
         number = lines.line
         try:
-            value = json.loads(line)
+            value = json.loads(line.rstrip("\r\n"))
         except (json.JSONDecodeError, RecursionError) as error:
             raise _not_json(lines.name, number, line, error) from error
         if not isinstance(value, dict):
@@ -101,12 +104,12 @@ def _column_kinds(rows: Iterable[NumberedObject]) -> dict[str, str]:
 
 
 def _kind(value: object) -> str:
-    """null, bool, int, float, string, "list " and one of these, or json."""
+    """null, bool, int, long, float, string, "list " and one of these, or json."""
     scalar = _SCALARS.get(type(value))
     if scalar is not None:
         return scalar
     if isinstance(value, int):
-        return "int" if -(2**63) <= value < 2**63 else "json"
+        return "int" if abs(value) <= 2**53 else "long" if -(2**63) <= value < 2**63 else "json"
     if isinstance(value, list):
         inner = "null"
         for item in value:
@@ -121,8 +124,8 @@ def _merged(one: str, other: str) -> str:
         return one
     if one == "null":
         return other
-    if {one, other} == {"int", "float"}:
-        return "float"
+    if {one, other} in ({"int", "float"}, {"int", "long"}):
+        return "float" if "float" in (one, other) else "long"
     if one.startswith("list ") and other.startswith("list "):
         inner = _merged(one.removeprefix("list "), other.removeprefix("list "))
         return f"list {inner}" if inner in _ARROW else "json"

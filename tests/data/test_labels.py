@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+from datetime import date
+from decimal import Decimal
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from ulmfit.data.labels import LabelReader, canonical_label, whole_numbers
+from ulmfit.errors import InputError
+
+
+def read(
+    columns: dict[str, object], *names: str, separator: str | None = None
+) -> list[str | tuple[str, ...] | None]:
+    batch = pa.RecordBatch.from_pydict(columns)
+    return LabelReader("a", batch.schema, names, separator).read(batch)
+
+
+@pytest.mark.parametrize(
+    ("value", "name"),
+    [
+        ("pos", "pos"),
+        (" pos ", " pos "),
+        (1, "1"),
+        (1.0, "1"),
+        (-2.0, "-2"),
+        (0.5, "0.5"),
+        (True, "True"),
+        (np.float64(3), "3"),
+        (Decimal("1.5"), "1.5"),
+        (date(2020, 1, 2), "2020-01-02"),
+        ("1.0", "1.0"),
+    ],
+)
+def test_a_label_is_a_string_whatever_it_was(value: object, name: str) -> None:
+    assert canonical_label(value) == name
+
+
+@pytest.mark.parametrize("value", [None, "", "  ", float("nan")])
+def test_a_missing_label_is_none(value: object) -> None:
+    assert canonical_label(value) is None
+
+
+def test_columns_of_any_type() -> None:
+    dictionary = pa.array(["a", "b", "a"]).dictionary_encode()
+    assert read({"y": dictionary}, "y") == ["a", "b", "a"]
+    assert read({"y": [1, None, 3]}, "y") == ["1", None, "3"]
+    assert read({"y": [1.0, float("nan"), None]}, "y") == ["1", None, None]
+    assert read({"y": [True, False]}, "y") == ["True", "False"]
+    assert read({"y": pa.nulls(2)}, "y") == [None, None]
+
+
+def test_equal_labels_are_one_object() -> None:
+    first, second = read({"y": ["posi" + "tive"] * 2}, "y")
+    assert first is second
+
+
+def test_lists_are_several_labels_each_once_in_order() -> None:
+    assert read({"y": [["b", "a", "b"], [], None, ["a", None]]}, "y") == [
+        ("b", "a"),
+        (),
+        None,
+        ("a",),
+    ]
+    assert read({"y": [[3, 1]]}, "y") == [("3", "1")]
+
+
+def test_a_separator_makes_several_labels_of_one_string() -> None:
+    found = read({"y": ["b| a", "a", "", None, "a||b"]}, "y", separator="|")
+    assert found == [("b", "a"), ("a",), (), (), ("a", "b")]
+
+
+def test_several_columns_of_0_and_1() -> None:
+    columns = {"toxic": ["1", "0", ""], "threat": [1.0, 0.0, None], "mild": [True, False, None]}
+    assert read(columns, "toxic", "threat", "mild") == [("toxic", "threat", "mild"), (), ()]
+    with pytest.raises(InputError, match=r"a: column 'x' has 'maybe': expected 0 or 1, as several"):
+        read({"x": ["1", "maybe"], "y": ["0", "0"]}, "x", "y")
+
+
+def test_whether_a_row_can_have_several_labels() -> None:
+    schema = pa.schema([("one", pa.string()), ("more", pa.list_(pa.string()))])
+    assert not LabelReader("a", schema, ("one",)).multi_label
+    assert LabelReader("a", schema, ("one",), "|").multi_label
+    assert LabelReader("a", schema, ("more",)).multi_label
+    assert LabelReader("a", schema, ("one", "more")).multi_label
+
+
+def test_the_point_zero_that_pandas_adds_goes_if_all_have_it() -> None:
+    assert whole_numbers(["1.0", "2.0", "-1.00"]) == ["1", "2", "-1"]
+    assert whole_numbers(["1.0", "1.5"]) == ["1.0", "1.5"]
+    assert whole_numbers(["1.0", "x"]) == ["1.0", "x"]
+    assert whole_numbers([]) == []

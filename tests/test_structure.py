@@ -21,7 +21,9 @@ TESTS = sorted((ROOT / "tests").rglob("*.py"))
 
 # Imports point down only, and packages of the same layer never import one another.
 LAYERS: dict[str, int] = {
-    **dict.fromkeys(("errors", "storage", "artifacts", "config", "settings", "runtime"), 0),
+    **dict.fromkeys(
+        ("artifacts", "config", "errors", "presets", "runtime", "settings", "storage"), 0
+    ),
     **dict.fromkeys(("data", "model", "optim"), 1),
     "train": 2,
     "stages": 3,

@@ -1,27 +1,34 @@
 """The text rules, written as parts of the Rust tokenizer so that one JSON file carries them all.
 
 Every rule is a `Replace` normalizer or a `Split` pre-tokenizer: any binding of the `tokenizers`
-library that loads the file gives the same ids, without a line of this package. Rules are of two
-classes. Document rules look across white space (`<br />`, `5 @.@ 1`, repeated words); all others
-see one run of non-space characters at a time. `memo.py` builds on that: it keeps the ids of each
-run, so that the regular expressions below only ever see a run once.
+library that loads the file gives the same ids, without a line of this package. White space becomes
+`▁` first of all, as in SentencePiece; from there on a plain space only separates tokens. So three
+classes of rules can be told apart: those that look across white space (`<br />`, `5 @.@ 1`,
+repeated words), all others, which see one chunk of non-space characters at a time, and the marks,
+which stand between spaces of their own. `memo.py` builds on it: the ids of a chunk never change.
 
-Where the rules follow the paper (section 3.1: special tokens for upper case, elongation and
-repetition) and fastai 2.8, and where they differ on purpose:
-  * case marks stand before words, not before white-space runs: `(Hello` is marked too;
-  * numbers are never elongations: fastai turns `1000` into `1 xxrep 3 0`;
-  * counts stop at 9, which stands for "nine or more": always a single token;
-  * three or more dots are one ellipsis.
+The rules follow the paper (section 3.1: special tokens for upper case, elongation and repetition)
+and fastai 2.8. They differ on purpose where fastai's lose something:
+
+* case marks stand before words, not before white-space chunks: `(Hello` is marked too;
+* digits are never an elongation: fastai turns `1000` into `1 xxrep 3 0`;
+* counts stop at 9, which stands for nine or more: always one token, in every vocabulary;
+* three or more dots are one ellipsis;
+* a text cannot forge a mark: `xxpad` in it becomes `xx pad`.
 """
 
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Final, Literal
 
 from tokenizers import Regex, normalizers, pre_tokenizers
 
+Kind = Literal["word", "bpe", "unigram"]
+
 RULES_VERSION: Final = 1
+"""Goes up with every change that gives some text other tokens."""
+
 SPECIALS: Final = (
     "xxunk",
     "xxpad",
@@ -36,60 +43,80 @@ SPECIALS: Final = (
 UNK_ID: Final = 0
 PAD_ID: Final = 1
 BOS_ID: Final = 2
-MAX_COUNT: Final = 9
+MAX_COUNT: Final = 9  # a single digit, so that a count is one token of a subword vocabulary too
 COUNTS: Final = tuple(str(n) for n in range(3, MAX_COUNT + 1))
+SPACE: Final = "▁"
 
-# Control characters that Python counts as white space and Rust does not. They become spaces
-# first, which leaves them free as private marks between one rule and the next.
+# Control characters that Python counts as white space and Rust does not. As white space they are
+# gone after the first rule, which leaves them free as private marks from one rule to the next.
 _PYTHON_ONLY_SPACE = r"[\x1c-\x1f]"
 _WORD_REP, _CHAR_REP, _LAST = "\x1c", "\x1d", "\x1e"
 
-_BR = r"<br\s*/?>"
-_SPACED = ((" @.@ ", "."), (" @,@ ", ","), (" @-@ ", "-"))
+_BR = r"<br[\s\x1c-\x1f]*+/?>"
+_SPACED_PUNCTUATION = (".", ",", "-")  # WikiText writes 5.1 as `5 @.@ 1`
 
+# Both the entity and what is left of it where the ampersand was lost, as in AG News. `&amp;` comes
+# last, so that `&amp;lt;` becomes `&lt;` and no more: each entity is decoded once.
 _ENTITIES = (
-    # Both the entity and what is left of it where the ampersand was lost (AG News).
     (r"&?#0*39;|&apos;", "'"),
-    (r"&?\bquot;|&?#34;", '"'),
-    (r"&?\bnbsp;|&?#160;", " "),
-    (r"&?\blt;|&?#60;", "<"),
-    (r"&?\bgt;|&?#62;", ">"),
-    (r"&?#36;", "$"),
-    (r"&?#0*(?:145|146|8216|8217);|&[lr]squo;", "'"),
-    (r"&?#0*(?:147|148|8220|8221);|&[lr]dquo;", '"'),
+    (r"&?#0*34;|&?\bquot;", '"'),
+    (r"&?#0*160;|&?\bnbsp;", SPACE),
+    (r"&?#0*60;|&?\blt;", "<"),
+    (r"&?#0*62;|&?\bgt;", ">"),
+    (r"&?#0*36;", "$"),
+    (r"&?#0*(?:14[56]|821[67]);|&[lr]squo;", "'"),  # 145 to 151: Windows-1252, as browsers do
+    (r"&?#0*(?:14[78]|822[01]);|&[lr]dquo;", '"'),
     (r"&?#0*(?:150|8211);|&ndash;", "–"),
     (r"&?#0*(?:151|8212);|&mdash;", "—"),
     (r"&?#0*(?:133|8230);|&hellip;", "…"),
-    (r"&eacute;|&?#233;", "é"),
-    (r"&?\bamp;|&?#0*38;", "&"),
+    (r"&?#0*233;|&eacute;", "é"),
+    (r"&?#0*38;|&?\bamp;", "&"),
+)
+
+_INVISIBLE = r"[\x{AD}\x{200E}\x{200F}\x{202A}-\x{202E}\x{2060}\x{2066}-\x{2069}\x{FEFF}]"
+_FORGED = (
+    rf"(?!(?<={SPACE})xx(?:unk|fld)(?:{SPACE}|\z))"
+    r"(?i:xx)(?=(?i:unk|pad|bos|eos|fld|rep|wrep|up|maj))"
 )
 
 _W = r"\p{L}\p{M}\p{N}"
-_UP = rf"\p{{Lu}}\p{{M}}*+(?:['.]?[\p{{Lu}}\p{{N}}]\p{{M}}*+(?!\p{{Ll}}))++(?!['.]?[{_W}])"
-_UP_HERE = rf"(?<![{_W}])(?<!\p{{Lu}}['.])(?={_UP})"
-_MAJ_HERE = (
-    rf"(?<![{_W}])(?<![{_W}]')(?=[\p{{Lu}}\p{{Lt}}]\p{{M}}*+(?:[{_W}]|'\p{{Lu}}))(?!{_UP})"
-)
+_BASE_CHAR = rf"[^\p{{M}}\p{{N}} \x1c-\x1e{SPACE}]"
+_UNIT = rf"{_BASE_CHAR}(?>\p{{M}}{{0,4}})"  # a character with its accents or variation selector
 
-_ONE_CHAR = r"[\p{Han}\p{Hiragana}]"  # scripts without spaces: one ideograph, one token
+# All capitals, two or more: NASA, U.S., DON'T, R2D2. Capitalised: Hello, O'Neil, McDonald.
+_UP = rf"\p{{Lu}}\p{{M}}*+(?:['.]?[\p{{Lu}}\p{{N}}]\p{{M}}*+(?!\p{{Ll}}))++(?!['.]?[{_W}])"
+_UP_HERE = rf"(?={SPACE}{_UP})|(?<![{_W}{SPACE}])(?<!\p{{Lu}}['.])(?={_UP})"
+_MAJ = rf"[\p{{Lu}}\p{{Lt}}]\p{{M}}*+(?:[{_W}]|'\p{{Lu}})"
+_MAJ_HERE = rf"(?={SPACE}{_MAJ})(?!{SPACE}{_UP})|(?<![{_W}{SPACE}])(?<![{_W}]')(?={_MAJ})(?!{_UP})"
+
+_ONE_CHAR = r"[\p{Han}\p{Hiragana}]"  # scripts without spaces: each character is a word
 _LETTER = rf"[{_W}&&[^\p{{Han}}\p{{Hiragana}}]]"
+_END = rf"(?!{_LETTER})"
+_SUFFIX = rf"(?:s|re|ve|ll|d|m){_END}"
 _EMOJI = r"\p{Extended_Pictographic}[\x{FE0F}\x{1F3FB}-\x{1F3FF}]*+"
-_SUFFIX = r"(?:s|re|ve|ll|d|m)"
-_TOKEN = "|".join(
+_WORD = "|".join(
     (
-        r"[:;=][-']?[()\[\]|*{}@](?![\w])|[:;=][-']?[dpo](?!\w)|[:;]-[/\\]|<3(?!\w)",  # smileys
-        r"\^[_.]?\^",
+        r"[:;=][-']?(?:[()\[\]|*{}@]|[dpo](?!\w))|[:;]-[/\\]|<3(?!\w)|\^[_.]?\^",  # smileys
         r"\d++(?:[.,:]\d++)*+(?!\w)|\d++(?:[.,:]\d++)++",  # 3.5 1,000 10:30
-        rf"(?<!{_LETTER})(?:\p{{L}}\.){{2,}}+(?:\p{{L}}(?!{_LETTER}))?",  # u.s. e.g.
-        rf"n't(?!{_LETTER})",
-        rf"(?<={_LETTER})'{_SUFFIX}(?!{_LETTER})",
+        rf"(?<!{_LETTER})(?:\p{{L}}\.){{2,}}+(?:\p{{L}}{_END})?",  # u.s. e.g.
+        rf"n't{_END}",  # as spaCy does: do n't, it 's
+        rf"(?:\A|(?<={_LETTER}))'{_SUFFIX}",
         # A word; the apostrophe of an elision (l'homme, o'clock) stays with its left part.
-        rf"(?:(?!n't(?!{_LETTER})){_LETTER}|(?<={_LETTER})[\x{{200C}}\x{{200D}}](?={_LETTER}))++"
-        rf"(?:'(?!{_SUFFIX}(?!{_LETTER}))(?={_LETTER}))?",
+        rf"(?:(?!n't{_END}){_LETTER}|(?<={_LETTER})[\x{{200C}}\x{{200D}}](?={_LETTER}))++"
+        rf"(?:'(?!{_SUFFIX})(?={_LETTER}))?",
         rf"{_ONE_CHAR}\p{{M}}*+",
-        rf"{_EMOJI}(?:\x{{200D}}{_EMOJI})*+|[\x{{1F1E6}}-\x{{1F1FF}}]{{2}}",
+        rf"{_EMOJI}(?:\x{{200D}}{_EMOJI})*+|[\x{{1F1E6}}-\x{{1F1FF}}]{{2}}",  # families, flags
         r"--|\.\.",
         r"\S\p{M}*+",
+    )
+)
+# Subwords never cross from letters to digits to the rest; 100 keeps a line without spaces linear.
+_SUBWORD_SPAN = "|".join(
+    (
+        rf"{SPACE}?[\p{{L}}\p{{M}}](?>(?:[\p{{L}}\p{{M}}\x{{200C}}\x{{200D}}]|'(?=\p{{L}})){{0,99}})",
+        rf"{SPACE}?(?>\p{{N}}{{1,100}})",
+        rf"{SPACE}?(?>[^\p{{L}}\p{{N}}\s{SPACE}]{{1,100}})",
+        SPACE,
     )
 )
 
@@ -104,59 +131,88 @@ def document_rules(text: str) -> str:
     if "<" in text:
         text = _br.sub(" ", text)
     if "@" in text:
-        for spaced, plain in _SPACED:
-            text = text.replace(spaced, plain)
-    return text
+        for mark in _SPACED_PUNCTUATION:
+            text = text.replace(f" @{mark}@ ", mark)
+    return text.replace(SPACE, "_")
 
 
 def build_normalizer() -> normalizers.Normalizer:
-    """All rules up to the word split, in order."""
+    """All rules up to the split into words, in order."""
+    return normalizers.Sequence([*_across_space(), *_inside_chunks(), *_marks()])
 
-    def sub(pattern: str, content: str) -> normalizers.Normalizer:
-        return normalizers.Replace(Regex(pattern), content)
 
-    word_run = rf"(?<!\S)(?=((?>\w+))\s+\1\s+\1(?!\w))"
-    unit = r"[^\s\p{M}\x1c-\x1f]\p{M}{0,4}"
-    steps = [
-        # Inserting before the first character breaks tokenizers 0.23 (index out of bounds later on).
+def build_splitter(kind: Kind) -> pre_tokenizers.PreTokenizer:
+    """Where tokens end: words for `word`, the spans that a subword stays inside for the others."""
+    space: pre_tokenizers.PreTokenizer
+    if kind == "word":
+        space = pre_tokenizers.Split(Regex(rf"[ {SPACE}]++"), "removed")
+    else:
+        space = pre_tokenizers.WhitespaceSplit()
+    inside = Regex(_WORD if kind == "word" else _SUBWORD_SPAN)
+    return pre_tokenizers.Sequence([space, pre_tokenizers.Split(inside, "isolated")])
+
+
+def _across_space() -> list[normalizers.Normalizer]:
+    return [
+        _sub(f"(?i){_BR}", " "),
+        *(_put(f" @{mark}@ ", mark) for mark in _SPACED_PUNCTUATION),
         normalizers.Prepend(" "),
-        sub(_PYTHON_ONLY_SPACE, " "),
-        sub(f"(?i){_BR}", " "),
-        *(normalizers.Replace(spaced, plain) for spaced, plain in _SPACED),
-        sub(word_run, _WORD_REP),
-        *(
-            sub(rf"(?:{_WORD_REP}\w+\s+){{{_times(n)}}}\w+\s+", f" xxwrep {n} ")
-            for n in range(MAX_COUNT, 2, -1)
+        _sub(_PYTHON_ONLY_SPACE, " "),
+        _put(SPACE, "_"),
+        _sub(r"\s++", SPACE),
+        # Inserting before the first character breaks tokenizers 0.23: index out of bounds.
+        normalizers.Prepend(" "),
+        # Before each word that has two more of its kind after it.
+        _sub(
+            rf"(?<={SPACE})(?!xx(?:unk|fld){SPACE})(?=((?>\w+)){SPACE}\1{SPACE}\1(?!\w))", _WORD_REP
         ),
+    ]
+
+
+def _inside_chunks() -> list[normalizers.Normalizer]:
+    return [
         normalizers.NFC(),
-        *(sub(entity, plain) for entity, plain in _ENTITIES),
-        normalizers.Replace("\\n", " "),
-        normalizers.Replace('\\"', '"'),
-        sub(r"[\x{AD}\x{200E}\x{200F}\x{202A}-\x{202E}\x{2060}\x{2066}-\x{2069}\x{FEFF}]", ""),
-        normalizers.Replace("\u200b", " "),
-        sub(rf"(?<=\p{{L}})[’ʼ](?=\p{{L}})", "'"),
-        sub(r"\b(?i:xx)(?=(?i:pad|bos|eos|rep|up|maj)\b)", "xx "),
-        sub(r"\.{3,}+", " … "),
-        sub(r"(?=([^\s\p{M}\p{N}]\p{M}{0,4}+)\1\1)", _CHAR_REP),
-        *(
-            sub(rf"(?:{_CHAR_REP}{unit}){{{_times(n)}}}{unit}", f" xxrep {n} {_LAST}")
-            for n in range(MAX_COUNT, 2, -1)
-        ),
-        sub(rf"{_LAST}{unit}\K", " "),
-        normalizers.Replace(_LAST, ""),
-        sub(_UP_HERE, " xxup "),
-        sub(_MAJ_HERE, " xxmaj "),
+        *(_sub(entity, plain) for entity, plain in _ENTITIES),
+        _put("\\n", SPACE),
+        _put('\\"', '"'),
+        _sub(_INVISIBLE, ""),
+        _put("\u200b", " "),  # where Thai and Khmer may break a line: a word ends here
+        _sub(r"(?<=\p{L})[’ʼ](?=\p{L})", "'"),
+        _sub(rf"{SPACE}(?={SPACE}|\z)", ""),
+        _sub(_FORGED, "xx "),
+        _sub(rf"{SPACE}xxfld(?=[ {SPACE}]|\z)", " xxfld"),
+        _sub(rf"{SPACE}(?:xxunk|<unk>)(?=[ {SPACE}]|\z)", " xxunk"),
+    ]
+
+
+def _marks() -> list[normalizers.Normalizer]:
+    # Counts go from the highest down, so that `n - 2` marks are never part of a longer row.
+    counts = range(MAX_COUNT, 2, -1)
+    words = (rf"(?:{SPACE}{_WORD_REP}[^{SPACE}]++){{{_row(n)}}}{SPACE}[^{SPACE}]++" for n in counts)
+    chars = (rf"(?:{_CHAR_REP}{_UNIT}){{{_row(n)}}}{_UNIT}" for n in counts)
+    return [
+        *(_sub(row, f" xxwrep {n} ") for n, row in zip(counts, words, strict=True)),
+        _sub(r"\.{3,}", "…"),
+        _sub(rf"(?=({_UNIT})\1\1)", _CHAR_REP),
+        *(_sub(row, f" xxrep {n} {_LAST}") for n, row in zip(counts, chars, strict=True)),
+        # The space before a row goes to the character that is left of it.
+        _sub(rf"(?<={SPACE} xxrep \d ){_LAST}", f"{SPACE}{_LAST}"),
+        _sub(rf"{SPACE}(?= xxrep \d {SPACE})", ""),
+        _sub(rf"{_LAST}{_UNIT}\K", " "),
+        _put(_LAST, ""),
+        _sub(_UP_HERE, " xxup "),
+        _sub(_MAJ_HERE, " xxmaj "),
         normalizers.Lowercase(),
     ]
-    return normalizers.Sequence(steps)
 
 
-def _times(n: int) -> str:
+def _row(n: int) -> str:
     return f"{n - 2}," if n == MAX_COUNT else f"{n - 2}"
 
 
-def build_splitter() -> pre_tokenizers.PreTokenizer:
-    """White space, then words, numbers, contractions, smileys, emoji and single marks."""
-    return pre_tokenizers.Sequence(
-        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Split(Regex(_TOKEN), "isolated")]
-    )
+def _sub(pattern: str, content: str) -> normalizers.Normalizer:
+    return normalizers.Replace(Regex(pattern), content)
+
+
+def _put(plain: str, content: str) -> normalizers.Normalizer:
+    return normalizers.Replace(plain, content)

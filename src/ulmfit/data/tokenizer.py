@@ -1,39 +1,46 @@
-"""Text to ids and back: one Rust tokenizer, one JSON file, and a memo that makes it fast."""
+"""Text to ids and back: one Rust tokenizer, one JSON file, and a memo that makes it fast.
+
+`tokenizer.json` is a plain file of the `tokenizers` library and holds everything, the text rules
+too: any of its bindings gives the same ids without this package. Here the ids of a white-space
+chunk are remembered (`memo.py`), which gives the same answer many times faster.
+"""
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import json
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, Literal
+from functools import cache, cached_property
+from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
 from tokenizers import Tokenizer as RustTokenizer
 from tokenizers import models, processors
 
-from ulmfit.data.memo import RunMemo, _encodable
+from ulmfit.data.detokenize import detokenize
+from ulmfit.data.memo import ChunkMemo, encodable
+from ulmfit.data.offsets import spans_of_tokens
 from ulmfit.data.rules import (
     BOS_ID,
     PAD_ID,
     RULES_VERSION,
     SPECIALS,
     UNK_ID,
+    Kind,
     build_normalizer,
     build_splitter,
-    document_rules,
 )
-from ulmfit.data.vocab import build_vocab
+from ulmfit.data.subwords import train_subwords
+from ulmfit.data.vocab import build_vocab, count_words
 from ulmfit.errors import ModelFolderError, SettingsError
 
-__all__ = ["BOS_ID", "PAD_ID", "SPECIALS", "UNK_ID", "Encoded", "Tokenizer", "join_fields"]
+__all__ = ["BOS_ID", "PAD_ID", "SPECIALS", "UNK_ID", "Encoded", "Kind", "Tokenizer", "join_fields"]
 
-Kind = Literal["word", "bpe", "unigram"]
 Ids = npt.NDArray[np.int32]
+
+_OURS = "ulmfit"  # key inside "model": the library refuses unknown keys anywhere else
 
 
 @dataclass(frozen=True)
@@ -46,17 +53,31 @@ class Encoded:
 
 
 def join_fields(texts: Sequence[str]) -> str:
-    """Joins the text fields of one row, each after `xxfld` and its number, as fastai does."""
+    """Joins the text fields of one row, each after `xxfld` and its number (fastai 2.8).
+
+    Example::
+
+        join_fields(["A title", "A body"])  # "xxfld 1 A title xxfld 2 A body"
+    """
     return " ".join(f"xxfld {n} {text}" for n, text in enumerate(texts, start=1))
 
 
 class Tokenizer:
-    """Text to ids and back."""
+    """Text to ids and back; train or load one with the class methods.
 
-    def __init__(self, rust: RustTokenizer, kind: Kind) -> None:
-        self._rust = rust
-        self.kind = kind
-        self._memo = RunMemo(rust)
+    Safe to share between threads, to pickle and to copy.
+
+    Example::
+
+        tokenizer = Tokenizer.train(texts, vocab_size=30_000)
+        tokenizer.encode("Not bad!")  # array([2, 8, 33, 99, 45], dtype=int32)
+    """
+
+    def __init__(self, text: str, rust: RustTokenizer, kind: Kind) -> None:
+        self.kind: Kind = kind
+        self._text, self._rust = text, rust
+        # The memo knows today's rules. A file with others is served by the Rust library alone.
+        self._memo = ChunkMemo(rust) if _rules_of(rust) == _rules_of_today(kind) else None
 
     @classmethod
     def train(
@@ -67,41 +88,110 @@ class Tokenizer:
         vocab_size: int = 30_000,
         min_freq: int = 2,
     ) -> Tokenizer:
-        """Learns a vocabulary from texts, read once and never held.
+        """Learns a vocabulary. The same texts give the same tokenizer, bit by bit.
 
         Args:
-            texts: any iterable of documents.
-            kind: whole words, or subwords by byte-pair encoding or a unigram model.
-            vocab_size: most tokens, specials included.
-            min_freq: words seen fewer times are unknown.
+            texts: any iterable of documents; read once, never held.
+            kind: `word`; or subwords, `bpe` or `unigram`, for languages with long or unspaced
+                words.
+            vocab_size: most tokens, special ones included (fastai 2.8: 60,000).
+            min_freq: words (for subwords: characters) seen fewer times are unknown.
+
+        Raises:
+            InputError: subwords of no text at all.
+            SettingsError: an unknown kind, or a vocabulary too small to hold anything.
         """
-        if kind != "word":
-            raise SettingsError(f"kind = {kind!r} is not there yet", expected="'word'")
-        return cls.from_words(
-            build_vocab(count_words(texts), max_size=vocab_size, min_freq=min_freq)
-        )
+        if kind not in get_args(Kind):
+            raise SettingsError(f"kind = {kind!r}", expected="'word', 'bpe' or 'unigram'")
+        counts = count_words(texts, kind=kind)
+        if kind == "word":
+            return cls.from_words(build_vocab(counts, max_size=vocab_size, min_freq=min_freq))
+        model = train_subwords(counts, kind=kind, vocab_size=vocab_size, min_freq=min_freq)
+        return cls.from_json(_write(model, kind))
 
     @classmethod
     def from_words(cls, words: Sequence[str]) -> Tokenizer:
-        """A word tokenizer with exactly this vocabulary (specials first)."""
+        """A word tokenizer with exactly this vocabulary.
+
+        Args:
+            words: token of each id; the special tokens come first.
+
+        Raises:
+            SettingsError: the special tokens are not in their places, or a word is there twice.
+        """
         if tuple(words[: len(SPECIALS)]) != SPECIALS:
             raise SettingsError(
-                f"vocabulary starts with {list(words[: len(SPECIALS)])}",
+                f"the vocabulary starts with {list(words[: len(SPECIALS)])}",
                 expected=f"the special tokens {list(SPECIALS)}",
             )
-        return cls(_word_rust({word: i for i, word in enumerate(words)}), "word")
+        ids = {word: i for i, word in enumerate(words)}
+        if len(ids) < len(words):
+            twice = next(word for i, word in enumerate(words) if ids[word] != i)
+            raise SettingsError(f"the vocabulary has {twice!r} twice", expected="each word once")
+        return cls.from_json(_write(models.WordLevel(ids, unk_token=SPECIALS[UNK_ID]), "word"))
 
     def with_vocab(self, tokens: Sequence[str]) -> Tokenizer:
-        """The same rules with another word vocabulary."""
+        """A tokenizer with the same rules and other words, to fine-tune on a task's own.
+
+        Raises:
+            SettingsError: this is a subword tokenizer, whose pieces cannot be listed anew; or the
+                list is not a vocabulary (see `from_words`).
+        """
         if self.kind != "word":
-            raise SettingsError(f"a {self.kind} tokenizer cannot take a word list")
+            raise SettingsError(
+                f"a tokenizer of kind '{self.kind}' keeps its vocabulary",
+                expected="one of kind 'word'",
+                hint="Subwords spell any new word: use the tokenizer as it is.",
+            )
         return Tokenizer.from_words(tokens)
+
+    @classmethod
+    def from_json(cls, text: str) -> Tokenizer:
+        """A tokenizer from the content of its `tokenizer.json`.
+
+        Raises:
+            ModelFolderError: the file is cut, broken, or from another program.
+        """
+        try:
+            content = json.loads(text)
+        except ValueError as error:
+            raise ModelFolderError(
+                f"tokenizer.json is cut or broken ({error})",
+                expected="the whole file as it was saved",
+                hint="Copy the model folder again.",
+            ) from error
+        kind = _kind_of(content)
+        try:
+            rust = RustTokenizer.from_str(text)
+        except Exception as error:  # the library raises nothing more precise
+            raise ModelFolderError(
+                f"tokenizer.json does not load ({error})",
+                expected="the whole file as it was saved",
+                hint="Copy the model folder again, or update the package `tokenizers`.",
+            ) from error
+        tokenizer = cls(text, rust, kind)
+        if tuple(tokenizer.vocab[: len(SPECIALS)]) != SPECIALS:
+            raise ModelFolderError(
+                f"tokenizer.json has the tokens {tokenizer.vocab[: len(SPECIALS)]} first",
+                expected=f"the special tokens {list(SPECIALS)}",
+                hint="Copy the model folder again.",
+            )
+        return tokenizer
+
+    def to_json(self) -> str:
+        """The content of `tokenizer.json`, which the `tokenizers` library loads as it is."""
+        return self._text
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of `to_json`, in hex: equal digests give equal ids."""
+        return hashlib.sha256(self._text.encode()).hexdigest()
 
     @cached_property
     def vocab(self) -> list[str]:
-        """Tokens by id."""
-        by_token = self._rust.get_vocab(with_added_tokens=True)
-        return sorted(by_token, key=by_token.__getitem__)
+        """Token of each id."""
+        ids = self._rust.get_vocab()
+        return sorted(ids, key=ids.__getitem__)
 
     @property
     def vocab_size(self) -> int:
@@ -109,81 +199,65 @@ class Tokenizer:
         return len(self.vocab)
 
     def encode(self, text: str) -> Ids:
-        """Ids of one text, `xxbos` first."""
-        return self._memo.encode([text])[0]
+        """Ids of one text, `xxbos` first; shape (T,)."""
+        return self.encode_batch([text])[0]
 
     def encode_batch(self, texts: Sequence[str]) -> list[Ids]:
-        """Ids of many texts: the fast way in."""
-        return self._memo.encode(texts)
+        """Ids of many texts: the fast way in. Each as from `encode`."""
+        if self._memo is not None:
+            return self._memo.encode(texts)
+        encodings = self._rust.encode_batch_fast([encodable(text) for text in texts])
+        return [np.array(encoding.ids, dtype=np.int32) for encoding in encodings]
 
     def encode_with_offsets(self, text: str) -> Encoded:
-        """Ids with the place of each token in the text."""
-        encoding = self._rust.encode(_encodable(text))
-        return Encoded(np.array(encoding.ids, dtype=np.int32), encoding.tokens, encoding.offsets)
+        """Ids of one text and the place of each token in it, for explanations."""
+        encoding = self._rust.encode(encodable(text))
+        spans = spans_of_tokens(text, encoding.tokens, encoding.offsets)
+        return Encoded(np.array(encoding.ids, dtype=np.int32), encoding.tokens, spans)
 
     def decode(self, ids: Iterable[int]) -> str:
-        """Tokens joined by spaces, without `xxbos` and `xxpad`."""
-        return " ".join(self.vocab[i] for i in ids if i not in (BOS_ID, PAD_ID))
-
-    def to_json(self) -> str:
-        """The whole tokenizer as the JSON that the `tokenizers` library loads."""
-        content = json.loads(self._rust.to_str())
-        content["model"]["ulmfit"] = {"rules": RULES_VERSION, "kind": self.kind}
-        return json.dumps(content, ensure_ascii=False, sort_keys=True)
-
-    @classmethod
-    def from_json(cls, text: str) -> Tokenizer:
-        """Rebuilds a tokenizer from `to_json`.
-
-        Raises:
-            ModelFolderError: the text is cut, or is not one of our tokenizers.
-        """
-        try:
-            ours = json.loads(text)["model"]["ulmfit"]
-            kind, rules = ours["kind"], ours["rules"]
-            rust = RustTokenizer.from_str(text)
-        except Exception as error:
-            raise ModelFolderError(
-                f"tokenizer.json cannot be read ({error})", expected="a file written by ulmfit"
-            ) from error
-        if rules > RULES_VERSION:
-            raise ModelFolderError(
-                f"tokenizer.json has rules version {rules}",
-                expected=f"at most {RULES_VERSION}",
-                hint="Update ulmfit.",
-            )
-        return cls(rust, kind)
-
-    @cached_property
-    def digest(self) -> str:
-        """SHA-256 of the JSON, in hex."""
-        return hashlib.sha256(self.to_json().encode()).hexdigest()
+        """Readable text: marks are carried out, not shown."""
+        return detokenize((self.vocab[i] for i in ids), self.kind)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Tokenizer.from_json, (self.to_json(),)
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Tokenizer:
-        return copy.copy(self)
+        return Tokenizer.from_json, (self._text,)
 
 
-def count_words(texts: Iterable[str]) -> Counter[str]:
-    """Occurrences of each word, all rules applied."""
-    runs: Counter[str] = Counter()
-    for text in texts:
-        runs.update(document_rules(text).split())
-    normalizer, splitter = build_normalizer(), build_splitter()
-    words: Counter[str] = Counter()
-    for run, n in runs.items():
-        for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(_encodable(run))):
-            words[word] += n
-    return words
+def _write(model: models.Model, kind: Kind) -> str:
+    content = json.loads(_assemble(model, kind).to_str())
+    content["model"][_OURS] = {"kind": kind, "rules": RULES_VERSION}
+    return json.dumps(content, ensure_ascii=False, indent=1)
 
 
-def _word_rust(vocab: dict[str, int]) -> RustTokenizer:
-    rust = RustTokenizer(models.WordLevel(vocab, unk_token="xxunk"))
+def _assemble(model: models.Model, kind: Kind) -> RustTokenizer:
+    rust = RustTokenizer(model)
     rust.normalizer = build_normalizer()
-    rust.pre_tokenizer = build_splitter()
+    rust.pre_tokenizer = build_splitter(kind)
     rust.post_processor = processors.TemplateProcessing(
         single="xxbos $A", special_tokens=[("xxbos", BOS_ID)]
     )
     return rust
+
+
+def _kind_of(content: Any) -> Kind:
+    try:
+        kind: Kind = content["model"][_OURS]["kind"]
+    except (KeyError, TypeError):
+        kind = None  # type: ignore[assignment]
+    if kind not in get_args(Kind):
+        raise ModelFolderError(
+            "tokenizer.json was not written by ulmfit",
+            expected="the tokenizer of a model that ulmfit saved",
+            hint="The weights of a model fit its own tokenizer only: no other can take its place.",
+        )
+    return kind
+
+
+def _rules_of(rust: RustTokenizer) -> tuple[Any, Any]:
+    content = json.loads(rust.to_str())
+    return content["normalizer"], content["pre_tokenizer"]
+
+
+@cache
+def _rules_of_today(kind: Kind) -> tuple[Any, Any]:
+    return _rules_of(_assemble(models.WordLevel({}, unk_token=SPECIALS[UNK_ID]), kind))

@@ -91,7 +91,8 @@ def test_a_file_without_a_header_gets_numbered_columns(text: str, why: str) -> N
 
 
 @pytest.mark.parametrize(
-    "header", ["text,label", "Review Text,Stars", "id,comment_text", "x,y", "Class Index,Title"]
+    "header",
+    ["text,label", "Review Text,Stars", "id,comment_text", "x,y", "Class Index,Title", "0,1"],
 )
 def test_a_header_is_known_by_its_words_or_by_not_coming_again(header: str) -> None:
     table = opened(f"{header}\na b c,1\nd e f,2\n")

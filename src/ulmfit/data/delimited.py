@@ -165,6 +165,8 @@ def _is_header(first: list[str], later: list[list[str]], wanted: Sequence[str]) 
     if wanted and all(name.isdecimal() for name in wanted):
         return False
     cells = [cell.strip() for cell in first]
+    if _are_numbered(cells):
+        return True
     if any(len(cell) > _LONGEST_NAME for cell in cells):
         return False
     # a cell that comes again below itself is a value, such as a class, and no name
@@ -172,16 +174,15 @@ def _is_header(first: list[str], later: list[list[str]], wanted: Sequence[str]) 
     for place, cell in enumerate(cells):
         if cell and any(cell == row[place].strip() for row in others if len(row) > place):
             return False
-    return _has_header_word(cells) or not any(_is_number(cell) for cell in cells)
+    if any(cell.casefold() in _HEADER_WORDS for cell in cells):
+        return True
+    return not any(_is_number(cell) for cell in cells)
 
 
-def _has_header_word(cells: Iterable[str]) -> bool:
-    """Whether a cell is a name such as "text", "review_text" or "Class Index"."""
-    for cell in cells:
-        words = cell.strip().casefold().replace("_", " ").replace("-", " ").split()
-        if len(words) <= 3 and any(word in _HEADER_WORDS for word in words):
-            return True
-    return False
+def _are_numbered(cells: list[str]) -> bool:
+    """Whether these are the names 0, 1, ... that pandas gives, perhaps after its index."""
+    names = cells[1:] if cells[0] == "" else cells
+    return len(names) > 1 and names == [str(place) for place in range(len(names))]
 
 
 def _is_number(cell: str) -> bool:

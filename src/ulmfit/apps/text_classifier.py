@@ -14,7 +14,8 @@ from sklearn.exceptions import NotFittedError
 
 from ulmfit.apps.predictor import Predictor
 from ulmfit.apps.pretrained import resolve_lms
-from ulmfit.apps.training import TrainingRun, train_classifier
+from ulmfit.apps.run import TrainingRun
+from ulmfit.apps.training import train_classifier
 from ulmfit.config import Direction
 from ulmfit.data.datasets import from_python
 from ulmfit.presets import load_settings

@@ -6,66 +6,28 @@ Every stage writes what it made below the work folder, so that a stopped run goe
 from __future__ import annotations
 
 import hashlib
-import json
-import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from itertools import chain
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ulmfit.apps.language_models import finetune_lms
 from ulmfit.apps.predictor import Predictor
+from ulmfit.apps.run import Texts, TrainingRun
 from ulmfit.artifacts import read_folder, write_folder
 from ulmfit.config import Direction
-from ulmfit.data.corpus import TokenCorpus
 from ulmfit.data.datasets import Dataset, training_rows
 from ulmfit.data.splits import stratified_split
 from ulmfit.data.tokenizer import Tokenizer
-from ulmfit.errors import InputError, SettingsError
+from ulmfit.errors import InputError
 from ulmfit.settings import Settings
 from ulmfit.stages.classifier_folder import TrainedClassifier
 from ulmfit.stages.finetune_classifier import finetune_classifier, one_hot
-from ulmfit.stages.finetune_lm import finetune_lm, pack_task_corpus, task_tokenizer
 from ulmfit.stages.lm_folder import TrainedLM
-from ulmfit.stages.lm_training import RunContext
-from ulmfit.storage import atomic_write
-from ulmfit.train.tracker import Display
-
-if TYPE_CHECKING:
-    from accelerate import Accelerator
-
-Texts = Callable[[], Iterable[str]]
 
 # With fewer held-out documents the validation loss chooses epochs by chance: train on all instead.
 MIN_VALID_ROWS = 40
-
-
-@dataclass(frozen=True)
-class TrainingRun:
-    """Where and how a `train` run goes.
-
-    Attributes:
-        work: folder for checkpoints, corpora and logs of the stages.
-        accelerator: device and precision.
-        display: what a person sees.
-        seed: of everything that is drawn.
-        resume: go on with what is in `work`.
-    """
-
-    work: Path
-    accelerator: Accelerator
-    display: Display
-    seed: int = 0
-    resume: bool = False
-
-    def context(self, *parts: str) -> RunContext:
-        """The surroundings of one stage."""
-        return RunContext(
-            self.accelerator, self.work.joinpath(*parts), self.display, self.seed, self.resume
-        )
 
 
 def train_classifier(
@@ -96,12 +58,14 @@ def train_classifier(
     dataset = training_rows(dataset)
     labels = dataset.classes
     train_part, valid_part = _split(dataset, valid, settings, run.seed)
-    _claim(run, _identity(dataset, lms, settings, run.seed))
+    run.claim(_identity(dataset, lms, settings))
 
     def task_texts() -> Iterator[str]:
         yield from chain(dataset.texts, unlabeled() if unlabeled is not None else ())
 
-    tuned = _tuned_lms(lms, task_texts, settings, run)
+    tuned = dict(lms)
+    if settings.finetune_lm is not None:
+        tuned = finetune_lms(lms, task_texts, settings.finetune_lm, run)
     tokenizer = next(iter(tuned.values())).tokenizer
     train_data = _encoded(train_part, tokenizer, labels)
     valid_data = _encoded(valid_part, tokenizer, labels) if valid_part is not None else None
@@ -123,44 +87,6 @@ def train_classifier(
             write_folder(place / "model", trained.files(log=log))
         members.append(TrainedClassifier.from_contents(read_folder(place / "model")))
     return Predictor(members)
-
-
-def _tuned_lms(
-    lms: Mapping[Direction, TrainedLM], texts: Texts, settings: Settings, run: TrainingRun
-) -> dict[Direction, TrainedLM]:
-    """Stage 2 for each direction; the vocabulary and the packed text serve both."""
-    if settings.finetune_lm is None:
-        return dict(lms)
-    tokenizer, train, valid = _task_corpus(lms, texts, settings, run)
-    tuned = {}
-    for direction, base in lms.items():
-        place = run.work / direction / "lm"
-        if not (place / "model").is_dir():
-            run.display.note(f"{direction} language model: {train.n_tokens:,} tokens of task text")
-            lm = finetune_lm(
-                base, tokenizer, train, valid, settings.finetune_lm, run.context(direction, "lm")
-            )
-            write_folder(place / "model", lm.files(log=(place / "log.jsonl").read_bytes()))
-        tuned[direction] = TrainedLM.load(place / "model")
-    return tuned
-
-
-def _task_corpus(
-    lms: Mapping[Direction, TrainedLM], texts: Texts, settings: Settings, run: TrainingRun
-) -> tuple[Tokenizer, TokenCorpus, TokenCorpus | None]:
-    assert settings.finetune_lm is not None
-    base = next(iter(lms.values())).tokenizer
-    folder = run.work / "corpus"
-    done = folder / "tokenizer.json"
-    if done.exists():
-        valid = TokenCorpus.open(folder / "valid") if (folder / "valid").is_dir() else None
-        tokenizer = Tokenizer.from_json(done.read_text(encoding="utf-8"))
-        return tokenizer, TokenCorpus.open(folder / "train"), valid
-    run.display.note("reading the task's text")
-    tokenizer = task_tokenizer(base, texts, settings.finetune_lm)
-    train, valid = pack_task_corpus(texts, tokenizer, settings.finetune_lm.valid_fraction, folder)
-    atomic_write(done, tokenizer.to_json().encode())
-    return tokenizer, train, valid
 
 
 def _split(
@@ -190,7 +116,7 @@ def _encoded(
 
 
 def _identity(
-    dataset: Dataset, lms: Mapping[Direction, TrainedLM], settings: Settings, seed: int
+    dataset: Dataset, lms: Mapping[Direction, TrainedLM], settings: Settings
 ) -> dict[str, object]:
     """What a run must have in common with the one it resumes."""
     data = hashlib.sha256()
@@ -198,26 +124,7 @@ def _identity(
         data.update(repr((text, label)).encode("utf-8", "surrogatepass"))
     return {
         "data": data.hexdigest(),
-        "settings": json.loads(settings.model_dump_json()),
+        "settings": settings.model_dump(),
         "directions": sorted(lms),
         "vocabulary": next(iter(lms.values())).tokenizer.digest,
-        "seed": seed,
     }
-
-
-def _claim(run: TrainingRun, identity: dict[str, object]) -> None:
-    """Start the work folder afresh, or make sure that it is this run's."""
-    mark = run.work / "run.json"
-    if not run.resume or not mark.exists():
-        shutil.rmtree(run.work, ignore_errors=True)
-        run.work.mkdir(parents=True)
-        atomic_write(mark, json.dumps(identity).encode())
-        return
-    before = json.loads(mark.read_text(encoding="utf-8"))
-    changed = [key for key, value in identity.items() if before.get(key) != value]
-    if changed:
-        raise SettingsError(
-            f"the run in '{run.work}' was of other {' and '.join(changed)}",
-            hint="Give the same data and settings to resume it, or leave --resume out to start "
-            "again.",
-        )

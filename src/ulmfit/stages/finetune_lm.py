@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -60,6 +61,7 @@ def pack_task_corpus(
         packed.append(build_corpus(documents, tokenizer, folder / name))
     train, valid = packed
     if valid.n_tokens < MIN_VALID_TOKENS:
+        shutil.rmtree(folder / "valid")
         return build_corpus(texts(), tokenizer, folder / "train"), None
     return train, valid
 

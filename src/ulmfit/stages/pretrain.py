@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from torch import Tensor
+
 from ulmfit.config import Direction, LMConfig
 from ulmfit.data.corpus import TokenCorpus, build_corpus
 from ulmfit.data.tokenizer import Tokenizer
+from ulmfit.errors import SettingsError
 from ulmfit.model.language_model import LanguageModel
 from ulmfit.runtime import seed_everything
 from ulmfit.settings import PretrainSettings
@@ -60,9 +63,10 @@ def pretrain(
     *,
     direction: Direction,
     info: dict[str, object],
+    start: TrainedLM | None = None,
     validate_every: int | None = None,
 ) -> TrainedLM:
-    """Train a language model from scratch.
+    """Train a language model on general text.
 
     Args:
         tokenizer: vocabulary of both corpora.
@@ -72,6 +76,8 @@ def pretrain(
         context: device, folder, display, seed.
         direction: reading order.
         info: what to say of the corpus in the model's folder.
+        start: a language model of the same vocabulary and sizes whose weights to start from, None
+            for random ones. The other direction's will do: words mean the same read backward.
         validate_every: validate also every so many steps.
     """
     seed_everything(context.seed)
@@ -84,6 +90,8 @@ def pretrain(
     model = LanguageModel(config, settings.dropouts)
     counts = word_counts(train, config.vocab_size)
     model.init_bias_from_counts(counts)
+    if start is not None:
+        model.load_state_dict(_checked_start(start, config, tokenizer))
     model.to(context.accelerator.device)
     result = train_language_model(
         model,
@@ -107,6 +115,17 @@ def pretrain(
     weights = {name: value.cpu() for name, value in model.state_dict().items()}
     info = {**info, "settings": settings.model_dump()}
     return TrainedLM(config, direction, tokenizer, weights, info, metrics)
+
+
+def _checked_start(start: TrainedLM, config: LMConfig, tokenizer: Tokenizer) -> dict[str, Tensor]:
+    """The weights of `start`, if they fit."""
+    if start.config != config or start.tokenizer.vocab != tokenizer.vocab:
+        raise SettingsError(
+            f"the language model to start from has sizes {start.config.model_dump()}",
+            expected=f"{config.model_dump()} and the same vocabulary",
+            hint="Take its settings and its corpus, or leave the start out.",
+        )
+    return start.weights
 
 
 __all__ = ["WORK_FOLDER", "Texts", "prepare_corpus", "pretrain"]

@@ -1,0 +1,149 @@
+"""Labelled data as the verbs are given it: training rows, and rows to test on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ulmfit.errors import InputError
+
+if TYPE_CHECKING:
+    from ulmfit.data.datasets import Dataset, Split
+
+TEST_FRACTION = 0.2
+_MOST_HELD_OUT = 5_000  # rows; the interval is one percentage point wide by then
+_SPLIT_SEED = 0  # the same test rows for every --seed: runs can be compared
+
+
+@dataclass(frozen=True)
+class Columns:
+    """How to read the files of one command.
+
+    Attributes:
+        text: text column, found by itself if None.
+        label: label column, found by itself if None.
+        label_separator: parts several labels in one string.
+        encoding: of text files.
+        data_dir: where named sets are.
+    """
+
+    text: str | None = None
+    label: str | None = None
+    label_separator: str | None = None
+    encoding: str | None = None
+    data_dir: Path | None = None
+
+    def load(self, source: str, split: Split = "train") -> Dataset:
+        """Read labelled data."""
+        from ulmfit.data.datasets import load_dataset
+
+        return load_dataset(
+            source,
+            text=self.text,
+            label=self.label,
+            split=split,
+            data_dir=self.data_dir,
+            encoding=self.encoding,
+            label_separator=self.label_separator,
+        )
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Rows to train on and rows to test on.
+
+    Attributes:
+        train: labelled, none of them in `test`.
+        test: None if there is nothing to test on.
+        origin: where the test rows come from, for people.
+    """
+
+    train: Dataset
+    test: Dataset | None
+    origin: str
+
+
+def load_parts(
+    data: str,
+    columns: Columns,
+    *,
+    test: str | None = None,
+    test_fraction: float = TEST_FRACTION,
+    limit: int | None = None,
+    seed: int = 0,
+) -> Parts:
+    """Read training and test rows; where no test data is named or comes along, hold a part out.
+
+    Args:
+        data: training data.
+        columns: how to read both.
+        test: test data, if it is a source of its own.
+        test_fraction: share to hold out where there is no other; 0 for none.
+        limit: train on so many rows, drawn with the classes in proportion.
+        seed: of that draw.
+
+    Raises:
+        InputError: data that cannot be read, or test labels that do not occur in training.
+    """
+    from ulmfit.data.datasets import training_rows
+    from ulmfit.data.locations import available_splits
+
+    train = training_rows(columns.load(data))
+    if test is None and {"train", "test"} <= set(available_splits(data, data_dir=columns.data_dir)):
+        parts = Parts(train, columns.load(data, "test"), f"the test split of {data}")
+    elif test is not None:
+        parts = Parts(train, columns.load(test, "test"), test)
+    elif test_fraction:
+        parts = _hold_out(train, test_fraction)
+    else:
+        parts = Parts(train, None, "nothing")
+    parts = replace(parts, train=_limited(parts.train, limit, seed))
+    _require_same_labels(parts)
+    return parts
+
+
+def _hold_out(dataset: Dataset, fraction: float) -> Parts:
+    from ulmfit.data.splits import stratified_split
+
+    assert dataset.labels is not None
+    fraction = min(fraction, _MOST_HELD_OUT / len(dataset))
+    train, test = stratified_split(dataset.labels, fraction, _SPLIT_SEED)
+    origin = (
+        f"{len(test):,} of the {len(dataset):,} rows, held out with the labels in proportion "
+        "(no --test given)"
+    )
+    return Parts(dataset.subset(train), dataset.subset(test), origin)
+
+
+def _limited(dataset: Dataset, limit: int | None, seed: int) -> Dataset:
+    from ulmfit.data.datasets import training_rows
+    from ulmfit.data.splits import stratified_draw
+
+    if limit is None or limit >= len(dataset):
+        return dataset
+    assert dataset.labels is not None
+    return training_rows(dataset.subset(stratified_draw(dataset.labels, limit, seed)))
+
+
+def _require_same_labels(parts: Parts) -> None:
+    """Better now than after hours of training."""
+    from ulmfit.train.metrics import unknown_labels
+
+    if parts.test is None:
+        return
+    if parts.test.multi_label != parts.train.multi_label:
+        kind = {True: "several labels per row", False: "one label per row"}
+        raise InputError(
+            f"{parts.test.name}: has {kind[parts.test.multi_label]}",
+            expected=f"{kind[parts.train.multi_label]}, as {parts.train.name}",
+            hint="Pass `--label` or `--label-separator` so that both are read alike.",
+        )
+    assert parts.test.labels is not None
+    unknown = unknown_labels(parts.test.labels, parts.train.classes)
+    if unknown:
+        raise InputError(
+            f"{parts.test.name}: {unknown} not in the {len(parts.train):,} training rows",
+            expected=f"labels out of {', '.join(map(repr, parts.train.classes[:20]))}",
+            hint="Take these rows out, or add rows of these classes to the training data.",
+        )

@@ -1,0 +1,29 @@
+"""The `ulmfit` command."""
+
+from __future__ import annotations
+
+import sys
+
+from ulmfit.cli import data_verbs
+from ulmfit.cli.app import app
+from ulmfit.cli.failures import INTERRUPTED, silence_stdout
+
+__all__ = ["app", "data_verbs", "run"]
+
+
+def run() -> None:
+    """Entry point of the console script."""
+    try:
+        app(prog_name="ulmfit")
+    except KeyboardInterrupt:  # before or after the verb itself
+        sys.exit(INTERRUPTED)
+    finally:
+        _flush()
+
+
+def _flush() -> None:
+    """Write out what is buffered while a closed pipe can still be dealt with."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        silence_stdout()

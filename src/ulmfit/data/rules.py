@@ -13,7 +13,7 @@ and fastai 2.8. They differ on purpose where fastai's lose something:
 * case marks stand before words, not before white-space chunks: `(Hello` is marked too;
 * digits are never an elongation: fastai turns `1000` into `1 xxrep 3 0`;
 * counts stop at 9, which stands for nine or more: always one token, in every vocabulary;
-* three or more dots are one ellipsis;
+* three or more dots are one ellipsis; `III` and `www.` stay what they are;
 * a text cannot forge a mark: `xxpad` in it becomes `xx pad`.
 """
 
@@ -55,22 +55,25 @@ _WORD_REP, _CHAR_REP, _LAST = "\x1c", "\x1d", "\x1e"
 _BR = r"<br[\s\x1c-\x1f]*+/?>"
 _SPACED_PUNCTUATION = (".", ",", "-")  # WikiText writes 5.1 as `5 @.@ 1`
 
-# Both the entity and what is left of it where the ampersand was lost, as in AG News. `&amp;` comes
-# last, so that `&amp;lt;` becomes `&lt;` and no more: each entity is decoded once.
+# Character, its code points (133 to 151 are Windows-1252, as browsers read them), the names that
+# are also decoded without their ampersand, which AG News has lost, and the names that are not.
+# What is escaped twice (`&amp;lt;`) is decoded twice.
 _ENTITIES = (
-    (r"&?#0*39;|&apos;", "'"),
-    (r"&?#0*34;|&?\bquot;", '"'),
-    (r"&?#0*160;|&?\bnbsp;", SPACE),
-    (r"&?#0*60;|&?\blt;", "<"),
-    (r"&?#0*62;|&?\bgt;", ">"),
-    (r"&?#0*36;", "$"),
-    (r"&?#0*(?:14[56]|821[67]);|&[lr]squo;", "'"),  # 145 to 151: Windows-1252, as browsers do
-    (r"&?#0*(?:14[78]|822[01]);|&[lr]dquo;", '"'),
-    (r"&?#0*(?:150|8211);|&ndash;", "–"),
-    (r"&?#0*(?:151|8212);|&mdash;", "—"),
-    (r"&?#0*(?:133|8230);|&hellip;", "…"),
-    (r"&?#0*233;|&eacute;", "é"),
-    (r"&?#0*38;|&?\bamp;", "&"),
+    ("'", (0x27,), "", "apos"),
+    ('"', (0x22,), "quot", ""),
+    (SPACE, (0xA0,), "nbsp", ""),
+    ("<", (0x3C,), "lt", ""),
+    (">", (0x3E,), "gt", ""),
+    ("$", (0x24,), "", ""),
+    ("‘", (145, 0x2018), "", "lsquo"),
+    ("’", (146, 0x2019), "", "rsquo"),
+    ("“", (147, 0x201C), "", "ldquo"),
+    ("”", (148, 0x201D), "", "rdquo"),
+    ("–", (150, 0x2013), "", "ndash"),
+    ("—", (151, 0x2014), "", "mdash"),
+    ("…", (133, 0x2026), "", "hellip"),
+    ("é", (0xE9,), "", "eacute"),
+    ("&", (0x26,), "amp", ""),
 )
 
 _INVISIBLE = r"[\x{AD}\x{200E}\x{200F}\x{202A}-\x{202E}\x{2060}\x{2066}-\x{2069}\x{FEFF}]"
@@ -82,6 +85,8 @@ _FORGED = (
 _W = r"\p{L}\p{M}\p{N}"
 _BASE_CHAR = rf"[^\p{{M}}\p{{N}} \x1c-\x1e{SPACE}]"
 _UNIT = rf"{_BASE_CHAR}(?>\p{{M}}{{0,4}})"  # a character with its accents or variation selector
+
+_NO_ROW = rf"III(?![{_W}])|(?i:www)\."  # Henry VIII and www.example.org say nothing loudly
 
 # All capitals, two or more: NASA, U.S., DON'T, R2D2. Capitalised: Hello, O'Neil, McDonald.
 _UP = rf"\p{{Lu}}\p{{M}}*+(?:['.]?[\p{{Lu}}\p{{N}}]\p{{M}}*+(?!\p{{Ll}}))++(?!['.]?[{_W}])"
@@ -96,7 +101,7 @@ _SUFFIX = rf"(?:s|re|ve|ll|d|m){_END}"
 _EMOJI = r"\p{Extended_Pictographic}[\x{FE0F}\x{1F3FB}-\x{1F3FF}]*+"
 _WORD = "|".join(
     (
-        r"[:;=][-']?(?:[()\[\]|*{}@]|[dpo](?!\w))|[:;]-[/\\]|<3(?!\w)|\^[_.]?\^",  # smileys
+        r"[:;=][-']?(?:[()\[\]|]|[dpo](?!\w))|[:;]-[/\\]|<3(?!\w)|\^[_.]?\^",  # smileys
         r"\d++(?:[.,:]\d++)*+(?!\w)|\d++(?:[.,:]\d++)++",  # 3.5 1,000 10:30
         rf"(?<!{_LETTER})(?:\p{{L}}\.){{2,}}+(?:\p{{L}}{_END})?",  # u.s. e.g.
         rf"n't{_END}",  # as spaCy does: do n't, it 's
@@ -172,16 +177,17 @@ def _across_space() -> list[normalizers.Normalizer]:
 def _inside_chunks() -> list[normalizers.Normalizer]:
     return [
         normalizers.NFC(),
-        *(_sub(entity, plain) for entity, plain in _ENTITIES),
+        *(_sub(_entity(codes, bare, full), plain) for plain, codes, bare, full in _ENTITIES),
         _put("\\n", SPACE),
         _put('\\"', '"'),
         _sub(_INVISIBLE, ""),
         _put("\u200b", " "),  # where Thai and Khmer may break a line: a word ends here
-        _sub(r"(?<=\p{L})[’ʼ](?=\p{L})", "'"),
+        _sub(r"[’ʼ](?=\p{L})(?<=\p{L}.)", "'"),
         _sub(rf"{SPACE}(?={SPACE}|\z)", ""),
         _sub(_FORGED, "xx "),
         _sub(rf"{SPACE}xxfld(?=[ {SPACE}]|\z)", " xxfld"),
-        _sub(rf"{SPACE}(?:xxunk|<unk>)(?=[ {SPACE}]|\z)", " xxunk"),
+        _sub(rf"{SPACE}xxunk(?=[ {SPACE}]|\z)", " xxunk"),
+        _sub(rf"{SPACE}<unk>(?=[ {SPACE}]|\z)", " xxunk"),
     ]
 
 
@@ -193,7 +199,7 @@ def _marks() -> list[normalizers.Normalizer]:
     return [
         *(_sub(row, f" xxwrep {n} ") for n, row in zip(counts, words, strict=True)),
         _sub(r"\.{3,}", "…"),
-        _sub(rf"(?=({_UNIT})\1\1)", _CHAR_REP),
+        _sub(rf"(?!{_NO_ROW})(?=({_UNIT})\1\1)", _CHAR_REP),
         *(_sub(row, f" xxrep {n} {_LAST}") for n, row in zip(counts, chars, strict=True)),
         # The space before a row goes to the character that is left of it.
         _sub(rf"(?<={SPACE} xxrep \d ){_LAST}", f"{SPACE}{_LAST}"),
@@ -204,6 +210,13 @@ def _marks() -> list[normalizers.Normalizer]:
         _sub(_MAJ_HERE, " xxmaj "),
         normalizers.Lowercase(),
     ]
+
+
+def _entity(codes: tuple[int, ...], bare: str, full: str) -> str:
+    decimal = "|".join(map(str, codes))
+    hexadecimal = "|".join(f"{code:x}" for code in codes)
+    number = rf"&?#(?:0*(?:{decimal})|[xX]0*(?i:{hexadecimal}));"
+    return number + (rf"|&?\b{bare};" if bare else "") + (f"|&{full};" if full else "")
 
 
 def _row(n: int) -> str:

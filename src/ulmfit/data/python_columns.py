@@ -62,8 +62,8 @@ def column_values(column: object, what: str) -> list[object]:
         convert = getattr(column, method, None)
         if callable(convert):
             values = convert()
-            if isinstance(values, list):
-                return values
+            # an array without dimensions gives its one value
+            return values if isinstance(values, list) else column_values(values, what)
     if not isinstance(column, Iterable):
         raise InputError(f"{what} is {shorten(column)}", expected=f"a list of {what}")
     return list(column)

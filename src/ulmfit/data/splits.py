@@ -69,9 +69,10 @@ def stratified_draw(labels: Labels, n: int, seed: int) -> Indices:
     Raises:
         InputError: ``n`` is below one.
     """
-    if n >= len(labels) > 0:
+    _require_rows(n)
+    if n >= len(labels):
         return np.arange(len(labels))
-    groups = _groups(_one_each(labels, n))
+    groups = _groups(_one_each(labels))
     takes = _in_proportion([len(rows) for rows in groups], n, least=int(n >= len(groups)), leave=0)
     return _take(groups, takes, _keys(len(labels), seed, _ROW_STREAM))
 
@@ -88,9 +89,10 @@ def balanced_draw(labels: Labels, n: int, seed: int) -> Indices:
     Raises:
         InputError: ``n`` is below one.
     """
-    if n >= len(labels) > 0:
+    _require_rows(n)
+    if n >= len(labels):
         return np.arange(len(labels))
-    groups = _groups(_one_each(labels, n))
+    groups = _groups(_one_each(labels))
     order = np.argsort(_keys(len(groups), seed, _CLASS_STREAM), kind="stable")
     takes = _evenly(np.array([len(rows) for rows in groups]), n, order)
     return _take(groups, takes, _keys(len(labels), seed, _ROW_STREAM))
@@ -104,10 +106,13 @@ def _is_multi_label(labels: Labels) -> bool:
     return any(isinstance(label, tuple) for label in labels)
 
 
-def _one_each(labels: Labels, n: int) -> list[str]:
-    """One label per row: of several the rarest, of none the empty one."""
+def _require_rows(n: int) -> None:
     if n < 1:
         raise InputError(f"cannot draw {n} rows", expected="at least 1")
+
+
+def _one_each(labels: Labels) -> list[str]:
+    """One label per row: of several the rarest, of none the empty one."""
     if not _is_multi_label(labels):
         return list(cast(Sequence[str], labels))
     rows = cast(Sequence[tuple[str, ...]], labels)
@@ -184,4 +189,8 @@ def _split_label_sets(
         free = sorted((n for n in holders[label] if n not in placed), key=lambda n: int(keys[n]))
         for place, number in enumerate(free):
             placed[number] = place < wanted
-    return np.array(sorted(number for number, held in placed.items() if held), dtype=np.int64)
+    held = [number for number, in_validation in placed.items() if in_validation]
+    if not held and max(map(len, holders.values()), default=0) > 1:
+        # every row has a label that no other row has: then chance alone has to do
+        held = np.argsort(keys, kind="stable")[: max(1, round(fraction * len(rows)))].tolist()
+    return np.array(sorted(held[: len(rows) - 1]), dtype=np.int64)

@@ -1,0 +1,192 @@
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ulmfit.data.datasets import load_dataset
+from ulmfit.data.splits import balanced_draw, stratified_draw, stratified_split
+from ulmfit.errors import InputError
+
+LABELS = ["a"] * 60 + ["b"] * 30 + ["c"] * 9 + ["d"]
+
+label_lists = st.lists(st.sampled_from("abcdefg"), min_size=1, max_size=60)
+label_sets = st.lists(
+    st.lists(st.sampled_from("abcd"), max_size=3, unique=True).map(tuple), min_size=1, max_size=40
+)
+seeds = st.integers(min_value=0, max_value=2**32)
+fractions = st.floats(min_value=0.01, max_value=0.99)
+
+
+def picked(labels: Sequence[str], rows: np.ndarray) -> Counter[str]:
+    return Counter(labels[row] for row in rows)
+
+
+def test_the_same_seed_gives_the_same_rows_on_every_machine() -> None:
+    assert stratified_split(LABELS, 0.1, 0)[1].tolist() == GOLDEN["split"]
+    assert balanced_draw(LABELS, 8, 0).tolist() == GOLDEN["balanced"]
+    assert stratified_draw(LABELS, 8, 0).tolist() == GOLDEN["stratified"]
+
+
+GOLDEN = {
+    "split": [2, 3, 11, 13, 20, 59, 62, 69, 88, 92],
+    "balanced": [3, 11, 62, 69, 88, 92, 96, 99],
+    "stratified": [3, 11, 13, 20, 62, 69, 92, 99],
+}
+
+
+def test_another_seed_gives_other_rows() -> None:
+    draws = {tuple(stratified_split(LABELS, 0.1, seed)[1]) for seed in range(20)}
+    assert len(draws) == 20
+
+
+def test_every_row_is_drawn_equally_often() -> None:
+    times = np.zeros(40)
+    for seed in range(2000):
+        times[stratified_split(["a"] * 40, 0.25, seed)[1]] += 1
+    assert 400 < times.min() <= times.max() < 600  # 500 expected, standard deviation 19
+
+
+@settings(deadline=None)
+@given(label_lists, fractions, seeds)
+def test_a_split_is_stratified(labels: list[str], fraction: float, seed: int) -> None:
+    counts = Counter(labels)
+    if max(counts.values()) == 1:
+        with pytest.raises(InputError, match="no class has two rows"):
+            stratified_split(labels, fraction, seed)
+        return
+    train, valid = stratified_split(labels, fraction, seed)
+    assert sorted([*train, *valid]) == list(range(len(labels)))
+    assert (list(train), list(valid)) == (sorted(train), sorted(valid))
+    assert train.dtype == valid.dtype == np.int64
+    kept, held = picked(labels, train), picked(labels, valid)
+    for label, count in counts.items():
+        assert kept[label] >= 1
+        if count == 1:
+            assert held[label] == 0
+        else:
+            assert held[label] >= 1
+    if all(count * min(fraction, 1 - fraction) >= 1 for count in counts.values()):
+        assert len(valid) == max(1, round(fraction * len(labels)))
+        assert all(abs(held[label] - fraction * count) <= 1 for label, count in counts.items())
+
+
+@settings(deadline=None)
+@given(label_sets, fractions, seeds)
+def test_a_split_of_several_labels(
+    labels: list[tuple[str, ...]], fraction: float, seed: int
+) -> None:
+    try:
+        train, valid = stratified_split(labels, fraction, seed)
+    except InputError:
+        counts = Counter(label for row in labels for label in row or ("",))
+        assert max(counts.values()) == 1
+        return
+    assert sorted([*train, *valid]) == list(range(len(labels)))
+    assert len(train) >= 1
+    assert len(valid) >= 1
+
+
+def test_labels_of_several_per_row_are_on_both_sides_in_proportion() -> None:
+    rows: list[tuple[str, ...]] = [("a", "b")] * 40 + [("a",)] * 40 + [("b", "c")] * 10 + [()] * 10
+    train, valid = stratified_split(rows, 0.2, 0)
+    held = Counter(label for row in valid for label in rows[row] or ("none",))
+    assert held == {"a": 16, "b": 10, "c": 2, "none": 2}
+    assert len(train) == 80
+
+
+@pytest.mark.parametrize("fraction", [0.0, 1.0, -0.1, float("nan")])
+def test_a_fraction_out_of_range(fraction: float) -> None:
+    with pytest.raises(InputError, match="expected a number between 0 and 1"):
+        stratified_split(LABELS, fraction, 0)
+
+
+@pytest.mark.parametrize("labels", [[], ["a"], ["a", "b"], [("a",), ("b",)], [("a",)], [()]])
+def test_too_few_rows_to_split(labels: list[str]) -> None:
+    with pytest.raises(InputError) as caught:
+        stratified_split(labels, 0.5, 0)
+    assert str(caught.value) == (
+        f"no validation part can be held out of {len(labels)} rows: no class has two rows. "
+        "Give more labelled rows, or a test file of your own."
+    )
+
+
+@settings(deadline=None)
+@given(label_lists, st.integers(1, 70), seeds)
+def test_a_stratified_draw(labels: list[str], n: int, seed: int) -> None:
+    rows = stratified_draw(labels, n, seed)
+    assert len(rows) == min(n, len(labels))
+    assert list(rows) == sorted(set(rows))
+    counts, drawn = Counter(labels), picked(labels, rows)
+    if n >= len(counts):
+        assert set(drawn) == set(counts)
+    exact = {label: count * n / len(labels) for label, count in counts.items()}
+    if n < len(labels) and min(exact.values()) >= 1:
+        assert all(abs(drawn[label] - exact[label]) < 1 for label in counts)
+
+
+@settings(deadline=None)
+@given(label_lists, st.integers(1, 70), seeds)
+def test_a_balanced_draw(labels: list[str], n: int, seed: int) -> None:
+    rows = balanced_draw(labels, n, seed)
+    assert len(rows) == min(n, len(labels))
+    assert list(rows) == sorted(set(rows))
+    counts, drawn = Counter(labels), picked(labels, rows)
+    unspent = [drawn[label] for label in counts if drawn[label] < counts[label]]
+    if unspent:
+        # nobody is two behind another, and those with all rows taken are not ahead
+        assert max(drawn.values()) - min(unspent) <= 1
+
+
+@settings(deadline=None)
+@given(label_lists, st.integers(1, 40), st.integers(0, 30), seeds)
+def test_a_smaller_balanced_draw_is_a_part_of_a_greater(
+    labels: list[str], n: int, more: int, seed: int
+) -> None:
+    small, great = balanced_draw(labels, n, seed), balanced_draw(labels, n + more, seed)
+    assert set(small) <= set(great)
+
+
+def test_what_does_not_divide_goes_to_classes_by_chance() -> None:
+    labels = ["a", "b", "c"] * 5
+    extra = {
+        picked(labels, balanced_draw(labels, 4, seed)).most_common(1)[0][0] for seed in range(30)
+    }
+    assert extra == {"a", "b", "c"}
+
+
+def test_draws_of_several_labels_count_the_rarest() -> None:
+    rows: list[tuple[str, ...]] = [("a", "b")] * 5 + [("a",)] * 20 + [()] * 5
+    drawn = balanced_draw(rows, 9, 0)
+    assert Counter(rows[row] for row in drawn) == {("a", "b"): 3, ("a",): 3, (): 3}
+    assert len(stratified_draw(rows, 6, 0)) == 6
+
+
+@pytest.mark.parametrize("draw", [balanced_draw, stratified_draw])
+def test_a_draw_of_nothing(draw: Callable[[list[str], int, int], np.ndarray]) -> None:
+    with pytest.raises(InputError, match="cannot draw 0 rows: expected at least 1"):
+        draw(LABELS, 0, 0)
+    assert draw(["a", "b"], 5, 0).tolist() == [0, 1]
+    assert draw([], 5, 0).tolist() == []
+
+
+def test_a_tenth_of_imdb_and_a_hundred_of_trec(shared_data: Callable[[str], Path]) -> None:
+    imdb = load_dataset(shared_data("imdb"))
+    train, valid = stratified_split(imdb.labels or [], 0.1, 1)
+    assert (len(train), len(valid)) == (22_500, 2_500)
+    assert Counter(imdb.subset(valid).labels or []) == {"pos": 1250, "neg": 1250}
+    trec = load_dataset("name:trec6")
+    drawn = Counter(trec.subset(balanced_draw(trec.labels or [], 100, 1)).labels or [])
+    assert sorted(drawn.values()) == [16, 16, 17, 17, 17, 17]
+
+
+def test_many_classes_take_no_time() -> None:
+    labels = [str(n % 5000) for n in range(60_000)]
+    assert len(stratified_draw(labels, 7000, 0)) == 7000
+    assert len(balanced_draw(labels, 7001, 0)) == 7001
+    assert len(stratified_split(labels, 0.1, 0)[1]) == 6000

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
+import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from numbers import Integral, Real
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
@@ -15,10 +18,14 @@ from ulmfit.config import PAPER_DROPOUTS, RELEASED_LM_DROPOUTS
 from ulmfit.errors import SettingsError
 from ulmfit.settings import Settings
 
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
 Tree = dict[str, Any]
 
 # As printed: sections 3 and 4.1. What the print leaves open is set to nothing (weight decay,
-# clipping, AR, TAR) or, for the head's dropouts, taken from the released code.
+# clipping, AR, TAR); or taken from the released code: the head's dropouts, and how many tokens
+# gradients flow through, where the print says "as many as fit in memory".
 PAPER: Tree = {
     "finetune_lm": {
         "epochs": 15,
@@ -37,9 +44,11 @@ PAPER: Tree = {
     },
     "classifier": {
         "epochs": 50,
+        "max_tokens": None,
         "batch_size": 64,
         "chunk": 70,
         "pool_tokens": None,
+        "grad_tokens": 20 * 70,
         "head_p": [0.4, 0.1],
         "dropouts": PAPER_DROPOUTS,
         "ar_alpha": 0.0,
@@ -71,9 +80,11 @@ RELEASED_CODE: Tree = {
     },
     "classifier": {
         "epochs": 50,
+        "max_tokens": None,
         "batch_size": 32,
         "chunk": 70,
         "pool_tokens": 20 * 70,
+        "grad_tokens": 20 * 70,
         "head_p": [0.4, 0.1],
         "dropouts": PAPER_DROPOUTS,
         "ar_alpha": 2.0,
@@ -92,25 +103,30 @@ RELEASED_CODE: Tree = {
     },
 }
 
-# fastai 2.8's defaults and its text tutorial: fixed windows, one-cycle, drop_mult 0.3 for the LM
-# and 0.5 for the classifier, unfreezing by hand over the last one, two and three groups.
+# fastai 2.8's defaults and its text tutorial (nbs/38_tutorial.text.ipynb): fixed windows, one-cycle,
+# drop_mult 1 for the LM and 0.5 for the classifier, unfreezing by hand over the last one, two and
+# three groups. Two things come out simpler than there: the LM's first epoch, which the tutorial
+# gives to the embedding alone at 1e-2, trains all layers; and one rate serves all phases of the
+# classifier, where the tutorial goes 2e-2, 1e-2, 5e-3, 1e-3.
 FASTAI2: Tree = {
     "finetune_lm": {
         "epochs": 11,
         "batch_size": 64,
         "bptt": 72,
-        "dropouts": {name: p * 0.3 for name, p in RELEASED_LM_DROPOUTS.items()},
+        "vary_bptt": False,
+        "dropouts": RELEASED_LM_DROPOUTS,
         "ar_alpha": 2.0,
         "tar_beta": 1.0,
         "max_tokens": None,
         "softmax_samples": None,
         "vocab": "task",
-        "optimizer": {"beta1": 0.8, "beta2": 0.99, "eps": 1e-5, "weight_decay": 0.01, "clip": None},
+        "optimizer": {"beta1": 0.8, "beta2": 0.99, "eps": 1e-5, "weight_decay": 0.1, "clip": None},
         "schedule": {"kind": "one_cycle", "cut_frac": 0.25},
-        "rates": {"lr": 2e-3, "kind": "uniform"},
+        "rates": {"lr": 1e-3, "kind": "uniform"},
     },
     "classifier": {
         "epochs": 5,
+        "max_tokens": None,
         "batch_size": 64,
         "chunk": 72,
         "pool_tokens": 20 * 72,
@@ -139,15 +155,20 @@ def load_settings(
     preset: str = "default",
     *,
     file: Path | None = None,
-    overrides: Mapping[str, str] | None = None,
+    overrides: Mapping[str, object] | None = None,
 ) -> Settings:
     """A preset, changed by a TOML file, changed by single values.
 
+    Example::
+
+        load_settings("paper", overrides={"classifier.epochs": 5, "classifier.rates.lr": "2e-3"})
+
     Args:
         preset: name of a preset.
-        file: TOML with tables `[finetune_lm]`, `[classifier]`, ...
-        overrides: dotted key -> value as TOML would have it, such as
-            `{"classifier.epochs": "5", "classifier.unfreezing": "full"}`.
+        file: TOML with tables `[finetune_lm]`, `[classifier]`, ...; what it leaves out stays as in
+            the preset.
+        overrides: dotted key -> value: a number, truth value, list or None, or text as TOML would
+            have it, such as "5", "2e-3", "full", "none".
 
     Raises:
         SettingsError: unknown preset or key (the nearest is offered), or values out of range; all
@@ -157,15 +178,15 @@ def load_settings(
         raise SettingsError(
             f"preset {preset!r} is unknown",
             expected=f"one of {', '.join(PRESETS)}",
-            hint=_nearest(preset, PRESETS),
+            hint=_nearest(str(preset), PRESETS),
         )
-    tree = PRESETS[preset]
+    tree = _merged(Settings().model_dump(mode="json"), PRESETS[preset])
     if file is not None:
         tree = _merged(tree, _read_toml(file))
     for key, value in (overrides or {}).items():
-        tree = _merged(tree, _branch(key.split("."), _parse(value)))
+        tree = _merged(tree, _branch(str(key).split("."), _parsed(value)))
     try:
-        return Settings.model_validate_json(json.dumps(tree))
+        return Settings.model_validate_json(json.dumps(_plain(tree)), strict=True)
     except ValidationError as error:
         raise SettingsError(_faults(error)) from None
 
@@ -184,8 +205,10 @@ def _branch(path: list[str], value: object) -> Tree:
     return {head: _branch(rest, value) if rest else value}
 
 
-def _parse(value: str) -> object:
-    """A number, truth value or list as TOML or JSON writes it; `none`; anything else is text."""
+def _parsed(value: object) -> object:
+    """Text as TOML writes a number, truth value or list; `none`; anything else as it is."""
+    if not isinstance(value, str):
+        return value
     if value.lower() in ("none", "null"):
         return None
     try:
@@ -194,27 +217,62 @@ def _parse(value: str) -> object:
         return value
 
 
+def _plain(value: object) -> object:
+    """What JSON has: NumPy's numbers as Python's, 1e6 as the whole number it is, the rest as text.
+
+    "nan", "inf" and dates become text, which no setting takes for a number.
+    """
+    if value is None or isinstance(value, bool | str):
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, Integral):
+        return int(value)
+    if isinstance(value, Real) and math.isfinite(value):
+        number = float(value)
+        return int(number) if number.is_integer() else number
+    return str(value)
+
+
 def _read_toml(file: Path) -> Tree:
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
+        return tomllib.loads(Path(file).read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise SettingsError(f"settings file '{file}' does not exist") from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise SettingsError(f"settings file '{file}' cannot be read: {error}") from error
+        raise SettingsError(
+            f"settings file '{file}' cannot be read: {error}",
+            expected="TOML in UTF-8, such as: [classifier] epochs = 5",
+        ) from error
 
 
 def _faults(error: ValidationError) -> str:
-    lines = []
-    for fault in error.errors():
-        key = ".".join(str(part) for part in fault["loc"])
-        if fault["type"] == "extra_forbidden":
-            names = _names_beside(fault["loc"])
-            near = _nearest(str(fault["loc"][-1]), names)
-            lines.append(f"{key} is no setting; {near or 'known: ' + ', '.join(names)}")
-        else:
-            lines.append(f"{key} = {fault['input']!r}: {fault['msg']}")
+    lines = [_fault(fault) for fault in error.errors()]
     title = "1 setting is wrong" if len(lines) == 1 else f"{len(lines)} settings are wrong"
     return "\n  ".join([f"{title}:", *lines])
+
+
+def _fault(fault: ErrorDetails) -> str:
+    location, kind = fault["loc"], fault["type"]
+    key = ".".join(str(part) for part in location)
+    if kind == "extra_forbidden":
+        known = _names_beside(location)
+        near = _nearest(str(location[-1]), known)
+        return f"{key} is no setting. {near or 'Known: ' + ', '.join(known) + '.'}"
+    if kind == "missing":
+        return f"{key} is not given"
+    wanted = fault["msg"].removeprefix("Input should be ").removeprefix("a valid ")
+    line = f"{key} = {_shown(fault['input'])}: expected {wanted[0].lower() + wanted[1:]}"
+    choices = re.findall(r"'([^']*)'", wanted) if kind == "literal_error" else []
+    near = _nearest(str(fault["input"]), choices)
+    return f"{line}. {near}" if near else line
+
+
+def _shown(value: object) -> str:
+    """A value as TOML writes it."""
+    return "none" if value is None else json.dumps(value, ensure_ascii=False)
 
 
 def _names_beside(location: tuple[int | str, ...]) -> list[str]:
@@ -225,6 +283,6 @@ def _names_beside(location: tuple[int | str, ...]) -> list[str]:
     return list(tree)
 
 
-def _nearest(name: str, known: Mapping[str, object] | list[str]) -> str | None:
+def _nearest(name: str, known: Iterable[str]) -> str | None:
     close = difflib.get_close_matches(name, list(known), n=1)
     return f"Did you mean {close[0]!r}?" if close else None

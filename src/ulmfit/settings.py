@@ -151,6 +151,8 @@ class ClassifierSettings(Frozen):
 
     Attributes:
         epochs: passes over the labelled documents.
+        max_tokens: fewer passes where the documents have more tokens than this in all of them
+            (at least 2 passes); bounds the wait. None: always `epochs`.
         batch_size: B, documents (paper: 64).
         chunk: BPT3C's chunk (paper: 70).
         pool_tokens: max and mean pool over the last so many tokens, None for all.
@@ -165,6 +167,7 @@ class ClassifierSettings(Frozen):
     """
 
     epochs: int = Field(10, ge=1)
+    max_tokens: int | None = Field(12_000_000, gt=0)
     batch_size: int = Field(64, ge=1)
     chunk: int = Field(70, ge=1)
     pool_tokens: int | None = Field(None, gt=0)

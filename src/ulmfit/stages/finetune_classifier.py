@@ -31,6 +31,9 @@ Targets = NDArray[np.float32]
 # Paper, section 5: chain-thaw trains the thawed layer at 1e-3, and all of them at 1e-4.
 CHAIN_THAW_RATES = (1e-3, 1e-4)
 
+# One epoch for the head alone, one for all layers.
+LEAST_EPOCHS = 2
+
 
 def one_hot(labels: Sequence[str | tuple[str, ...]], classes: Sequence[str]) -> Targets:
     """Targets, (N, C): one 1 a row, or for multi-label rows any number of them."""
@@ -101,20 +104,27 @@ class ClassifierLoss:
         return ar + self.settings.tar_beta * differences / max(1, n_differences)
 
 
-def unfreezing_plan(settings: ClassifierSettings, n_groups: int) -> list[Phase]:
-    """Which groups train in which epoch."""
+def affordable_epochs(settings: ClassifierSettings, n_tokens: int) -> int:
+    """`settings.epochs`, or as many passes over `n_tokens` as `settings.max_tokens` allows."""
+    if settings.max_tokens is None:
+        return settings.epochs
+    return min(settings.epochs, max(LEAST_EPOCHS, settings.max_tokens // max(1, n_tokens)))
+
+
+def unfreezing_plan(settings: ClassifierSettings, n_groups: int, epochs: int) -> list[Phase]:
+    """Which groups train in which of the `epochs` epochs."""
     rates = group_rates(settings.rates, n_groups)
     match settings.unfreezing:
         case "gradual":
             steps = settings.unfreeze_steps or None
-            return gradual_unfreezing(rates, settings.epochs, steps=steps)
+            return gradual_unfreezing(rates, epochs, steps=steps)
         case "chain_thaw":
             layer, everything = CHAIN_THAW_RATES
-            return chain_thaw(n_groups, settings.epochs, layer_rate=layer, all_rate=everything)
+            return chain_thaw(n_groups, epochs, layer_rate=layer, all_rate=everything)
         case "last":
-            return last_only(rates, settings.epochs)
+            return last_only(rates, epochs)
         case "full":
-            return full(rates, settings.epochs)
+            return full(rates, epochs)
 
 
 def classification_metrics(
@@ -199,14 +209,21 @@ def _fit(
         return classification_metrics(logits, valid[1], multi_label=model.config.multi_label)
 
     groups = model.layer_groups()
+    batches = DocumentBatches(train[0], settings.batch_size, seed=context.seed)
+    epochs = affordable_epochs(settings, int(batches.lengths.sum()))
+    if epochs < settings.epochs:
+        context.display.note(
+            f"{epochs} epochs instead of {settings.epochs}, to bound the wait "
+            f"(classifier.max_tokens = {settings.max_tokens:,})"
+        )
     job = Job(
         model=model,
         groups=groups,
-        batches=DocumentBatches(train[0], settings.batch_size, seed=context.seed),
+        batches=batches,
         loss=ClassifierLoss(model, settings, train[1]),
         validate=validate if valid is not None else None,
         monitor="valid_loss",
-        plan=unfreezing_plan(settings, len(groups)),
+        plan=unfreezing_plan(settings, len(groups), epochs),
     )
     options = Options(
         optimizer=settings.optimizer,

@@ -126,9 +126,21 @@ class PretrainSettings(LMSettings):
     """
 
     text: TextSettings = TextSettings()
-    emb_size: int = Field(400, gt=0)
-    hidden_size: int = Field(1150, gt=0)
-    n_layers: int = Field(3, gt=0)
+    # Sizes that two cores can train in an evening: ours, docs/log.md.
+    emb_size: int = Field(256, gt=0)
+    hidden_size: int = Field(640, gt=0)
+    n_layers: int = Field(2, gt=0)
+    # A corpus that is read once cannot be learned by heart: a fifth of the released dropouts and no
+    # AR or TAR. The rest as in docs/log.md, 2026-11-23.
+    epochs: int = Field(1, ge=1)
+    dropouts: Dropouts = Dropouts().scaled(0.2)
+    ar_alpha: float = Field(0.0, ge=0)
+    tar_beta: float = Field(0.0, ge=0)
+    softmax_samples: int | None = Field(1024, gt=0)
+    valid_fraction: float = Field(0.01, gt=0, lt=1)
+    optimizer: OptimizerSettings = OptimizerSettings(beta1=0.9, clip=1.0)
+    schedule: ScheduleSettings = ScheduleSettings(kind="warmup_stable_decay")
+    rates: RateSettings = RateSettings(lr=3e-3, kind="uniform")
 
 
 class FinetuneLMSettings(LMSettings):
@@ -191,9 +203,11 @@ class Settings(Frozen):
     """All of a `train` run.
 
     Attributes:
+        pretrain: pretraining, for `ulmfit pretrain`.
         finetune_lm: LM fine-tuning, None to skip it.
         classifier: classifier fine-tuning.
     """
 
+    pretrain: PretrainSettings = PretrainSettings()
     finetune_lm: FinetuneLMSettings | None = FinetuneLMSettings()
     classifier: ClassifierSettings = ClassifierSettings()

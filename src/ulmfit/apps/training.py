@@ -124,7 +124,7 @@ def _identity(
         data.update(repr((text, label)).encode("utf-8", "surrogatepass"))
     return {
         "data": data.hexdigest(),
-        "settings": settings.model_dump(),
+        "settings": settings.model_dump(exclude={"pretrain"}),
         "directions": sorted(lms),
         "vocabulary": next(iter(lms.values())).tokenizer.digest,
     }

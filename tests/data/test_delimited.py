@@ -127,11 +127,10 @@ def test_two_columns_of_one_name() -> None:
     assert "2 columns are called 'text': expected every column name once" in fault("text,text\na,b")
 
 
-@pytest.mark.parametrize("row", ["a,b,1", "a"])
-def test_a_row_of_another_width_is_named_by_its_line(row: str) -> None:
+@pytest.mark.parametrize(("row", "width"), [("a,b,1", "3 fields"), ("a", "1 field")])
+def test_a_row_of_another_width_is_named_by_its_line(row: str, width: str) -> None:
     message = fault(f'text,label\n"two\nlines",1\n\n{row}\n')
-    count = row.count(",") + 1
-    assert f"a: the row at line 5 has {count} fields ('a" in message
+    assert f"a: the row at line 5 has {width} ('a" in message
     assert "expected 2 as in the first row ('text, label')" in message
     assert "must stand in double quotes" in message
 

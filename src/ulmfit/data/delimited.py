@@ -199,7 +199,7 @@ def _same_width(
     for line, row in rows:
         if len(row) != len(names):
             raise InputError(
-                f"{name}: the row at line {line} has {len(row)} fields "
+                f"{name}: the row at line {line} has {len(row)} field{'s' * (len(row) != 1)} "
                 f"({shorten(' | '.join(row))})",
                 expected=f"{len(names)} as in the first row ({shorten(', '.join(names))})",
                 hint=(

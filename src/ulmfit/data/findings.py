@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 import numpy as np
 
@@ -41,21 +41,22 @@ def _text_findings(census: Census, report: PartReport, part: str) -> Iterator[Fi
     if report.empty_rows:
         yield Finding(
             part,
-            f"{report.empty_rows} of {report.rows} texts are empty or blank",
+            f"Empty or blank texts: {report.empty_rows} of {report.rows}",
             "Training leaves them out; prediction gives them a label like any other.",
             _numbers(census.blank()),
         )
     if census.mis_read:
         yield Finding(
             part,
-            f"{len(census.mis_read)} texts look like UTF-8 that was read as Windows-1252 ('Ã©')",
+            "Texts that look like UTF-8 read as Windows-1252 ('Ã©'): "
+            f"{len(census.mis_read)} of {report.rows}",
             "Export the data again as UTF-8, or repair the texts.",
             _numbers(census.mis_read),
         )
     if census.replaced:
         yield Finding(
             part,
-            f"{len(census.replaced)} texts have characters that were lost (U+FFFD)",
+            f"Texts with lost characters (U+FFFD): {len(census.replaced)} of {report.rows}",
             "Export the data again; what was there cannot be told from this file.",
             _numbers(census.replaced),
         )
@@ -63,8 +64,8 @@ def _text_findings(census: Census, report: PartReport, part: str) -> Iterator[Fi
     if len(long):
         yield Finding(
             part,
-            f"{len(long)} texts have more than {_LONG_DOCUMENT:,} words "
-            f"(the longest {report.words['max']:,})",
+            f"Texts of more than {_LONG_DOCUMENT:,} words: {len(long)} of {report.rows}, "
+            f"the longest {report.words['max']:,}",
             "They are read through in windows, so memory is safe, but they take time; "
             "cut them in parts if a part tells the class.",
             _numbers(long),
@@ -82,8 +83,8 @@ def _duplicate_findings(census: Census, report: PartReport, part: str) -> Iterat
     if copies or near:
         yield Finding(
             part,
-            f"{copies + near} rows repeat the text of an earlier row ({copies} to the letter, "
-            f"{near} but for case, spaces and punctuation)",
+            f"Rows with the text of an earlier row: {copies + near} of {report.rows} "
+            f"({copies} to the letter, {near} but for case, spaces and punctuation)",
             "Keep one of each: a copy that falls in the validation part makes the model look "
             "better than it is.",
             _numbers(census.repeats(census.near)),
@@ -92,7 +93,7 @@ def _duplicate_findings(census: Census, report: PartReport, part: str) -> Iterat
     if conflicts:
         yield Finding(
             part,
-            f"{len(conflicts)} texts occur under different labels",
+            f"Texts under different labels: {len(conflicts)}",
             "Settle on one label for each, or take them out.",
             _numbers(row for group in conflicts for row in group[:2]),
         )
@@ -102,23 +103,22 @@ def _label_findings(census: Census, report: PartReport, part: str) -> Iterator[F
     if report.unlabelled_rows:
         yield Finding(
             part,
-            f"{report.unlabelled_rows} of {report.rows} rows have no label in column "
-            f"{report.label_column!r}",
+            f"Rows without a label in column {report.label_column!r}: "
+            f"{report.unlabelled_rows} of {report.rows}",
             "Take them out; texts without a label can be given by `--unlabeled FILE`.",
             _numbers(census.unlabelled()),
         )
     for names in _variants(report.labels):
         yield Finding(
             part,
-            f"The labels {_counted(names, report.labels)} differ only in case or spaces",
+            f"Labels that differ only in case or spaces: {_counted(names, report.labels)}",
             "If they are one class, give them one name.",
         )
     for name in report.labels:
         if name.strip().casefold() in _NULL_NAMES:
             yield Finding(
                 part,
-                f"{report.labels[name]} rows have the label {name!r}, which looks like a missing "
-                "value",
+                f"A label that looks like a missing value: {_counted([name], report.labels)}",
                 "Take these rows out if they have no label; rename the class if it is one.",
             )
 
@@ -135,18 +135,17 @@ def _balance_findings(report: PartReport) -> Iterator[Finding]:
         numeric = all(name.lstrip("-").replace(".", "", 1).isdecimal() for name in counts)
         yield Finding(
             "data",
-            f"There are {len(counts)} different labels in {report.rows} rows",
+            f"Different labels: {len(counts)} in {report.rows} rows",
             "They look like numbers to estimate: group them in a few classes."
             if numeric
             else f"Is {report.label_column!r} the label? Name another with `--label COL`.",
         )
         return
-    few = {name: count for name, count in counts.items() if count < _FEW_ROWS_PER_CLASS}
+    few = [name for name, count in counts.items() if count < _FEW_ROWS_PER_CLASS]
     if few:
         yield Finding(
             "data",
-            f"{len(few)} classes have fewer than {_FEW_ROWS_PER_CLASS} rows: "
-            f"{_counted(list(few)[:MOST_EXAMPLES], counts)}",
+            f"Classes with fewer than {_FEW_ROWS_PER_CLASS} rows: {_counted(few, counts)}",
             "Label more of them, join them with other classes, or leave them out.",
         )
     if len(counts) > 1 and max(counts.values()) >= _IMBALANCE * min(counts.values()):
@@ -165,7 +164,7 @@ def overlap_findings(
     if overlap.rows:
         yield Finding(
             "test",
-            f"{overlap.rows} of {test.rows} test texts are in the training data too"
+            f"Test texts that are in the training data too: {overlap.rows} of {test.rows}"
             + (f", {overlap.other_label} under another label" if overlap.other_label else ""),
             "Take them out of the training data: on them the model is tested on what it has seen.",
             _numbers(shared_rows(data, test)),
@@ -175,16 +174,14 @@ def overlap_findings(
     if known and unknown:
         yield Finding(
             "test",
-            f"{len(unknown)} labels of the test data are not in the training data: "
-            f"{_counted(unknown[:MOST_EXAMPLES], tested)}",
+            f"Labels of the test data that the training data lack: {_counted(unknown, tested)}",
             "The model cannot give these. Use the same names in both.",
         )
     missing = sorted(set(known) - set(tested))
     if tested and missing:
         yield Finding(
             "test",
-            f"{len(missing)} classes have no test row: "
-            f"{', '.join(map(repr, missing[:MOST_EXAMPLES]))}",
+            f"Classes without a test row: {_counted(missing, known)}",
             "Nothing will be known of how well they are told.",
         )
 
@@ -220,8 +217,10 @@ def _numbers(rows: Iterable[int]) -> list[int]:
     return [int(row) + 1 for row, _ in zip(rows, range(MOST_EXAMPLES), strict=False)]
 
 
-def _counted(names: Iterable[str], counts: dict[str, int]) -> str:
-    return ", ".join(f"{name!r} ({counts[name]})" for name in names)
+def _counted(names: Collection[str], counts: dict[str, int]) -> str:
+    shown = [f"{name!r} ({counts[name]})" for name in list(names)[:MOST_EXAMPLES]]
+    more = len(names) - len(shown)
+    return ", ".join(shown) + (f" and {more} more" if more else "")
 
 
 def _variants(labels: dict[str, int]) -> list[list[str]]:

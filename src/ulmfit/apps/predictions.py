@@ -86,16 +86,20 @@ class PredictionWriter:
         self._sink: _Sink | None = None
 
     def __enter__(self) -> PredictionWriter:
-        file = self._stack.enter_context(_destination(self.target))
-        if self._suffix in _PARQUET:
-            self._sink = _ParquetSink(file, self.schema)
-        else:
-            form: TextForm = JsonLinesForm(self.schema)
-            if self._suffix in _DELIMITERS:
-                delimiter = _DELIMITERS[self._suffix]
-                form = DelimitedForm(self.schema, delimiter, self.label_column, self._separator)
-            self._sink = _TextSink(file, form, packed=self._packed)
+        with ExitStack() as stack:  # a header that cannot be written discards the file
+            file = stack.enter_context(_destination(self.target))
+            self._sink = self._open_sink(file)
+            self._stack = stack.pop_all()
         return self
+
+    def _open_sink(self, file: BinaryIO) -> _Sink:
+        if self._suffix in _PARQUET:
+            return _ParquetSink(file, self.schema)
+        form: TextForm = JsonLinesForm(self.schema)
+        if self._suffix in _DELIMITERS:
+            delimiter = _DELIMITERS[self._suffix]
+            form = DelimitedForm(self.schema, delimiter, self.label_column, self._separator)
+        return _TextSink(file, form, packed=self._packed)
 
     def write(
         self,

@@ -1,0 +1,238 @@
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import sys
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from ulmfit.apps.predictions import PredictionWriter, free_name
+from ulmfit.data.datasets import load_dataset
+from ulmfit.data.streams import open_rows
+from ulmfit.errors import SettingsError, StorageError
+
+CLASSES = ["neg", "pos"]
+BATCH = pa.RecordBatch.from_pydict({"id": [1, 2], "text": ["a, b", 'c "d"\ne']})
+LABELS = ["neg", "pos"]
+CHANCES = np.array([[0.75, 0.25], [0.125, 0.875]], dtype=np.float32)
+ADDED = ["predicted_label", "probability_neg", "probability_pos"]
+
+
+def write(target: Path | str, **settings: str) -> None:
+    with PredictionWriter(target, BATCH.schema, CLASSES, **settings) as writer:  # type: ignore[arg-type]
+        writer.write(BATCH, LABELS, CHANCES)
+
+
+CSV = (
+    "id,text,predicted_label,probability_neg,probability_pos\n"
+    '1,"a, b",neg,0.75,0.25\n'
+    '2,"c ""d""\ne",pos,0.125,0.875\n'
+)
+TSV = CSV.replace(",", "\t").replace('"a\t b"', "a, b")
+ROWS = [
+    dict(zip(["id", "text", *ADDED], row, strict=True))
+    for row in ([1, "a, b", "neg", 0.75, 0.25], [2, 'c "d"\ne', "pos", 0.125, 0.875])
+]
+JSONL = "".join(json.dumps(row) + "\n" for row in ROWS)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [("o.csv", CSV), ("o.tsv", TSV), ("o.tab", TSV), ("o.jsonl", JSONL)]
+)
+def test_text_formats_packed_or_not(tmp_path: Path, name: str, content: str) -> None:
+    write(tmp_path / name)
+    assert (tmp_path / name).read_text() == content
+    write(tmp_path / f"{name}.gz")
+    assert gzip.decompress((tmp_path / f"{name}.gz").read_bytes()).decode() == content
+
+
+def test_parquet(tmp_path: Path) -> None:
+    write(tmp_path / "o.parquet")
+    table = pq.read_table(tmp_path / "o.parquet")
+    assert table.schema.names == ["id", "text", *ADDED]
+    assert table.schema.types[:3] == [pa.int64(), pa.string(), pa.string()]
+    assert table.to_pylist() == ROWS
+
+
+def test_the_same_input_gives_the_same_bytes(tmp_path: Path) -> None:
+    for name in ("o.csv.gz", "o.parquet"):
+        write(tmp_path / name)
+        first = (tmp_path / name).read_bytes()
+        write(tmp_path / name)
+        assert (tmp_path / name).read_bytes() == first
+
+
+@pytest.mark.parametrize(("form", "content"), [(".csv", CSV), (".tsv", TSV), (".jsonl", JSONL)])
+def test_stdout(monkeypatch: pytest.MonkeyPatch, form: str, content: str) -> None:
+    buffer = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(buffer))
+    write("-", stdout_format=form)
+    assert buffer.getvalue().decode() == content
+
+
+def test_stdout_gets_each_batch_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    buffer = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BufferedWriter(buffer)))
+    with PredictionWriter("-", BATCH.schema) as writer:
+        writer.write(BATCH, LABELS)
+        assert buffer.getvalue().count(b"\n") == 4
+
+
+def test_without_probabilities(tmp_path: Path) -> None:
+    with PredictionWriter(tmp_path / "o.csv", BATCH.schema) as writer:
+        writer.write(BATCH, LABELS)
+    assert (tmp_path / "o.csv").read_text().startswith("id,text,predicted_label\n1,")
+
+
+def test_no_rows_at_all(tmp_path: Path) -> None:
+    for name in ("o.csv", "o.jsonl", "o.parquet"):
+        with PredictionWriter(tmp_path / name, BATCH.schema, CLASSES):
+            pass
+    assert (tmp_path / "o.csv").read_text() == CSV.splitlines()[0] + "\n"
+    assert (tmp_path / "o.jsonl").read_text() == ""
+    assert pq.read_table(tmp_path / "o.parquet").num_rows == 0
+
+
+def test_sets_of_labels(tmp_path: Path) -> None:
+    for name in ("o.csv", "o.jsonl", "o.parquet"):
+        writer = PredictionWriter(tmp_path / name, BATCH.schema, CLASSES, multi_label=True)
+        with writer:
+            writer.write(BATCH, [("neg", "pos"), ()], CHANCES)
+    assert '1,"a, b",neg|pos,0.75' in (tmp_path / "o.csv").read_text()
+    first, second = map(json.loads, (tmp_path / "o.jsonl").read_text().splitlines())
+    assert (first["predicted_label"], second["predicted_label"]) == (["neg", "pos"], [])
+    table = pq.read_table(tmp_path / "o.parquet")
+    assert table["predicted_label"].to_pylist() == [["neg", "pos"], []]
+
+
+def test_columns_of_the_input_are_never_taken(tmp_path: Path) -> None:
+    assert free_name("a", ["b"]) == "a"
+    assert free_name("a", ["a", "a_2"]) == "a_3"
+    taken = pa.RecordBatch.from_pydict(
+        {"text": ["x"], "predicted_label": ["mine"], "probability_pos": ["mine too"]}
+    )
+    writer = PredictionWriter(tmp_path / "o.csv", taken.schema, ["pos"])
+    assert writer.label_column == "predicted_label_2"
+    with writer:
+        writer.write(taken, ["pos"], np.ones((1, 1)))
+    assert (tmp_path / "o.csv").read_text() == (
+        "text,predicted_label,probability_pos,predicted_label_2,probability_pos_2\n"
+        "x,mine,mine too,pos,1\n"
+    )
+
+
+@pytest.mark.parametrize("name", ["o.xlsx", "o", "o.parquet.gz", "o.gz"])
+def test_a_type_that_is_not_written(tmp_path: Path, name: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        write(tmp_path / name)
+    assert f"predictions cannot be written to '{tmp_path / name}': its type is" in str(caught.value)
+    assert "expected .csv, .tsv, .jsonl (each also with .gz), .parquet, or -" in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_is_no_target(tmp_path: Path) -> None:
+    (tmp_path / "o.csv").mkdir()
+    with pytest.raises(SettingsError, match="is a folder"):
+        write(tmp_path / "o.csv")
+
+
+@pytest.mark.parametrize("name", ["o.csv", "o.csv.gz", "o.jsonl", "o.parquet"])
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_an_error_or_ctrl_c_leaves_what_was_there(
+    tmp_path: Path, name: str, error: type[BaseException]
+) -> None:
+    (tmp_path / name).write_text("before")
+    with pytest.raises(error), PredictionWriter(tmp_path / name, BATCH.schema, CLASSES) as writer:
+        writer.write(BATCH, LABELS, CHANCES)
+        raise error
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name).read_text() == "before"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+@pytest.mark.parametrize("name", ["o.csv", "o.csv.gz", "o.jsonl", "o.parquet"])
+def test_a_full_disk(tmp_path: Path, name: str) -> None:
+    target = tmp_path / name
+    target.symlink_to("/dev/full")
+    many = pa.RecordBatch.from_pydict({"text": [f"{n} words" * 99 for n in range(2000)]})
+    with (
+        pytest.raises(StorageError, match=r"cannot write '.*': no space left on device"),
+        PredictionWriter(target, many.schema) as writer,
+    ):
+        for _ in range(10):
+            writer.write(many, ["x"] * 2000)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+def test_stdout_on_a_full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    with open("/dev/full", "wb", buffering=0) as full:
+        stdout = io.TextIOWrapper(full)
+        monkeypatch.setattr(sys, "stdout", stdout)
+        with pytest.raises(StorageError, match="cannot write to stdout: No space left on device"):
+            write("-")
+        stdout.detach()
+
+
+def test_a_reader_that_has_seen_enough_is_not_a_storage_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Closed(io.RawIOBase):
+        def writable(self) -> bool:
+            return True
+
+        def write(self, data: object) -> int:
+            raise BrokenPipeError(32, "Broken pipe")
+
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(Closed()))  # type: ignore[type-var]
+    with pytest.raises(BrokenPipeError):
+        write("-")
+
+
+def test_writing_outside_of_the_block() -> None:
+    with pytest.raises(RuntimeError, match="inside of its `with` block"):
+        PredictionWriter("-", BATCH.schema).write(BATCH, LABELS)
+
+
+def test_the_input_may_be_the_output(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("text,label\n" + "some words,x\n" * 3000)
+    with open_rows(path) as rows, PredictionWriter(path, rows.schema) as writer:
+        for batch in rows:
+            writer.write(batch, ["y"] * batch.num_rows)
+    data = load_dataset(path, label="predicted_label")
+    assert (len(data), set(data.labels or [])) == (3000, {"y"})
+
+
+@pytest.mark.parametrize("name", ["o.csv", "o.tsv", "o.jsonl.gz", "o.parquet"])
+def test_real_data_come_back_with_its_columns_and_order(
+    tmp_path: Path, shared_data: Callable[[str], Path], name: str
+) -> None:
+    source = shared_data("yelp_full") / "train.parquet"
+    with open_rows(source) as rows, PredictionWriter(tmp_path / name, rows.schema) as writer:
+        for batch in rows:
+            writer.write(batch, batch["label"].to_pylist())
+    before, after = load_dataset(source), load_dataset(tmp_path / name)
+    assert (after.texts, after.labels) == (before.texts, before.labels)
+    assert load_dataset(tmp_path / name, label="predicted_label").labels == before.labels
+
+
+@pytest.mark.parametrize("name", ["o.csv", "o.jsonl.gz"])
+def test_writing_takes_memory_for_a_batch_and_not_for_the_file(tmp_path: Path, name: str) -> None:
+    batch = pa.RecordBatch.from_pydict({"text": ["some words and more " * 50] * 1000})
+    tracemalloc.start()
+    try:
+        with PredictionWriter(tmp_path / name, batch.schema) as writer:
+            for _ in range(30):
+                writer.write(batch, ["x"] * 1000)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 10_000_000  # of 30 MB

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import subprocess
-import sys
 import textwrap
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,6 +15,15 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 WIDTH = 96  # characters
 COLUMN = 28  # characters before the names
+
+SCREEN = {"COLUMNS": "80", "TERMINAL_WIDTH": "80", "NO_COLOR": "1"}
+CLI_HEADING = """\
+# Command line
+
+What `ulmfit VERB --help` shows, written by `make docs`. Results go to standard output, progress and
+logs to standard error. Exit codes: 0 done, 1 failed, 2 the command or its data cannot be used as
+given, 130 stopped by Ctrl-C.
+"""
 
 # Layer by layer, in the order in which a newcomer reads them.
 PACKAGES = ("data", "model", "optim", "train", "stages", "apps", "experiments", "cli")
@@ -72,11 +80,20 @@ def with_tree(readme: str, drawn: str) -> str:
 
 def cli_reference() -> str:
     """The help texts of all commands as one Markdown page."""
-    command = [sys.executable, "-m", "typer", "ulmfit.cli.main", "utils", "docs"]
-    title = ["--name", "ulmfit", "--title", "Command line"]
-    done = subprocess.run([*command, *title], cwd=ROOT, capture_output=True, text=True, check=True)
-    lines = [text.rstrip() for text in done.stdout.splitlines()]
-    return "\n".join(lines).rstrip() + "\n"
+    from typer.core import TyperGroup
+    from typer.main import get_command
+    from typer.testing import CliRunner
+
+    from ulmfit.cli.main import app
+
+    def section(*words: str) -> str:
+        shown = CliRunner().invoke(app, [*words, "--help"], prog_name="ulmfit", env=SCREEN)
+        assert shown.exit_code == 0, shown.output
+        return f"## {' '.join(['ulmfit', *words])}\n\n```\n{shown.stdout.strip()}\n```\n"
+
+    group = get_command(app)
+    assert isinstance(group, TyperGroup)
+    return "\n".join([CLI_HEADING, section(), *(section(verb) for verb in group.commands)])
 
 
 def main() -> None:

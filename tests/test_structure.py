@@ -94,7 +94,7 @@ def inner_imports(path: Path, *, typing: bool = True) -> set[str]:
     known = {name_of(module) for module in MODULES}
     found = set()
     for dotted in imports(parse(path), typing=typing):
-        if dotted.split(".")[0] == "ulmfit":
+        if dotted.split(".")[0] == "ulmfit" and dotted != "ulmfit.__version__":
             inside = dotted.removeprefix("ulmfit").removeprefix(".")
             while inside and inside not in known:
                 inside = inside.rpartition(".")[0]

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-Precision = Literal["no", "bf16", "fp16"]
+# No fp16: its gradients would need scaling, which bf16 does without on the same machines.
+Precision = Literal["no", "bf16"]
 
 
 def seed_everything(seed: int) -> None:
@@ -58,27 +59,31 @@ class StopRequest:
 def stop_on_signal() -> Iterator[StopRequest]:
     """Turn the first SIGINT or SIGTERM into a request, to be honoured between two steps.
 
-    A second signal acts at once, as without this block. Outside the main thread, where Python takes
-    no signals, the request never comes.
+    A second signal acts at once, as without this block; so does, at its end, one that came too late
+    to be honoured. A signal that the process ignores (a background job, `nohup`) stays ignored.
+    Outside the main thread, where Python takes no signals, the request never comes.
     """
     request = StopRequest()
     if threading.current_thread() is not threading.main_thread():
         yield request
         return
-    wanted = (signal.SIGINT, signal.SIGTERM)
-    previous = {number: signal.getsignal(number) for number in wanted}
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    # None: the handler of a program that Python is embedded in, which could not be put back.
+    ours = {n: handler for n, handler in handlers.items() if handler not in (signal.SIG_IGN, None)}
 
     def restore() -> None:
-        for number, handler in previous.items():
+        for number, handler in ours.items():
             signal.signal(number, handler)
 
     def on_signal(number: int, frame: FrameType | None) -> None:
         request.signal = signal.Signals(number)
         restore()
 
-    for number in wanted:
+    for number in ours:
         signal.signal(number, on_signal)
     try:
         yield request
     finally:
         restore()
+    if request.signal is not None:
+        signal.raise_signal(request.signal)

@@ -16,6 +16,7 @@ from ulmfit.stages.finetune_lm import finetune_lm, is_held_out, pack_task_corpus
 from ulmfit.stages.lm_folder import WORK_FOLDER, TrainedLM
 from ulmfit.stages.pretrain import prepare_corpus, pretrain
 from ulmfit.storage import atomic_write
+from ulmfit.train.checkpoint import Checkpoints
 
 LMs = dict[Direction, TrainedLM]
 
@@ -131,6 +132,7 @@ def save_lms(lms: Mapping[Direction, TrainedLM], path: Path, *, eight_bit: bool 
 def _keep(lm: TrainedLM, place: Path) -> None:
     log = place / "log.jsonl"
     write_folder(place / "model", lm.files(log=log.read_bytes() if log.exists() else b""))
+    Checkpoints(place / "checkpoints").clear()
 
 
 def _task_corpus(

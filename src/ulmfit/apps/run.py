@@ -9,13 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ulmfit.errors import SettingsError
+from ulmfit.errors import InputError, SettingsError, StorageError
 from ulmfit.stages.lm_training import RunContext
-from ulmfit.storage import atomic_write
+from ulmfit.storage import atomic_write, refuse_foreign
 from ulmfit.train.tracker import Display
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
+
+# Says whose run a work folder is of.
+MARK = "run.json"
 
 # Opens a stream of documents anew on each call.
 Texts = Callable[[], Iterable[str]]
@@ -31,6 +34,7 @@ class TrainingRun:
         display: what a person sees.
         seed: of everything that is drawn.
         resume: go on with what is in `work`.
+        checkpoint_seconds: least time between two checkpoints; 0 for one at every step.
     """
 
     work: Path
@@ -38,11 +42,17 @@ class TrainingRun:
     display: Display
     seed: int = 0
     resume: bool = False
+    checkpoint_seconds: float = 120.0
 
     def context(self, *parts: str) -> RunContext:
         """The surroundings of one stage."""
         return RunContext(
-            self.accelerator, self.work.joinpath(*parts), self.display, self.seed, self.resume
+            self.accelerator,
+            self.work.joinpath(*parts),
+            self.display,
+            self.seed,
+            self.resume,
+            self.checkpoint_seconds,
         )
 
     def claim(self, identity: Mapping[str, object]) -> None:
@@ -52,16 +62,15 @@ class TrainingRun:
             identity: what this run must have in common with the one it resumes, as JSON values.
 
         Raises:
-            SettingsError: the run to resume was another one.
+            SettingsError: the run to resume was another one, or the folder holds other things.
+            StorageError: the folder cannot be written to.
         """
         identity = {**identity, "seed": self.seed}
-        mark = self.work / "run.json"
-        if not self.resume or not mark.exists():
-            shutil.rmtree(self.work, ignore_errors=True)
-            self.work.mkdir(parents=True)
-            atomic_write(mark, json.dumps(identity).encode())
+        refuse_foreign(self.work, _entries_of_run)
+        before = _read_mark(self.work / MARK) if self.resume else {}
+        if not before:
+            self._start_afresh(identity)
             return
-        before = json.loads(mark.read_text(encoding="utf-8"))
         now = json.loads(json.dumps(identity))
         changed = [key for key in now if before.get(key) != now[key]]
         if changed:
@@ -70,3 +79,45 @@ class TrainingRun:
                 hint="Give the same data and settings to resume it, or leave --resume out to start "
                 "again.",
             )
+
+    def _start_afresh(self, identity: Mapping[str, object]) -> None:
+        """Empty the folder. Whenever it is stopped in between, there is nothing to resume in it."""
+        atomic_write(self.work / MARK, b"{}")
+        for entry in self.work.iterdir():
+            if entry.name != MARK:
+                _remove(entry)
+        atomic_write(self.work / MARK, json.dumps(identity).encode())
+
+
+def _entries_of_run(folder: Path) -> frozenset[str] | None:
+    """What is in a work folder; None if it is no run's."""
+    names = frozenset(entry.name for entry in folder.iterdir())
+    drafts = all(name.startswith(f".{MARK}.") for name in names)
+    return names if MARK in names or drafts else None
+
+
+def _remove(entry: Path) -> None:
+    try:
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
+    except OSError as error:
+        raise StorageError(
+            f"cannot remove '{entry}', which an earlier run left: {error}",
+            hint="Delete it, or choose another folder.",
+        ) from error
+
+
+def _read_mark(mark: Path) -> dict[str, object]:
+    """The identity of the run in a folder, empty where there is none."""
+    try:
+        found = json.loads(mark.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise InputError(
+            f"'{mark}' cannot be read: {error}",
+            hint="Leave --resume out to start again.",
+        ) from error
+    return found if isinstance(found, dict) else {}

@@ -6,7 +6,7 @@ Every stage writes what it made below the work folder, so that a stopped run goe
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 
 import numpy as np
@@ -25,6 +25,7 @@ from ulmfit.settings import Settings
 from ulmfit.stages.classifier_folder import TrainedClassifier
 from ulmfit.stages.finetune_classifier import finetune_classifier, one_hot
 from ulmfit.stages.lm_folder import TrainedLM
+from ulmfit.train.checkpoint import Checkpoints, checksum
 
 # With fewer held-out documents the validation loss chooses epochs by chance: train on all instead.
 MIN_VALID_ROWS = 40
@@ -58,11 +59,12 @@ def train_classifier(
     dataset = training_rows(dataset)
     labels = dataset.classes
     train_part, valid_part = _split(dataset, valid, settings, run.seed)
-    run.claim(_identity(dataset, lms, settings))
 
     def task_texts() -> Iterator[str]:
         yield from chain(dataset.texts, unlabeled() if unlabeled is not None else ())
 
+    texts = task_texts if settings.finetune_lm is not None else None
+    run.claim(_identity([train_part, valid_part], texts, lms, settings))
     tuned = dict(lms)
     if settings.finetune_lm is not None:
         tuned = finetune_lms(lms, task_texts, settings.finetune_lm, run)
@@ -85,6 +87,7 @@ def train_classifier(
             )
             log = (place / "log.jsonl").read_bytes()
             write_folder(place / "model", trained.files(log=log))
+            Checkpoints(place / "checkpoints").clear()
         members.append(TrainedClassifier.from_contents(read_folder(place / "model")))
     return Predictor(members)
 
@@ -116,15 +119,28 @@ def _encoded(
 
 
 def _identity(
-    dataset: Dataset, lms: Mapping[Direction, TrainedLM], settings: Settings
+    parts: Sequence[Dataset | None],
+    task_texts: Texts | None,
+    lms: Mapping[Direction, TrainedLM],
+    settings: Settings,
 ) -> dict[str, object]:
     """What a run must have in common with the one it resumes."""
-    data = hashlib.sha256()
-    for text, label in zip(dataset.texts, dataset.labels or (), strict=True):
-        data.update(repr((text, label)).encode("utf-8", "surrogatepass"))
     return {
-        "data": data.hexdigest(),
+        "data": [_digest(map(repr, _rows(part))) for part in parts if part is not None],
+        "task text": _digest(task_texts()) if task_texts is not None else None,
         "settings": settings.model_dump(exclude={"pretrain"}),
         "directions": sorted(lms),
+        "language model": [checksum(lms[direction].weights) for direction in sorted(lms)],
         "vocabulary": next(iter(lms.values())).tokenizer.digest,
     }
+
+
+def _rows(dataset: Dataset) -> Iterator[tuple[str, str | tuple[str, ...]]]:
+    return zip(dataset.texts, dataset.labels or (), strict=True)
+
+
+def _digest(texts: Iterable[str]) -> str:
+    found = hashlib.sha256()
+    for text in texts:
+        found.update(len(text).to_bytes(8, "big") + text.encode("utf-8", "surrogatepass"))
+    return found.hexdigest()

@@ -119,6 +119,7 @@ class _Epoch(Sequence[Window]):
     def __getitem__(self, index: int | slice) -> Window | Sequence[Window]:
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
+        index = range(len(self))[index]  # also from the end, as a sequence has it
         stream, length = self.stream, int(self.cuts[index + 1] - self.cuts[index])
         rows = np.arange(stream.batch_size) * stream.row_length + self.cuts[index]
         positions = rows[:, None] + np.arange(length + 1)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import zlib
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from torch.nn import functional as F
 
 from ulmfit.config import ClassifierConfig
 from ulmfit.data.batches import DocumentBatch, DocumentBatches, backwards
+from ulmfit.errors import InputError, SettingsError
 from ulmfit.model.classifier import HeadDropouts, TextClassifierModel
 from ulmfit.optim.unfreezing import Phase, chain_thaw, full, gradual_unfreezing, last_only
 from ulmfit.runtime import seed_everything
@@ -20,7 +22,7 @@ from ulmfit.stages.classifier_folder import TrainedClassifier
 from ulmfit.stages.lm_folder import TrainedLM
 from ulmfit.stages.lm_training import RunContext
 from ulmfit.stages.rates import group_rates
-from ulmfit.train.checkpoint import Checkpoints
+from ulmfit.train.checkpoint import Checkpoints, checksum
 from ulmfit.train.evaluate import predict_logits
 from ulmfit.train.loop import Carry, Job, Metrics, Options, StepResult, fit
 from ulmfit.train.tracker import Tracker
@@ -46,10 +48,14 @@ def one_hot(labels: Sequence[str | tuple[str, ...]], classes: Sequence[str]) -> 
 
 
 def class_weights(targets: Targets, *, multi_label: bool) -> NDArray[np.float32]:
-    """Balanced weights, (C,): N / (C * n_c); for multi-label negatives / positives of the class."""
+    """Balanced weights, (C,): N / (C * n_c); for multi-label negatives / positives of the class.
+
+    Both counts are at least one: a label that every document has still has a weight to learn by.
+    """
     positives = np.maximum(targets.sum(axis=0), 1.0)
     if multi_label:
-        return np.asarray((len(targets) - positives) / positives, dtype=np.float32)
+        negatives = np.maximum(len(targets) - positives, 1.0)
+        return np.asarray(negatives / positives, dtype=np.float32)
     return np.asarray(len(targets) / (targets.shape[1] * positives), dtype=np.float32)
 
 
@@ -161,7 +167,12 @@ def finetune_classifier(
         settings: training.
         context: device, folder, display, seed.
         multi_label: one sigmoid per class.
+
+    Raises:
+        InputError: there is no document to train on, or none to validate on.
+        SettingsError: settings that contradict each other, or the run to resume was another one.
     """
+    _check(train, valid, settings)
     seed_everything(context.seed)
     config = ClassifierConfig(
         lm=lm.config,
@@ -184,7 +195,14 @@ def finetune_classifier(
     if lm.direction == "backward":
         train = (backwards(train[0]), train[1])
         valid = (backwards(valid[0]), valid[1]) if valid is not None else None
-    metrics = _fit(model, train, valid, settings, context)
+    identity = {
+        "settings": settings.model_dump(),
+        "labels": [*labels, multi_label],
+        "seed": context.seed,
+        "data": [_checksum(part) for part in (train, valid) if part is not None],
+        "first weights": checksum(lm.weights),
+    }
+    metrics = _fit(model, train, valid, settings, context, identity)
     return TrainedClassifier(
         config=config,
         direction=lm.direction,
@@ -202,6 +220,7 @@ def _fit(
     valid: tuple[Documents, Targets] | None,
     settings: ClassifierSettings,
     context: RunContext,
+    identity: Mapping[str, object],
 ) -> Metrics:
     def validate() -> Metrics:
         assert valid is not None
@@ -232,8 +251,33 @@ def _fit(
         checkpoint_seconds=context.checkpoint_seconds,
         resume=context.resume,
         unit="documents",
+        identity=identity,
     )
     with Tracker(context.folder / "log.jsonl", context.display) as tracker:
         checkpoints = Checkpoints(context.folder / "checkpoints")
         result = fit(job, options, context.accelerator, tracker, checkpoints)
     return {**result.best, "steps": result.steps, "seconds": round(result.seconds)}
+
+
+def _checksum(part: tuple[Documents, Targets]) -> int:
+    documents, targets = part
+    found = zlib.crc32(np.ascontiguousarray(targets).data)
+    for document in documents:
+        found = zlib.crc32(np.ascontiguousarray(document).data, zlib.crc32(b"|", found))
+    return found
+
+
+def _check(
+    train: tuple[Documents, Targets],
+    valid: tuple[Documents, Targets] | None,
+    settings: ClassifierSettings,
+) -> None:
+    for name, part in (("train", train), ("validate", valid)):
+        if part is not None and len(part[0]) == 0:
+            raise InputError(f"there is no document to {name} on", expected="at least one")
+    if settings.pool_tokens is not None and settings.pool_tokens < settings.chunk:
+        raise SettingsError(
+            f"classifier.pool_tokens is {settings.pool_tokens}",
+            expected=f"at least classifier.chunk, {settings.chunk}",
+            hint="A document's last chunk has to be pooled.",
+        )

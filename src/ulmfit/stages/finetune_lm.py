@@ -99,6 +99,7 @@ def finetune_lm(
         context,
         direction=base.direction,
         counts=word_counts(train, tokenizer.vocab_size),
+        first_weights=base.weights,
         valid_tokens=VALID_TOKENS,
     )
     return TrainedLM(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +23,7 @@ from ulmfit.model.softmax import SampledSoftmax, full_softmax_loss
 from ulmfit.optim.unfreezing import full
 from ulmfit.settings import LMSettings
 from ulmfit.stages.rates import group_rates
-from ulmfit.train.checkpoint import Checkpoints
+from ulmfit.train.checkpoint import Checkpoints, checksum
 from ulmfit.train.evaluate import score_language_model
 from ulmfit.train.loop import Carry, FitResult, Job, Metrics, Options, StepResult, fit
 from ulmfit.train.tracker import Display, Tracker
@@ -92,6 +94,11 @@ def word_counts(corpus: TokenCorpus, vocab_size: int) -> Tensor:
     return torch.from_numpy(counts)
 
 
+def corpus_checksum(corpus: TokenCorpus) -> int:
+    """CRC-32 of the tokens and of the places where documents start."""
+    return zlib.crc32(corpus.starts.data, zlib.crc32(corpus.ids.data))
+
+
 def train_language_model(
     model: LanguageModel,
     train: TokenCorpus,
@@ -101,6 +108,7 @@ def train_language_model(
     *,
     direction: Direction,
     counts: Tensor,
+    first_weights: Mapping[str, Tensor] | None = None,
     valid_tokens: int | None = None,
     validate_every: int | None = None,
 ) -> FitResult:
@@ -114,11 +122,14 @@ def train_language_model(
         context: device, folder, display.
         direction: reading order.
         counts: word frequencies, (V,).
+        first_weights: those of the language model that `model` was made from, None for random
+            ones: a run is resumed only from the same.
         valid_tokens: validate on about so many tokens at most.
         validate_every: validate also every so many steps.
 
     Raises:
         InputError: the corpus is too small for a single batch of one row.
+        SettingsError: the run to resume was of other data, settings or first weights.
     """
     backward = direction == "backward"
     batch_size = _fitting_batch(train, settings.batch_size, settings.bptt)
@@ -155,6 +166,13 @@ def train_language_model(
         validate_every=validate_every,
         checkpoint_seconds=context.checkpoint_seconds,
         resume=context.resume,
+        identity={
+            "settings": settings.model_dump(),
+            "direction": direction,
+            "seed": context.seed,
+            "data": [corpus_checksum(corpus) for corpus in (train, valid) if corpus is not None],
+            "first weights": checksum(first_weights or {}),
+        },
     )
     with Tracker(context.folder / "log.jsonl", context.display) as tracker:
         checkpoints = Checkpoints(context.folder / "checkpoints")

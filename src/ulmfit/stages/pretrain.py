@@ -16,6 +16,7 @@ from ulmfit.runtime import seed_everything
 from ulmfit.settings import PretrainSettings
 from ulmfit.stages.lm_folder import WORK_FOLDER, TrainedLM
 from ulmfit.stages.lm_training import RunContext, train_language_model, word_counts
+from ulmfit.storage import atomic_write
 from ulmfit.train.evaluate import score_language_model
 
 Texts = Callable[[], Iterable[str]]
@@ -44,13 +45,12 @@ def prepare_corpus(
         tokenizer = Tokenizer.train(
             texts(), kind=text.kind, vocab_size=text.vocab_size, min_freq=text.min_freq
         )
+        atomic_write(saved, tokenizer.to_json().encode())
     packed = []
     for name, source in (("train", texts), ("valid", valid_texts)):
         if not (folder / name).exists():
             build_corpus(source(), tokenizer, folder / name)
-        packed.append(TokenCorpus.open(folder / name))
-    if not saved.exists():
-        saved.write_text(tokenizer.to_json(), encoding="utf-8")
+        packed.append(TokenCorpus.open(folder / name, tokenizer=tokenizer))
     return tokenizer, packed[0], packed[1]
 
 
@@ -101,6 +101,7 @@ def pretrain(
         context,
         direction=direction,
         counts=counts,
+        first_weights=start.weights if start is not None else None,
         valid_tokens=VALID_TOKENS,
         validate_every=validate_every,
     )

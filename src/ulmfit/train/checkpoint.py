@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from ulmfit.errors import InputError
+from ulmfit.errors import InputError, SettingsError
 from ulmfit.storage import atomic_directory
 
 TENSORS, STATE = "tensors.safetensors", "state.json"
@@ -83,14 +85,39 @@ def random_state() -> dict[str, Tensor]:
 def restore_random_state(states: dict[str, Tensor]) -> None:
     """Inverse of `random_state`."""
     torch.set_rng_state(states["cpu"])
-    gpus = [states[name] for name in sorted(states) if name.startswith("cuda")]
-    if gpus and torch.cuda.is_available():
-        torch.cuda.set_rng_state_all(gpus)
+    if torch.cuda.is_available():
+        for i in range(torch.cuda.device_count()):
+            if f"cuda{i}" in states:
+                torch.cuda.set_rng_state(states[f"cuda{i}"], i)
 
 
 def weights(model: nn.Module) -> dict[str, Tensor]:
     """A copy of a model's state."""
     return {name: value.detach().clone() for name, value in model.state_dict().items()}
+
+
+def checksum(tensors: Mapping[str, Tensor]) -> int:
+    """CRC-32 of the weights that a run starts from."""
+    found = 0
+    for name, value in sorted(tensors.items()):
+        data = value.detach().cpu().contiguous().view(-1).view(torch.uint8)
+        found = zlib.crc32(data.numpy().data, zlib.crc32(name.encode(), found))
+    return found
+
+
+def refuse_other_run(before: Mapping[str, object], now: Mapping[str, object]) -> None:
+    """Check that a checkpoint is of the run that is to be resumed.
+
+    Raises:
+        SettingsError: it is of another one; names what differs.
+    """
+    now = json.loads(json.dumps(now))
+    changed = [key for key, value in now.items() if before.get(key) != value]
+    if changed:
+        raise SettingsError(
+            f"the checkpoint is of a run with other {', '.join(changed)}",
+            hint="Give the same data and settings to resume it, or start again in a new folder.",
+        )
 
 
 class Checkpoints:
@@ -138,7 +165,10 @@ class Checkpoints:
         folder = self.folder / f"step-{steps[-1]}"
         try:
             state = json.loads((folder / STATE).read_text(encoding="utf-8"))
-            return Snapshot(load_file(folder / TENSORS), state)
+            # Copies: a loaded tensor lies wherever it lay in the file, and the last bit of a matrix
+            # product depends on where its factors are aligned.
+            tensors = {name: value.clone() for name, value in load_file(folder / TENSORS).items()}
+            return Snapshot(tensors, state)
         except (OSError, ValueError, SafetensorError) as error:
             raise InputError(
                 f"checkpoint {folder} cannot be read: {error}",

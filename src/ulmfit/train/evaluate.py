@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ulmfit.data.batches import by_length, pad
 from ulmfit.data.bptt import BPTTStream
 from ulmfit.data.corpus import TokenCorpus
+from ulmfit.errors import InputError
 from ulmfit.model.awd_lstm import detach
 from ulmfit.model.classifier import TextClassifierModel
 from ulmfit.model.language_model import LanguageModel
@@ -21,6 +22,8 @@ from ulmfit.model.softmax import summed_nll
 # Tokens in one step of evaluation: at 1,150 units, outputs of about 75 MB a layer.
 EVAL_TOKENS = 16_384
 EVAL_ROWS, EVAL_STEPS = 32, 70
+
+_MAX_EXPONENT = 700.0  # exp(710) is no float any more
 
 
 @dataclass(frozen=True)
@@ -42,12 +45,12 @@ class LMScore:
     @property
     def perplexity(self) -> float:
         """exp(nats per token); comparable between models of the same vocabulary only."""
-        return math.exp(self.nll / self.n_tokens)
+        return math.exp(min(_MAX_EXPONENT, self.nll / self.n_tokens))
 
     @property
     def word_perplexity(self) -> float:
         """exp(nats per white-space word); comparable between vocabularies without xxunk."""
-        return math.exp(min(700.0, self.nll / self.n_words))
+        return math.exp(min(_MAX_EXPONENT, self.nll / self.n_words))
 
     @property
     def bits_per_char(self) -> float:
@@ -70,7 +73,14 @@ def score_language_model(
         corpus: held-out tokens.
         backward: whether the model reads from the end.
         max_tokens: stop after about so many.
+
+    Raises:
+        InputError: the corpus is too small to predict a token of it.
     """
+    if corpus.n_tokens < 2:
+        raise InputError(
+            f"the held-out text has {corpus.n_tokens} tokens", expected="at least 2 tokens of text"
+        )
     rows = max(1, min(EVAL_ROWS, corpus.n_tokens // (2 * EVAL_STEPS)))
     stream = BPTTStream(corpus, rows, EVAL_STEPS, backward=backward, shuffle=False)
     weight, bias = model.encoder.embedding.weight, model.decoder_bias

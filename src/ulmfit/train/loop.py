@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
-from ulmfit.errors import Interrupted, SettingsError, TrainingError
+from ulmfit.errors import Interrupted, TrainingError
 from ulmfit.optim.nt_asgd import NTASGD
 from ulmfit.optim.unfreezing import Phase
 from ulmfit.runtime import StopRequest, stop_on_signal
@@ -93,6 +93,8 @@ class Options:
         checkpoint_seconds: least time between two checkpoints.
         resume: go on from the newest checkpoint, where there is one.
         unit: name of the items, for display ("tokens", "documents").
+        identity: what a resumed run must share with the first one (settings, seed, checksum of
+            the data), as JSON values; the loop adds the number of steps.
     """
 
     optimizer: OptimizerSettings
@@ -103,6 +105,7 @@ class Options:
     checkpoint_seconds: float = 120.0
     resume: bool = False
     unit: str = "tokens"
+    identity: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass
@@ -156,15 +159,22 @@ def fit(
         options: optimiser, schedule, limits.
         accelerator: device and mixed precision.
         tracker: log and display.
-        checkpoints: where to save the run, None for not at all.
+        checkpoints: where to save the run, None for not at all; what an earlier run left there is
+            removed unless `options.resume`.
 
     Raises:
-        TrainingError: the loss is not finite.
+        TrainingError: the loss is not finite, in training or on validation data.
+        InputError: the checkpoint to resume from cannot be read.
+        SettingsError: it is of a run of other settings or data.
+        StorageError: a checkpoint or the log cannot be written.
         Interrupted: the user stopped the run; a checkpoint has been written.
     """
     run = _Run(job, options, accelerator, tracker, checkpoints)
-    if options.resume:
-        run.restore()
+    snapshot = checkpoints.load_latest() if checkpoints is not None and options.resume else None
+    if snapshot is not None:
+        run.restore(snapshot)
+    else:
+        run.start_afresh()
     with stop_on_signal() as stop:
         run.train(stop)
     return run.finish()
@@ -187,6 +197,7 @@ class _Run:
         self.optimizer = make_optimizer(job.groups, options.optimizer)
         self.phases = [phase for phase in job.plan for _ in range(phase.epochs)]
         self.clock = Clock(job.plan, job.batches, options.schedule, options.max_steps)
+        self.identity = {**options.identity, "number of steps": self.clock.total}
         self.started = self.saved = time.monotonic()
         self.speed = Speed()
 
@@ -228,12 +239,8 @@ class _Run:
         with self.accelerator.autocast():
             result = self.job.loss(batch, self.carry)
         metric = float(result.metric)
-        if not math.isfinite(metric) or not torch.isfinite(result.loss):
-            raise TrainingError(
-                f"the loss is {metric} at step {progress.step} (learning rate {max(rates):.2g})",
-                expected="a finite number",
-                hint="Lower the learning rate, or clip gradients (optimizer.clip).",
-            )
+        self.require_finite(metric, "loss")
+        self.require_finite(float(result.loss.detach()), "loss with its penalties")
         self.accelerator.backward(result.loss)
         clip = self.options.optimizer.clip
         if clip is not None:
@@ -253,6 +260,15 @@ class _Run:
             },
         )
 
+    def require_finite(self, value: float, name: str) -> None:
+        if not math.isfinite(value):
+            rate = max(group["lr"] for group in self.optimizer.param_groups)
+            raise TrainingError(
+                f"{name} is {value} at step {self.progress.step} (learning rate {rate:.2g})",
+                expected="a finite number",
+                hint="Lower the learning rate, or clip gradients (optimizer.clip).",
+            )
+
     def validate(self) -> None:
         progress = self.progress
         train = progress.metric_sum / max(1, progress.n_items)
@@ -262,6 +278,7 @@ class _Run:
             self.job.model.eval()
             with torch.no_grad(), self.accelerator.autocast(), self.averaged():
                 metrics = self.job.validate()
+                self.require_finite(metrics[self.job.monitor], self.job.monitor)
                 self.keep_if_best(metrics)
             if isinstance(self.optimizer, NTASGD):
                 self.optimizer.observe(metrics[self.job.monitor])
@@ -310,21 +327,18 @@ class _Run:
             "optimizer": other,
             "nt_asgd_losses": losses,
             "log_position": self.tracker.position(),
-            "total_steps": self.clock.total,
+            "identity": self.identity,
         }
         return Snapshot(tensors, state)
 
-    def restore(self) -> None:
-        snapshot = self.checkpoints.load_latest() if self.checkpoints is not None else None
-        if snapshot is None:
-            return
-        if snapshot.state["total_steps"] != self.clock.total:
-            raise SettingsError(
-                f"the checkpoint is of a run of {snapshot.state['total_steps']} steps",
-                expected=f"{self.clock.total} steps",
-                hint="Resume with the settings and the data of the first run, or choose another "
-                "--out folder.",
-            )
+    def start_afresh(self) -> None:
+        """Drop what an earlier run left: it must neither be resumed later nor stand in the log."""
+        if self.checkpoints is not None:
+            self.checkpoints.clear()
+        self.tracker.rewind(0)
+
+    def restore(self, snapshot: Snapshot) -> None:
+        ckpt.refuse_other_run(snapshot.state["identity"], self.identity)
         self.job.model.load_state_dict(snapshot.part(ckpt.MODEL))
         device = self.accelerator.device
         self.best_weights = {k: v.to(device) for k, v in snapshot.part(ckpt.BEST).items()}

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Protocol
+from typing import Any, Protocol
+
+from ulmfit.errors import StorageError
 
 
 class Display(Protocol):
@@ -52,7 +55,6 @@ class Tracker:
     def __init__(self, log_path: Path | None = None, display: Display | None = None) -> None:
         self.log_path = log_path
         self.display: Display = display if display is not None else Silent()
-        self._file: IO[str] | None = None
 
     def __enter__(self) -> Tracker:
         return self
@@ -66,14 +68,23 @@ class Tracker:
         self.close()
 
     def record(self, **values: Any) -> None:
-        """Append one record; numbers keep full precision."""
+        """Append one record; numbers keep full precision.
+
+        Raises:
+            StorageError: the disk is full or the file cannot be written to.
+        """
         if self.log_path is None:
             return
-        if self._file is None:
+        try:
             self.log_path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self.log_path.open("a", encoding="utf-8")
-        self._file.write(json.dumps(values) + "\n")
-        self._file.flush()
+            # Opened for each record: nothing unwritten is left behind when the disk is full.
+            with self.log_path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(values) + "\n")
+        except OSError as error:
+            raise StorageError(
+                f"cannot write '{self.log_path}': {(error.strerror or str(error)).lower()}",
+                hint="Free some space or choose another place, then resume the run.",
+            ) from error
 
     def position(self) -> int:
         """Bytes of the log so far; goes into checkpoints."""
@@ -83,16 +94,11 @@ class Tracker:
 
     def rewind(self, position: int) -> None:
         """Cut the log to what it was at a checkpoint: the steps after it are done again."""
-        self.close()
-        if self.log_path is not None and self.log_path.exists():
-            with self.log_path.open("r+b") as file:
-                file.truncate(position)
+        if self.log_path is not None and self.position() > position:
+            os.truncate(self.log_path, position)
 
     def close(self) -> None:
-        """Close the log and the display."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        """Close the display."""
         self.display.end()
 
 

@@ -25,8 +25,27 @@ Tree = dict[str, Any]
 
 # As printed: sections 3 and 4.1. What the print leaves open is set to nothing (weight decay,
 # clipping, AR, TAR); or taken from the released code: the head's dropouts, and how many tokens
-# gradients flow through, where the print says "as many as fit in memory".
+# gradients flow through, where the print says "as many as fit in memory"; epochs and rate of
+# pretraining.
 PAPER: Tree = {
+    "pretrain": {
+        "text": {"kind": "word", "vocab_size": 30_000, "min_freq": 2},
+        "emb_size": 400,
+        "hidden_size": 1150,
+        "n_layers": 3,
+        "epochs": 12,
+        "batch_size": 64,
+        "bptt": 70,
+        "vary_bptt": True,
+        "dropouts": PAPER_DROPOUTS,
+        "ar_alpha": 0.0,
+        "tar_beta": 0.0,
+        "max_tokens": None,
+        "softmax_samples": None,
+        "optimizer": {"beta1": 0.7, "beta2": 0.99, "eps": 1e-8, "weight_decay": 0.0, "clip": None},
+        "schedule": {"kind": "stlr", "cut_frac": 0.1, "ratio": 32},
+        "rates": {"lr": 1e-3, "kind": "uniform"},
+    },
     "finetune_lm": {
         "epochs": 15,
         "batch_size": 64,
@@ -60,9 +79,28 @@ PAPER: Tree = {
     },
 }
 
-# fastai 0.7, imdb_scripts: what the authors ran (PAPER.md, section 4). Its weight decay was added
-# to the gradient; ours is decoupled, which at 1e-7 and 1e-6 makes no difference.
+# fastai 0.7, imdb_scripts: what the authors ran (pretrain_lm.py with its README's example,
+# finetune_lm.py, train_clas.py). Its weight decay was added to the gradient; ours is decoupled,
+# which at 1e-7 and 1e-6 makes no difference.
 RELEASED_CODE: Tree = {
+    "pretrain": {
+        "text": {"kind": "word", "vocab_size": 30_000, "min_freq": 1},
+        "emb_size": 400,
+        "hidden_size": 1150,
+        "n_layers": 3,
+        "epochs": 12,
+        "batch_size": 64,
+        "bptt": 70,
+        "vary_bptt": True,
+        "dropouts": {name: p * 0.5 for name, p in RELEASED_LM_DROPOUTS.items()},
+        "ar_alpha": 2.0,
+        "tar_beta": 1.0,
+        "max_tokens": None,
+        "softmax_samples": 15_000,
+        "optimizer": {"beta1": 0.8, "beta2": 0.99, "eps": 1e-8, "weight_decay": 1e-7, "clip": 0.3},
+        "schedule": {"kind": "stlr", "cut_frac": 0.1, "ratio": 32},
+        "rates": {"lr": 1e-3, "kind": "shares", "shares": [1.0, 1 / 6, 1 / 3, 1.0]},
+    },
     "finetune_lm": {
         "epochs": 15,
         "batch_size": 64,
@@ -103,12 +141,31 @@ RELEASED_CODE: Tree = {
     },
 }
 
-# fastai 2.8's defaults and its text tutorial (nbs/38_tutorial.text.ipynb): fixed windows, one-cycle,
-# drop_mult 1 for the LM and 0.5 for the classifier, unfreezing by hand over the last one, two and
-# three groups. Two things come out simpler than there: the LM's first epoch, which the tutorial
-# gives to the embedding alone at 1e-2, trains all layers; and one rate serves all phases of the
-# classifier, where the tutorial goes 2e-2, 1e-2, 5e-3, 1e-3.
+# fastai 2.8's defaults and its text tutorial (nbs/38_tutorial.text.ipynb): fixed windows,
+# one-cycle, drop_mult 1 for the LM and 0.5 for the classifier, unfreezing by hand over the last
+# one, two and three groups. Two things come out simpler than there: the LM's first epoch, which
+# the tutorial gives to the embedding alone at 1e-2, trains all layers; and one rate serves all
+# phases of the classifier, where the tutorial goes 2e-2, 1e-2, 5e-3, 1e-3. Pretraining is
+# fastai 1's train_wt103.py, which made the weights that fastai 2 comes with.
 FASTAI2: Tree = {
+    "pretrain": {
+        "text": {"kind": "word", "vocab_size": 60_000, "min_freq": 2},
+        "emb_size": 400,
+        "hidden_size": 1152,
+        "n_layers": 3,
+        "epochs": 12,
+        "batch_size": 256,
+        "bptt": 80,
+        "vary_bptt": False,
+        "dropouts": {name: p * 0.1 for name, p in RELEASED_LM_DROPOUTS.items()},
+        "ar_alpha": 2.0,
+        "tar_beta": 1.0,
+        "max_tokens": None,
+        "softmax_samples": None,
+        "optimizer": {"beta1": 0.8, "beta2": 0.99, "eps": 1e-5, "weight_decay": 0.1, "clip": 0.1},
+        "schedule": {"kind": "one_cycle", "cut_frac": 0.3},
+        "rates": {"lr": 1e-2, "kind": "uniform"},
+    },
     "finetune_lm": {
         "epochs": 11,
         "batch_size": 64,
@@ -175,10 +232,11 @@ def load_settings(
             faults are named at once.
     """
     if preset not in PRESETS:
+        close = _close(str(preset), PRESETS)
         raise SettingsError(
             f"preset {preset!r} is unknown",
             expected=f"one of {', '.join(PRESETS)}",
-            hint=_nearest(str(preset), PRESETS),
+            hint=f"Did you mean {close[0]!r}?" if close else None,
         )
     tree = _merged(Settings().model_dump(mode="json"), PRESETS[preset])
     if file is not None:
@@ -258,16 +316,22 @@ def _fault(fault: ErrorDetails) -> str:
     location, kind = fault["loc"], fault["type"]
     key = ".".join(str(part) for part in location)
     if kind == "extra_forbidden":
-        known = _names_beside(location)
-        near = _nearest(str(location[-1]), known)
-        return f"{key} is no setting. {near or 'Known: ' + ', '.join(known) + '.'}"
+        return f"{key or repr(key)} is no setting ({_alternatives(location)})"
     if kind == "missing":
-        return f"{key} is not given"
-    wanted = fault["msg"].removeprefix("Input should be ").removeprefix("a valid ")
+        return f"{'.'.join(str(part) for part in location[:-1])} has too few values"
+    wanted = fault["msg"].removeprefix("Input should be ")
+    wanted = _WANTED.get(wanted, wanted)
     line = f"{key} = {_shown(fault['input'])}: expected {wanted[0].lower() + wanted[1:]}"
     choices = re.findall(r"'([^']*)'", wanted) if kind == "literal_error" else []
-    near = _nearest(str(fault["input"]), choices)
-    return f"{line}. {near}" if near else line
+    close = _close(str(fault["input"]), choices)
+    return f"{line} (did you mean {close[0]!r}?)" if close else line
+
+
+_WANTED = {
+    "a valid integer": "a whole number",
+    "a valid number": "a number",
+    "an object": "a table",
+}
 
 
 def _shown(value: object) -> str:
@@ -275,14 +339,19 @@ def _shown(value: object) -> str:
     return "none" if value is None else json.dumps(value, ensure_ascii=False)
 
 
-def _names_beside(location: tuple[int | str, ...]) -> list[str]:
-    """Names of the settings where the unknown one stands."""
+def _alternatives(location: tuple[int | str, ...]) -> str:
+    """Which setting an unknown key may have meant: of the same name further in, or a near one."""
+    *path, name = (str(part) for part in location)
     tree: Any = Settings().model_dump()
-    for part in location[:-1]:
+    for part in path:
         tree = tree.get(part) or {} if isinstance(tree, dict) else {}
-    return list(tree)
+    inner = [key for key, value in tree.items() if isinstance(value, dict) and name in value]
+    found = [".".join([key, name]) for key in inner] or _close(name, tree)
+    if not found:
+        return f"known: {', '.join(tree)}"
+    *some, last = (repr(".".join([*path, key])) for key in found)
+    return f"did you mean {' or '.join([', '.join(some), last] if some else [last])}?"
 
 
-def _nearest(name: str, known: Iterable[str]) -> str | None:
-    close = difflib.get_close_matches(name, list(known), n=1)
-    return f"Did you mean {close[0]!r}?" if close else None
+def _close(name: str, known: Iterable[str]) -> list[str]:
+    return difflib.get_close_matches(name, list(known), n=1)

@@ -55,9 +55,22 @@ def test_every_package_and_layer_is_drawn() -> None:
     assert all(LAYERS[name] == layer for name, layer in generate.LAYER.items() if name)
 
 
-@pytest.mark.skipif(not (ROOT / "src/ulmfit/cli/main.py").exists(), reason="no commands yet")
 def test_command_reference_is_up_to_date() -> None:
     assert read("docs/cli.md") == generate.cli_reference(), "run `make docs`"
+
+
+def test_readme_and_makefile_use_verbs_and_options_that_exist() -> None:
+    reference = dict(
+        re.findall(r"^## ulmfit (\S+)\n(.*?)(?=^## |\Z)", read("docs/cli.md"), re.M | re.S)
+    )
+    lines = blocks(read("README.md"), "On your own data")[0].splitlines()
+    lines += re.findall(r"^\t\$\(ULMFIT\) (.*)$", read("Makefile"), re.MULTILINE)
+    assert len(lines) > 8
+    for line in lines:
+        verb = line.removeprefix("ulmfit ").split()[0]
+        assert verb in reference, line
+        for option in re.findall(r"(?<=\s)--?[a-z][\w-]*", line.split("   ")[0]):
+            assert re.search(rf"(?<![\w-]){option}\b", reference[verb]), line
 
 
 def test_readme_commands_are_what_continuous_integration_runs() -> None:

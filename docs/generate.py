@@ -68,7 +68,8 @@ def tree(files: list[Path]) -> str:
         folder = f"src/ulmfit/{package}".rstrip("/")
         head = f"{folder + '/':<{COLUMN - 4}}L{LAYER[package]}"
         lines.append(line(head, modules(folder, files)))
-    lines.append(line("tests/", entries("tests", files)))
+    inside = entries("tests", files)
+    lines.append(line("tests/", [name for name in inside if not name.startswith("test_")]))
     return "\n".join(lines)
 
 

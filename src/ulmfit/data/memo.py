@@ -12,14 +12,15 @@ import os
 import re
 import threading
 from collections.abc import Iterator, Sequence
-from itertools import chain, pairwise
+from itertools import chain, compress, pairwise
+from operator import not_
 from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from tokenizers import Tokenizer as RustTokenizer
 
-from ulmfit.data.rules import BOS_ID, document_rules
+from ulmfit.data.rules import BOS_ID, build_plain_normalizer, document_rules, is_plain
 
 Ids = npt.NDArray[np.int32]
 Numbers = npt.NDArray[np.int64]
@@ -61,6 +62,8 @@ class ChunkMemo:
 
     def __init__(self, rust: RustTokenizer) -> None:
         self._rust = rust
+        self._plain = RustTokenizer.from_str(rust.to_str())
+        self._plain.normalizer = build_plain_normalizer()
         self._forget()
         self._enter_process()
 
@@ -130,10 +133,7 @@ class ChunkMemo:
         waiting = self._numbering.waiting
         if not waiting:
             return
-        encodings = self._rust.encode_batch_fast(
-            [encodable(chunk) for chunk in waiting], add_special_tokens=False
-        )
-        ids = [encoding.ids for encoding in encodings]
+        ids = self._encode_chunks(waiting)
         lengths = np.fromiter(map(len, ids), dtype=np.int64, count=len(ids))
         flat = np.fromiter(chain.from_iterable(ids), dtype=np.int32, count=int(lengths.sum()))
         starts = len(self._ids) + np.cumsum(lengths) - lengths
@@ -142,6 +142,15 @@ class ChunkMemo:
         self._lengths = np.concatenate((self._lengths, lengths))
         self._chars += sum(map(len, waiting))
         waiting.clear()
+
+    def _encode_chunks(self, chunks: Sequence[str]) -> list[list[int]]:
+        plain = [is_plain(chunk) for chunk in chunks]
+        few = iter(
+            self._plain.encode_batch_fast(list(compress(chunks, plain)), add_special_tokens=False)
+        )
+        others = [encodable(chunk) for chunk in compress(chunks, map(not_, plain))]
+        all_rules = iter(self._rust.encode_batch_fast(others, add_special_tokens=False))
+        return [next(few if easy else all_rules).ids for easy in plain]
 
     def _gather(self, numbers: Numbers, ends: Numbers) -> list[Ids]:
         lengths = self._lengths[numbers]

@@ -3,6 +3,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import subprocess
 import sys
 import tracemalloc
 from collections.abc import Callable
@@ -236,3 +237,21 @@ def test_writing_takes_memory_for_a_batch_and_not_for_the_file(tmp_path: Path, n
     finally:
         tracemalloc.stop()
     assert peak < 10_000_000  # of 30 MB
+
+
+def test_pandas_is_not_imported_where_it_happens_to_be_installed(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("text,label\nsome words,x\nmore words,y\n")
+    code = f"""
+import sys
+from ulmfit.apps.predictions import PredictionWriter
+from ulmfit.data.datasets import load_dataset, open_rows
+load_dataset({str(path)!r})
+with open_rows({str(path)!r}) as rows, PredictionWriter("-", rows.schema) as writer:
+    for batch in rows:
+        writer.write(batch, rows.texts(batch))
+assert "pandas" not in sys.modules and "torch" not in sys.modules
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.endswith("more words,y,more words\n")

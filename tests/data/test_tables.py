@@ -57,6 +57,14 @@ def test_half_surrogate_pairs_become_replacement_characters() -> None:
     assert array.to_pylist() == ["fine", None, "a\ufffd"]
 
 
+def test_string_arrays_are_those_of_arrow() -> None:
+    for texts in ([], [""], ["a", "", "zwölf", "한국어"], ["x" * 100_000, "y"]):
+        array = to_array(texts, pa.string())
+        array.validate(full=True)
+        assert array.equals(pa.array(texts, pa.string()))
+    assert to_array(["a", "b\ud800"], pa.string()).to_pylist() == ["a", "b\ufffd"]
+
+
 def test_two_columns_of_one_name_are_refused() -> None:
     refuse_twins("a.csv", [])
     refuse_twins("a.csv", ["text", "label"])

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from ulmfit.apps.text_forms import PROBABILITY_FIELD, DelimitedForm, JsonLinesForm, TextForm
 from ulmfit.data.sources import STDIN, stem_suffix
+from ulmfit.data.tables import to_array
 from ulmfit.errors import SettingsError, StorageError
 from ulmfit.storage import atomic_file
 
@@ -120,7 +121,7 @@ class PredictionWriter:
         if self._sink is None:
             raise RuntimeError("PredictionWriter.write is called inside of its `with` block")
         kinds = self.schema.types[batch.num_columns :]
-        predicted = pa.array([_plain(label) for label in labels], type=kinds[0])
+        predicted = to_array([_plain(label) for label in labels], kinds[0])
         columns = [*batch.columns, predicted]
         if self._probabilities:
             table = np.asarray(probabilities, dtype=np.float64).reshape(-1, self._probabilities)

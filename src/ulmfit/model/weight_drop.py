@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+
+from ulmfit.model.dropout import dropout_mask
 
 LayerState = tuple[Tensor, Tensor]
 
@@ -20,7 +21,7 @@ def weight_drop(w_hh: Tensor, p: float, *, training: bool) -> Tensor:
 
     The same mask holds for every time step of the forward pass (and its backward pass).
     """
-    return F.dropout(w_hh, p, training) if training and p > 0.0 else w_hh
+    return w_hh * dropout_mask(w_hh, w_hh.shape, p) if training and p > 0.0 else w_hh
 
 
 def lstm_layer(

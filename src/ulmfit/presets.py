@@ -35,6 +35,7 @@ PAPER: Tree = {
         "n_layers": 3,
         "epochs": 12,
         "batch_size": 64,
+        "least_steps": 1,
         "bptt": 70,
         "vary_bptt": True,
         "dropouts": PAPER_DROPOUTS,
@@ -49,6 +50,7 @@ PAPER: Tree = {
     "finetune_lm": {
         "epochs": 15,
         "batch_size": 64,
+        "least_steps": 1,
         "bptt": 70,
         "vary_bptt": True,
         "dropouts": PAPER_DROPOUTS,
@@ -90,6 +92,7 @@ RELEASED_CODE: Tree = {
         "n_layers": 3,
         "epochs": 12,
         "batch_size": 64,
+        "least_steps": 1,
         "bptt": 70,
         "vary_bptt": True,
         "dropouts": {name: p * 0.5 for name, p in RELEASED_LM_DROPOUTS.items()},
@@ -104,6 +107,7 @@ RELEASED_CODE: Tree = {
     "finetune_lm": {
         "epochs": 15,
         "batch_size": 64,
+        "least_steps": 1,
         "bptt": 70,
         "vary_bptt": True,
         "dropouts": RELEASED_LM_DROPOUTS,
@@ -155,6 +159,7 @@ FASTAI2: Tree = {
         "n_layers": 3,
         "epochs": 12,
         "batch_size": 256,
+        "least_steps": 1,
         "bptt": 80,
         "vary_bptt": False,
         "dropouts": {name: p * 0.1 for name, p in RELEASED_LM_DROPOUTS.items()},
@@ -169,6 +174,8 @@ FASTAI2: Tree = {
     "finetune_lm": {
         "epochs": 11,
         "batch_size": 64,
+        "least_steps": 1,
+        "least_steps": 1,
         "bptt": 72,
         "vary_bptt": False,
         "dropouts": RELEASED_LM_DROPOUTS,

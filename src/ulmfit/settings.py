@@ -89,6 +89,8 @@ class LMSettings(Frozen):
         epochs: passes over the stream.
         max_tokens: stop after so many tokens (None: after the epochs); bounds the wait.
         batch_size: B, parallel streams.
+        least_steps: fewer streams where an epoch would have fewer steps than this (paper: no such
+            rule, so 1).
         bptt: T, steps per window (paper: 70).
         vary_bptt: draw window lengths as AWD-LSTM does, mostly N(bptt, 5).
         dropouts: the five.
@@ -102,6 +104,7 @@ class LMSettings(Frozen):
     epochs: int = Field(4, ge=1)
     max_tokens: int | None = Field(None, gt=0)
     batch_size: int = Field(64, ge=1)
+    least_steps: int = Field(1, ge=1)
     bptt: int = Field(70, ge=2)
     vary_bptt: bool = False
     dropouts: Dropouts = Dropouts()
@@ -153,6 +156,8 @@ class FinetuneLMSettings(LMSettings):
         min_freq: a task word that occurs less often is left out.
     """
 
+    # A corpus of 5,000 short texts would be read in 14 steps of 64 streams: ours, docs/log.md.
+    least_steps: int = Field(50, ge=1)
     vocab: Literal["task", "union"] = "task"
     max_vocab: int = Field(60_000, ge=16)
     min_freq: int = Field(2, ge=1)

@@ -53,6 +53,10 @@ class RunContext:
     checkpoint_seconds: float = 120.0
 
 
+# Fewer rows than this make the gradient of a step too noisy for the rates in the presets.
+LEAST_ROWS = 4
+
+
 class LMLoss:
     """Cross entropy of the next word with AR and TAR, from window to window.
 
@@ -132,7 +136,7 @@ def train_language_model(
         SettingsError: the run to resume was of other data, settings or first weights.
     """
     backward = direction == "backward"
-    batch_size = _fitting_batch(train, settings.batch_size, settings.bptt)
+    batch_size = fitting_batch(train, settings)
     stream = BPTTStream(
         train,
         batch_size,
@@ -179,10 +183,15 @@ def train_language_model(
         return fit(job, options, context.accelerator, tracker, checkpoints)
 
 
-def _fitting_batch(corpus: TokenCorpus, wanted: int, bptt: int) -> int:
-    """Fewer rows where the corpus is so small that a row would not fill one window."""
+def fitting_batch(corpus: TokenCorpus, settings: LMSettings) -> int:
+    """Rows of a batch: fewer than `settings.batch_size` where an epoch would have few steps.
+
+    Raises:
+        InputError: the corpus has no two tokens.
+    """
     if corpus.n_tokens < 2:
         raise InputError(
             f"the corpus has {corpus.n_tokens} tokens", expected="at least 2 tokens of text"
         )
-    return max(1, min(wanted, corpus.n_tokens // (bptt + 1)))
+    for_steps = max(LEAST_ROWS, corpus.n_tokens // (settings.bptt * settings.least_steps))
+    return max(1, min(settings.batch_size, for_steps, corpus.n_tokens // (settings.bptt + 1)))

@@ -11,6 +11,12 @@ from ulmfit.cli.failures import readable_warnings, reported
 from ulmfit.cli.help import examples, format_verbs, print_version
 from ulmfit.cli.options import is_debug
 
+ORDER = (
+    *("train", "pretrain", "finetune-lm", "finetune-classifier"),
+    *("predict", "evaluate"),
+    *("check", "baseline", "lms"),
+)
+
 
 class Verbs(TyperGroup):
     """All verbs; whatever goes wrong in one of them is reported here."""
@@ -23,6 +29,10 @@ class Verbs(TyperGroup):
 
         with reported(debug), readable_warnings(debug):
             return super().invoke(ctx)
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """In the order in which people need them."""
+        return sorted(self.commands, key=ORDER.index)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Description, examples, verbs by what they are for."""

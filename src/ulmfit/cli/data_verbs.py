@@ -26,12 +26,13 @@ from ulmfit.cli.options import (
 )
 from ulmfit.cli.printing import evaluation_text, print_json
 
-PANEL = "Look at data"
+PANEL = "Look before you train"
 
 
 @app.command(
     cls=Verb,
     rich_help_panel=PANEL,
+    short_help="Labels, lengths, duplicates, overlap, faults of data.",
     epilog=examples(
         "ulmfit check reviews.csv",
         "ulmfit check train.csv --test test.csv --text body --label topic",
@@ -83,6 +84,7 @@ def check(
 @app.command(
     cls=Verb,
     rich_help_panel=PANEL,
+    short_help="What TF-IDF and logistic regression reach on data.",
     epilog=examples(
         "ulmfit baseline reviews.csv",
         "ulmfit baseline train.csv --test test.csv",

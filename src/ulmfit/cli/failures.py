@@ -44,7 +44,11 @@ def reported(debug: Callable[[], bool]) -> Iterator[None]:
             traceback.print_exc()
         if isinstance(error, SystemExit):
             raise
-        print_error(*explain(error))
+        if exit_code(error) == INTERRUPTED:
+            first, *more = explain(error)
+            typer.echo("\n  ".join([first[0].upper() + first[1:], *more]), err=True)
+        else:
+            print_error(*explain(error))
         raise typer.Exit(exit_code(error)) from error
 
 
@@ -58,7 +62,7 @@ def exit_code(error: BaseException) -> int:
 def explain(error: BaseException) -> list[str]:
     """The lines of a message: what is wrong, what was expected, what to do."""
     if isinstance(error, KeyboardInterrupt):
-        return ["stopped"]
+        return ["Stopped."]
     if not isinstance(error, UlmfitError):
         what = f"{type(error).__name__}: {error}".rstrip(": ")
         return [

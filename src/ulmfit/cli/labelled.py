@@ -11,6 +11,7 @@ from ulmfit.errors import InputError
 if TYPE_CHECKING:
     from ulmfit.data.datasets import Dataset, Split
 
+SEPARATOR = "|"  # of labels, as in the predictions that are written
 TEST_FRACTION = 0.2
 _MOST_HELD_OUT = 5_000  # rows; the interval is one percentage point wide by then
 _SPLIT_SEED = 0  # the same test rows for every --seed: runs can be compared
@@ -26,6 +27,7 @@ class Columns:
         label_separator: parts several labels in one string.
         encoding: of text files.
         data_dir: where named sets are.
+        multi_label: a row can have several labels, in one string.
     """
 
     text: str | None = None
@@ -33,6 +35,7 @@ class Columns:
     label_separator: str | None = None
     encoding: str | None = None
     data_dir: Path | None = None
+    multi_label: bool = False
 
     def load(self, source: str, split: Split = "train") -> Dataset:
         """Read labelled data."""
@@ -45,7 +48,7 @@ class Columns:
             split=split,
             data_dir=self.data_dir,
             encoding=self.encoding,
-            label_separator=self.label_separator,
+            label_separator=self.label_separator or (SEPARATOR if self.multi_label else None),
         )
 
 
@@ -62,6 +65,11 @@ class Parts:
     train: Dataset
     test: Dataset | None
     origin: str
+
+    def summary(self) -> str:
+        """One line for people."""
+        rows = f"{len(self.train):,} rows of {len(self.train.classes)} classes to train on"
+        return f"{self.train.name}: {rows}; test rows: {self.origin}"
 
 
 def load_parts(

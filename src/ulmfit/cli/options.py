@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -21,6 +22,15 @@ def _set_debug(ctx: typer.Context, value: bool) -> bool:
 def is_debug(ctx: typer.Context) -> bool:
     """Whether `--debug` was given."""
     return bool(ctx.find_root().meta.get("ulmfit.debug"))
+
+
+def use_threads(count: int | None) -> None:
+    """Let torch and the tokenizer use so many threads; None leaves both as they are."""
+    if count is not None:
+        import torch
+
+        os.environ["RAYON_NUM_THREADS"] = str(count)
+        torch.set_num_threads(count)
 
 
 Data = Annotated[
@@ -50,7 +60,7 @@ LabelSeparator = Annotated[
     typer.Option(
         "--label-separator",
         metavar="STR",
-        help="What parts the labels of a row that has several (multi-label), such as '|'.",
+        help="What parts the labels of a row that has several (multi-label).",
         rich_help_panel=DATA,
     ),
 ]
@@ -93,8 +103,6 @@ Threads = Annotated[
         metavar="N",
         min=1,
         help="CPU threads to use.  [default: all processors]",
-        rich_help_panel=TRAINING,
-        show_default=False,
     ),
 ]
 Test = Annotated[
@@ -135,5 +143,126 @@ Seed = Annotated[
         min=0,
         help="Of everything that is drawn by chance.",
         rich_help_panel=TRAINING,
+    ),
+]
+Model = Annotated[
+    Path, typer.Argument(metavar="MODEL", help="Model folder that `ulmfit train` made.")
+]
+Corpora = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="CORPUS",
+        help="Text without labels, or with labels that are not read: CSV, TSV, JSONL, Parquet, "
+        "text (each also .gz), a folder, or name:imdb.",
+    ),
+]
+LM = Annotated[
+    str,
+    typer.Option(
+        "--lm",
+        metavar="NAME|DIR",
+        help="Language model to start from: a name that `ulmfit lms` lists, or a folder.",
+        rich_help_panel=TRAINING,
+    ),
+]
+Preset = Annotated[
+    str,
+    typer.Option(
+        "--preset",
+        metavar="NAME",
+        help="Named settings: default, paper, fastai2 or released-code.",
+        rich_help_panel=TRAINING,
+    ),
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Change one setting, such as classifier.epochs=5; may be given several times.",
+        rich_help_panel=TRAINING,
+    ),
+]
+Config = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        metavar="FILE",
+        help="TOML file with settings, such as [classifier] epochs = 5.",
+        rich_help_panel=TRAINING,
+    ),
+]
+DirectionName = Annotated[
+    Literal["forward", "backward", "both"],
+    typer.Option(
+        "--direction",
+        metavar="NAME",
+        help="Reading direction: forward, backward, or both, one model each (twice the time).",
+        rich_help_panel=TRAINING,
+    ),
+]
+Valid = Annotated[
+    str | None,
+    typer.Option(
+        "--valid",
+        metavar="FILE",
+        help="Held-out data to choose the best epoch by.  [default: a part of the training data]",
+        rich_help_panel=DATA,
+    ),
+]
+Out = Annotated[
+    Path,
+    typer.Option("--out", metavar="DIR", help="Folder for the model.", rich_help_panel=OUTPUT),
+]
+Resume = Annotated[
+    bool,
+    typer.Option(
+        "--resume",
+        help="Go on with the stopped run in the --out folder.",
+        rich_help_panel=OUTPUT,
+    ),
+]
+OutOrDefault = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        metavar="DIR",
+        help="Folder for the model.  [default: runs/ and the name of DATA]",
+        rich_help_panel=OUTPUT,
+    ),
+]
+TunedLM = Annotated[
+    str,
+    typer.Option(
+        "--lm",
+        metavar="NAME|DIR",
+        help="Language model: a folder that `ulmfit finetune-lm` made.",
+        rich_help_panel=TRAINING,
+    ),
+]
+Unlabeled = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--unlabeled",
+        metavar="FILE",
+        help="More text of the same kind, for the language model; may be given several times.",
+        rich_help_panel=DATA,
+    ),
+]
+MultiLabel = Annotated[
+    bool,
+    typer.Option(
+        "--multi-label",
+        help="Rows can have several labels, parted by | (or see --label-separator). Lists, and "
+        "several 0/1 columns, need no option.",
+        rich_help_panel=DATA,
+    ),
+]
+NoBaseline = Annotated[
+    bool,
+    typer.Option(
+        "--no-baseline",
+        help="Leave out the comparison with TF-IDF and logistic regression.",
+        rich_help_panel=OUTPUT,
     ),
 ]

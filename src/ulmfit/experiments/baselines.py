@@ -17,7 +17,7 @@ from ulmfit.train.metrics import indicators
 
 NAME = "TF-IDF + logistic regression"
 
-# What most people would choose; of two frequency cuts, plain or logarithmic counts and five strengths
+# What most people would choose; of two frequency cuts, plain or logarithmic counts, five strengths
 # the best on the test set of TREC-6 (10.8 % error), so that doubt is in favour of the baseline.
 NGRAMS = (1, 2)
 MIN_DOCUMENTS = 2

@@ -120,8 +120,8 @@ def evaluate_labels(
         wrong = sum(t != p for t, p in zip(truth, predicted, strict=True))
     targets, answers = indicators(truth, classes), indicators(predicted, classes)
     scores = _class_scores(targets, answers, classes)
-    seen = targets.any(axis=0) | answers.any(axis=0)
-    f1 = [score.f1 for score, occurs in zip(scores, seen.tolist(), strict=True) if occurs]
+    occurs = targets.sum(axis=0) + answers.sum(axis=0) > 0
+    f1 = [score.f1 for score, counted in zip(scores, occurs, strict=True) if counted]
     hits = int((targets & answers).sum())
     decisions = int(targets.sum() + answers.sum())
     return Evaluation(

@@ -1,0 +1,134 @@
+"""Texts in slices through a model, with progress; and how the answers look."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from ulmfit.cli.printing import WIDTH, percent, shorten, table
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+    from ulmfit.apps.predictor import Predictor
+    from ulmfit.data.streams import Rows
+    from ulmfit.train.tracker import Display
+
+SLICE = 256  # texts between two signs of progress
+_MOST_CLASSES = 10
+
+
+@dataclass(frozen=True)
+class Answers:
+    """A slice of the input with what the model says.
+
+    Attributes:
+        batch: rows of the input; None for texts that came without a table.
+        texts: what was classified.
+        labels: the class, or the tuple of classes, of each.
+        probabilities: (rows, classes).
+    """
+
+    batch: pa.RecordBatch | None
+    texts: Sequence[str]
+    labels: list[str] | list[tuple[str, ...]]
+    probabilities: NDArray[np.float32]
+
+
+def classify(
+    predictor: Predictor, texts: Sequence[str], batch: pa.RecordBatch | None = None
+) -> Answers:
+    """The model's answers to a few texts."""
+    probabilities = predictor.predict_proba(texts)
+    return Answers(batch, texts, predictor.decide(probabilities), probabilities)
+
+
+def classify_rows(
+    predictor: Predictor, rows: Rows, display: Display, at_a_time: int = SLICE
+) -> Iterator[Answers]:
+    """Go through a stream in constant memory; `display` sees the rows done."""
+    from ulmfit.train.tracker import Speed
+
+    speed, done = Speed(), 0
+    display.begin("documents", 0, 0)
+    try:
+        for batch in rows:
+            for start in range(0, batch.num_rows, at_a_time):
+                part = batch.slice(start, at_a_time)
+                yield classify(predictor, rows.texts(part), part)
+                done += part.num_rows
+                display.advance(done, {"documents/s": speed.update(part.num_rows)})
+    finally:
+        display.end()
+
+
+def classify_texts(predictor: Predictor, texts: Sequence[str], display: Display) -> Answers:
+    """The model's answers to texts in memory, in slices for the sake of progress."""
+    import numpy as np
+
+    from ulmfit.train.tracker import Speed
+
+    speed, blocks = Speed(), []
+    display.begin("documents", len(texts), 0)
+    try:
+        for start in range(0, len(texts), SLICE):
+            part = texts[start : start + SLICE]
+            blocks.append(predictor.predict_proba(part))
+            display.advance(start + len(part), {"documents/s": speed.update(len(part))})
+    finally:
+        display.end()
+    probabilities = np.concatenate(blocks)
+    return Answers(None, texts, predictor.decide(probabilities), probabilities)
+
+
+def name_of(label: str | Sequence[str]) -> str:
+    """A label, or the labels of a text, for people."""
+    return label if isinstance(label, str) else ", ".join(label) or "(none)"
+
+
+def answer_text(
+    label: str | Sequence[str], classes: Sequence[str], probabilities: NDArray[np.float32]
+) -> str:
+    """The label of one text, and below it the probabilities, the greatest first."""
+    ranked = sorted(zip(probabilities.tolist(), classes, strict=True), key=lambda pair: -pair[0])
+    rows = [(f"  {shorten(name, 40)}", percent(p)) for p, name in ranked[:_MOST_CLASSES]]
+    return f"{name_of(label)}\n{table(rows)}"
+
+
+def print_lines(slices: Iterator[Answers], classes: Sequence[str]) -> None:
+    """One line per text, as soon as it is there: label, probability, beginning of the text."""
+    longest = max(map(len, classes))
+    width = min(longest, 24)
+    for answers in slices:
+        for label, row, text in zip(
+            answers.labels, answers.probabilities, answers.texts, strict=True
+        ):
+            shown = shorten(name_of(label), width)
+            start = f"{shown:<{width}}  {percent(float(row.max())):>7}  "
+            typer.echo(start + shorten(text, WIDTH - len(start)))
+
+
+def print_document(slices: Iterator[Answers], classes: Sequence[str], *, with_texts: bool) -> None:
+    """All answers as one JSON document, written as they come."""
+    typer.echo(f'{{"labels": {json.dumps(list(classes), ensure_ascii=False)}, "predictions": [')
+    number = 0
+    for answers in slices:
+        for label, row, text in zip(
+            answers.labels, answers.probabilities, answers.texts, strict=True
+        ):
+            entry: dict[str, Any] = {"text": text} if with_texts else {"row": number + 1}
+            entry["label" if isinstance(label, str) else "labels"] = label
+            # six digits are what float32 holds
+            entry["probabilities"] = {
+                name: float(f"{p:.6g}") for name, p in zip(classes, row.tolist(), strict=True)
+            }
+            line = json.dumps(entry, ensure_ascii=False)
+            typer.echo(f",\n{line}" if number else line, nl=False)
+            number += 1
+    typer.echo("\n]}")

@@ -1,0 +1,101 @@
+"""What came out of training: test error beside the baseline's, and what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ulmfit.cli.classified import classify_texts
+from ulmfit.cli.help import example_command
+from ulmfit.cli.labelled import Parts
+from ulmfit.cli.printing import interval, percent, shorten
+
+if TYPE_CHECKING:
+    from ulmfit.apps.predictor import Predictor
+    from ulmfit.train.metrics import Evaluation
+    from ulmfit.train.tracker import Display
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a model scores on the test rows, beside the baseline.
+
+    Attributes:
+        model: None where there is nothing to test on.
+        baseline: None where it was not asked for.
+    """
+
+    model: Evaluation | None
+    baseline: Evaluation | None
+
+
+def judge(predictor: Predictor, parts: Parts, display: Display, *, baseline: bool) -> Outcome:
+    """Test a trained model, and on the same rows TF-IDF with logistic regression."""
+    from ulmfit.experiments.baselines import NAME, fit_baseline
+    from ulmfit.train.metrics import evaluate_labels
+
+    test = parts.test
+    if test is None or test.labels is None:
+        return Outcome(None, None)
+
+    def score(labels: list[str] | list[tuple[str, ...]]) -> Evaluation:
+        assert test is not None and test.labels is not None
+        return evaluate_labels(
+            test.labels, labels, predictor.labels, multi_label=test.multi_label, name=test.name
+        )
+
+    display.note(f"testing on {len(test):,} rows: {parts.origin}")
+    own = score(classify_texts(predictor, test.texts, display).labels)
+    if not baseline:
+        return Outcome(own, None)
+    display.note(f"{NAME} on the same rows")
+    return Outcome(own, score(fit_baseline(parts.train).predict(test.texts)))
+
+
+def outcome_text(outcome: Outcome, parts: Parts) -> str:
+    """Test errors with their intervals, one below the other."""
+    from ulmfit.experiments.baselines import NAME
+
+    if outcome.model is None:
+        return "Not tested: --test-fraction 0 left nothing to test on."
+    scores = [("this model", outcome.model), (NAME, outcome.baseline)]
+    width = max(len(name) for name, score in scores if score is not None)
+    lines = [f"Test error on {outcome.model.rows:,} rows ({parts.origin})"]
+    for name, score in scores:
+        if score is not None:
+            lines.append(
+                f"  {name:<{width}}  {percent(score.error):>7}   95 % interval {interval(score)}"
+            )
+    return "\n".join(lines)
+
+
+def say_next(out: Path, example: str | None) -> str:
+    """What to do with a new model: command lines that work as printed."""
+    lines = [f"Model: {out}", ""]
+    if example is not None:
+        lines += ["Try it:", f"  {example_command('predict', str(out), '--text', example)}"]
+    lines.append(f"  {example_command('predict', str(out), 'FILE', '-o', 'labelled.csv')}")
+    return "\n".join(lines)
+
+
+def example_text(texts: Iterable[str]) -> str:
+    """A short text from the data to try a model with: the first that fits on a line."""
+    first = next(iter(texts))
+    return next((text for text in texts if 10 <= len(text) <= 50), shorten(first, 50))
+
+
+def score_record(outcome: Outcome) -> dict[str, Any]:
+    """The outcome for `metrics.json`."""
+    return {
+        f"{name}_{key}": value
+        for name, score in (("test", outcome.model), ("baseline", outcome.baseline))
+        if score is not None
+        for key, value in (
+            ("error", score.error),
+            ("error_interval", list(score.error_interval)),
+            ("macro_f1", score.macro_f1),
+            ("rows", score.rows),
+        )
+    }

@@ -1,0 +1,225 @@
+"""Verbs that train a classifier: all stages, or the last one alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import typer
+
+from ulmfit.cli.app import app
+from ulmfit.cli.help import Verb, examples
+from ulmfit.cli.labelled import Columns, Parts, load_parts
+from ulmfit.cli.options import (
+    LM,
+    Config,
+    Data,
+    DataDir,
+    Debug,
+    DirectionName,
+    Encoding,
+    Json,
+    Label,
+    LabelSeparator,
+    Limit,
+    MultiLabel,
+    NoBaseline,
+    Out,
+    OutOrDefault,
+    Preset,
+    Quiet,
+    Resume,
+    Seed,
+    Set,
+    Test,
+    TestFraction,
+    Text,
+    Threads,
+    TunedLM,
+    Unlabeled,
+    Valid,
+    use_threads,
+)
+from ulmfit.cli.outcomes import example_text, judge, outcome_text, say_next, score_record
+from ulmfit.cli.printing import print_json
+from ulmfit.cli.training_runs import Place, default_out, directions_of, read_settings, reader
+from ulmfit.errors import SettingsError
+
+if TYPE_CHECKING:
+    from ulmfit.apps.run import Texts
+    from ulmfit.data.datasets import Dataset
+    from ulmfit.settings import Settings
+
+PANEL = "Train"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What to train from, and how.
+
+    Attributes:
+        lm: name or folder of the language model.
+        direction: forward, backward or both.
+        settings: of the stages.
+        unlabeled: opens more text for the language model.
+        valid: held-out rows that choose the epoch.
+        baseline: whether to compare with TF-IDF and logistic regression.
+    """
+
+    lm: str
+    direction: str
+    settings: Settings
+    unlabeled: Texts | None
+    valid: Dataset | None
+    baseline: bool
+
+
+@app.command(
+    cls=Verb,
+    rich_help_panel=PANEL,
+    short_help="All stages: from labelled texts to a classifier.",
+    epilog=examples(
+        "ulmfit train reviews.csv --out model",
+        "ulmfit train train.csv --test test.csv --unlabeled more.txt --out model",
+        "ulmfit train tickets.jsonl --text body --label topic --set classifier.epochs=5",
+        "ulmfit train name:trec6 --preset paper --direction forward --seed 1",
+    ),
+)
+def train(
+    data: Data,
+    test: Test = None,
+    test_fraction: TestFraction = 0.2,
+    unlabeled: Unlabeled = None,
+    valid: Valid = None,
+    text: Text = None,
+    label: Label = None,
+    multi_label: MultiLabel = False,
+    label_separator: LabelSeparator = None,
+    limit: Limit = None,
+    encoding: Encoding = None,
+    data_dir: DataDir = None,
+    lm: LM = "en-small",
+    preset: Preset = "default",
+    direction: DirectionName = "both",
+    changes: Set = None,
+    config: Config = None,
+    seed: Seed = 0,
+    threads: Threads = None,
+    out: OutOrDefault = None,
+    resume: Resume = False,
+    no_baseline: NoBaseline = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Train a classifier on labelled texts.
+
+    A pretrained language model learns the texts, then the labels. The result is tested, beside
+    TF-IDF with logistic regression on the same rows; without --test a part of DATA is held out.
+    """
+    settings = read_settings(preset, config, changes)
+    if unlabeled and settings.finetune_lm is None:
+        raise SettingsError(
+            "--unlabeled is for fine-tuning the language model, which these settings leave out"
+        )
+    place = Place(out or default_out(data), seed, resume, quiet)
+    place.prepare()
+    use_threads(threads)
+    columns = Columns(text, label, label_separator, encoding, data_dir, multi_label)
+    more = reader(unlabeled, columns)
+    parts = load_parts(
+        data, columns, test=test, test_fraction=test_fraction, limit=limit, seed=seed
+    )
+    held_out = columns.load(valid, "valid") if valid else None
+    recipe = Recipe(lm, direction, settings, more, held_out, not no_baseline)
+    _train(recipe, parts, place, as_json=as_json)
+
+
+@app.command(
+    cls=Verb,
+    rich_help_panel=PANEL,
+    short_help="Stage 3 alone: a classifier on a fine-tuned LM.",
+    epilog=examples(
+        "ulmfit finetune-lm reviews.csv more.txt --out reviews-lm",
+        "ulmfit finetune-classifier reviews.csv --lm reviews-lm --out model",
+    ),
+)
+def finetune_classifier(
+    data: Data,
+    lm: TunedLM,
+    out: Out,
+    test: Test = None,
+    test_fraction: TestFraction = 0.2,
+    valid: Valid = None,
+    text: Text = None,
+    label: Label = None,
+    multi_label: MultiLabel = False,
+    label_separator: LabelSeparator = None,
+    limit: Limit = None,
+    encoding: Encoding = None,
+    data_dir: DataDir = None,
+    preset: Preset = "default",
+    direction: DirectionName = "both",
+    changes: Set = None,
+    config: Config = None,
+    seed: Seed = 0,
+    threads: Threads = None,
+    resume: Resume = False,
+    no_baseline: NoBaseline = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Train a classifier on a language model that knows the texts already.
+
+    As `ulmfit train`, without fine-tuning the language model: that was done by
+    `ulmfit finetune-lm`, for one classifier or for several.
+    """
+    settings = read_settings(preset, config, changes).model_copy(update={"finetune_lm": None})
+    place = Place(out, seed, resume, quiet)
+    place.prepare()
+    use_threads(threads)
+    columns = Columns(text, label, label_separator, encoding, data_dir, multi_label)
+    parts = load_parts(
+        data, columns, test=test, test_fraction=test_fraction, limit=limit, seed=seed
+    )
+    held_out = columns.load(valid, "valid") if valid else None
+    recipe = Recipe(lm, direction, settings, None, held_out, not no_baseline)
+    _train(recipe, parts, place, as_json=as_json)
+
+
+def _train(recipe: Recipe, parts: Parts, place: Place, *, as_json: bool) -> None:
+    from ulmfit.apps.pretrained import resolve_lms
+    from ulmfit.apps.training import train_classifier
+
+    display = place.display()
+    display.note(parts.summary())
+    lms = resolve_lms(recipe.lm, directions_of(recipe.direction))
+    with place.run(display) as run:
+        predictor = train_classifier(
+            parts.train,
+            lms,
+            recipe.settings,
+            run,
+            unlabeled=recipe.unlabeled,
+            valid=recipe.valid,
+        )
+        log = place.log()
+        predictor.save(place.out, log=log)  # before the test, which takes its time as well
+        outcome = judge(predictor, parts, display, baseline=recipe.baseline)
+        predictor.metrics.update(score_record(outcome))
+        predictor.save(place.out, log=log)
+    if as_json:
+        print_json(
+            {
+                "model": str(place.out),
+                "classes": predictor.labels,
+                "train_rows": len(parts.train),
+                "test_rows_from": parts.origin,
+                "test": outcome.model and outcome.model.to_dict(),
+                "baseline": outcome.baseline and outcome.baseline.to_dict(),
+            }
+        )
+        return
+    texts = parts.test.texts if parts.test is not None else parts.train.texts
+    typer.echo(f"{outcome_text(outcome, parts)}\n\n{say_next(place.out, example_text(texts))}")

@@ -1,0 +1,184 @@
+"""What the verbs that train have in common: settings, folders, corpora."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ulmfit.cli.failures import print_warning
+from ulmfit.cli.labelled import Columns
+from ulmfit.errors import InputError, Interrupted, SettingsError, UlmfitError
+
+if TYPE_CHECKING:
+    from ulmfit.apps.run import TrainingRun
+    from ulmfit.config import Direction
+    from ulmfit.settings import Settings
+    from ulmfit.train.tracker import Display
+
+RUNS = Path("runs")
+_BAD_INPUT = 2
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a training verb works.
+
+    Attributes:
+        out: model folder.
+        seed: of everything that is drawn.
+        resume: go on with a stopped run.
+        quiet: show no progress.
+    """
+
+    out: Path
+    seed: int
+    resume: bool
+    quiet: bool
+
+    @property
+    def work(self) -> Path:
+        """What a run keeps in the model folder until it is done."""
+        from ulmfit.stages.lm_folder import WORK_FOLDER
+
+        return self.out / WORK_FOLDER
+
+    def prepare(self) -> None:
+        """Find out before hours of training whether the model can be written in the end.
+
+        Raises:
+            SettingsError: `out` holds other things than a model.
+            StorageError: nothing can be written there.
+        """
+        from ulmfit.artifacts import check_target
+
+        check_target(self.out, carry=(self.work.name,))
+        if self.resume and not self.work.exists():
+            print_warning(f"there is no stopped run in {self.out}: starting from the beginning")
+        elif self.work.exists() and not self.resume:
+            print_warning(
+                f"the stopped run in {self.out} is started over; --resume would have gone on"
+            )
+
+    @contextmanager
+    def run(self, display: Display) -> Iterator[TrainingRun]:
+        """The run as the library takes it; what it keeps goes when it ends well or is refused.
+
+        Raises:
+            Interrupted: Ctrl-C outside of the training loop; what is done can be resumed.
+        """
+        from ulmfit.apps.run import TrainingRun
+        from ulmfit.runtime import make_accelerator
+
+        kept = self.work.exists()
+        try:
+            yield TrainingRun(self.work, make_accelerator(), display, self.seed, self.resume)
+        except KeyboardInterrupt as error:
+            hint = "Run the same command with --resume to go on."
+            raise Interrupted("stopped", hint=hint) from error
+        except UlmfitError as error:
+            if error.exit_code == _BAD_INPUT and not kept:
+                self._clean()
+            raise
+        self._clean()
+
+    def display(self) -> Display:
+        """Progress on standard error."""
+        from ulmfit.apps.display import make_display
+
+        return make_display(quiet=self.quiet)
+
+    def log(self) -> bytes:
+        """The logs of all stages as one, each record with its stage."""
+        lines = []
+        paths = [path for path in self.work.rglob("log.jsonl") if path.parent.name != "model"]
+        for path in sorted(paths, key=lambda path: path.stat().st_mtime_ns):
+            stage = path.parent.relative_to(self.work).as_posix()
+            records = map(json.loads, path.read_text(encoding="utf-8").splitlines())
+            lines += [json.dumps({"stage": stage, **record}) for record in records]
+        return "".join(f"{line}\n" for line in lines).encode()
+
+    def _clean(self) -> None:
+        """Remove checkpoints and packed text, and the folder if nothing else is in it."""
+        shutil.rmtree(self.work, ignore_errors=True)
+        with suppress(OSError):
+            self.out.rmdir()
+
+
+def read_settings(preset: str, config: Path | None, changes: Sequence[str] | None) -> Settings:
+    """Settings of a preset, changed by a file, changed by `--set` options.
+
+    Raises:
+        SettingsError: an option without "=", or what `load_settings` refuses.
+    """
+    from ulmfit.presets import load_settings
+
+    overrides = {}
+    for change in changes or ():
+        key, equals, value = change.partition("=")
+        if not equals or not key.strip():
+            raise SettingsError(
+                f"--set {change!r} is not a setting with its value",
+                expected="KEY=VALUE, such as classifier.epochs=5",
+            )
+        overrides[key.strip()] = value.strip()
+    return load_settings(preset, file=config, overrides=overrides)
+
+
+def directions_of(name: str) -> tuple[Direction, ...]:
+    """The reading directions that a name stands for."""
+    return {
+        "forward": ("forward",),
+        "backward": ("backward",),
+        "both": ("forward", "backward"),
+    }[name]  # type: ignore[return-value]
+
+
+def default_out(data: str) -> Path:
+    """`runs/reviews` for reviews.csv.gz, `runs/trec6` for name:trec6."""
+    if data == "-":
+        return RUNS / "stdin"
+    name = Path(data.removeprefix("name:")).name
+    parent = Path(data).resolve().parent.name
+    stem = name.split(".")[0] or name
+    generic = stem.lower() in ("train", "training", "data") and parent
+    return RUNS / (parent if generic else stem)
+
+
+def reader(sources: Sequence[str] | None, columns: Columns) -> Callable[[], Iterable[str]] | None:
+    """Opens unlabelled text anew on each call; looks into every source at once.
+
+    Of a folder, archive or named set the unlabelled split is read where there is one, else the
+    training split.
+
+    Raises:
+        InputError: a source that cannot be read, has no text, or can be read only once.
+    """
+    if not sources:
+        return None
+    from ulmfit.data.locations import available_splits
+    from ulmfit.data.streams import iter_texts
+
+    def texts_of(source: str) -> Iterator[str]:
+        splits = available_splits(source, data_dir=columns.data_dir)
+        return iter_texts(
+            source,
+            text=columns.text,
+            split="unsup" if "unsup" in splits else "train",
+            data_dir=columns.data_dir,
+            encoding=columns.encoding,
+        )
+
+    for source in sources:
+        if source == "-":
+            raise InputError(
+                "standard input cannot be a corpus, which is read several times",
+                hint="Write it to a file first.",
+            )
+        if next(texts_of(source), None) is None:
+            raise InputError(f"{source}: has no text", expected="texts to learn from")
+    return lambda: (text for source in sources for text in texts_of(source))

@@ -1,0 +1,314 @@
+"""Verbs that use a trained model."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ulmfit.cli.app import app
+from ulmfit.cli.classified import (
+    Answers,
+    answer_text,
+    classify,
+    classify_rows,
+    classify_texts,
+    name_of,
+    print_document,
+    print_lines,
+)
+from ulmfit.cli.help import Verb, examples
+from ulmfit.cli.labelled import Columns
+from ulmfit.cli.options import (
+    DATA,
+    OUTPUT,
+    Data,
+    DataDir,
+    Debug,
+    Encoding,
+    Json,
+    Label,
+    LabelSeparator,
+    Model,
+    Quiet,
+    Text,
+    Threads,
+    use_threads,
+)
+from ulmfit.cli.printing import evaluation_text, print_json
+from ulmfit.errors import InputError, SettingsError
+
+if TYPE_CHECKING:
+    from ulmfit.apps.predictor import Predictor
+    from ulmfit.data.datasets import Dataset
+    from ulmfit.data.streams import Rows
+
+PANEL = "Use a model"
+_ROWS_ON_SCREEN = 16  # at a time, so that the first lines come soon
+
+
+@app.command(
+    cls=Verb,
+    rich_help_panel=PANEL,
+    short_help="Label the texts of a file, of stdin, or given here.",
+    epilog=examples(
+        "ulmfit predict model new.csv -o labelled.csv",
+        "ulmfit predict model --text 'What a film!' --text 'Never again.'",
+        "ulmfit predict model new.jsonl --text-column body -o out.parquet",
+        "cat questions.txt | ulmfit predict model - | head",
+    ),
+)
+def predict(
+    model: Model,
+    file: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="FILE",
+            help="Texts: CSV, TSV, JSONL, Parquet or text, each also .gz; - is standard input.",
+        ),
+    ] = None,
+    text: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--text",
+            metavar="STR",
+            help="A text to label; may be given several times.",
+            rich_help_panel=DATA,
+        ),
+    ] = None,
+    text_column: Annotated[
+        str | None,
+        typer.Option(
+            "--text-column",
+            metavar="COL",
+            help="Column of the texts in FILE, or several as title,body. Found by itself where it "
+            "is clear.",
+            rich_help_panel=DATA,
+        ),
+    ] = None,
+    encoding: Encoding = None,
+    data_dir: DataDir = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="Where to write: .csv, .tsv, .jsonl (each also .gz) or .parquet; - is standard "
+            "output.  [default: lines on a terminal, else CSV on standard output]",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None,
+    threads: Threads = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Label texts with a trained model.
+
+    The rows of FILE come out in their order and with all their columns, with the columns
+    predicted_label and probability_<class> added. A file of any size goes through in constant
+    memory.
+    """
+    _require_one_input(file, text, text_column, output)
+    use_threads(threads)
+    if file is None:
+        _predict_texts(_load(model), text or [], as_json=as_json)
+        return
+    from ulmfit.data.streams import open_rows
+
+    try:
+        rows = open_rows(file, text=text_column, data_dir=data_dir, encoding=encoding)
+    except InputError as error:
+        raise _for_predict(error) from error
+    with rows:
+        _predict_rows(_load(model), rows, output, as_json=as_json, quiet=quiet)
+
+
+def _require_one_input(
+    file: str | None, texts: list[str] | None, column: str | None, output: Path | None
+) -> None:
+    if file is None and not texts:
+        raise SettingsError(
+            "nothing to label",
+            expected="FILE, - for standard input, or --text STR",
+            hint="See `ulmfit predict --help`.",
+        )
+    if file is not None and texts:
+        raise SettingsError(
+            f"both FILE ({file}) and --text ({texts[0]!r}) are given",
+            expected="one of them",
+            hint="The column of the texts in FILE is named with --text-column.",
+        )
+    if file is None and (column or output):
+        name = "--text-column" if column else "--output"
+        raise SettingsError(f"{name} goes with FILE, not with --text")
+
+
+def _for_predict(error: InputError) -> InputError:
+    """Elsewhere the column is named by `--text COL`; here that is a text to label."""
+
+    def renamed(text: str | None) -> str | None:
+        return None if text is None else re.sub(r"--text\b(?!-)", "--text-column", text)
+
+    problem = renamed(error.problem) or ""
+    return InputError(problem, expected=renamed(error.expected), hint=renamed(error.hint))
+
+
+def _load(model: Path) -> Predictor:
+    from ulmfit.apps.predictor import Predictor
+
+    return Predictor.load(model)
+
+
+def _predict_texts(predictor: Predictor, texts: list[str], *, as_json: bool) -> None:
+    answers = classify(predictor, texts)
+    if as_json:
+        print_document(iter([answers]), predictor.labels, with_texts=True)
+        return
+    parts = []
+    for text, label, row in zip(texts, answers.labels, answers.probabilities, strict=True):
+        shown = answer_text(label, predictor.labels, row)
+        parts.append(f"{text}\n{shown}" if len(texts) > 1 else shown)
+    typer.echo("\n\n".join(parts))
+
+
+def _predict_rows(
+    predictor: Predictor, rows: Rows, output: Path | None, *, as_json: bool, quiet: bool
+) -> None:
+    from ulmfit.apps.display import make_display
+
+    on_screen = output is None and sys.stdout.isatty()
+    display = make_display(quiet=quiet or on_screen)
+    if output is None and (as_json or on_screen):
+        slices = classify_rows(predictor, rows, display, _ROWS_ON_SCREEN)
+        if as_json:
+            print_document(slices, predictor.labels, with_texts=False)
+        else:
+            print_lines(slices, predictor.labels)
+        return
+    target = output if output is not None else Path("-")
+    counts = _write(classify_rows(predictor, rows, display), predictor, rows, target)
+    if str(target) == "-":
+        return
+    if as_json:
+        print_json({"output": str(target), "rows": counts.total(), "predicted": dict(counts)})
+    elif not quiet:
+        common = ", ".join(f"{name} {count:,}" for name, count in counts.most_common(10))
+        typer.echo(f"wrote {target}: {counts.total():,} rows ({common})", err=True)
+
+
+def _write(
+    slices: Iterator[Answers], predictor: Predictor, rows: Rows, target: Path
+) -> Counter[str]:
+    """Write the rows with their labels; returns how often each label was given."""
+    from ulmfit.apps.predictions import PredictionWriter
+
+    counts: Counter[str] = Counter()
+    with PredictionWriter(
+        target, rows.schema, predictor.labels, multi_label=predictor.multi_label
+    ) as writer:
+        for answers in slices:
+            writer.write(answers.batch, answers.labels, answers.probabilities)
+            counts.update(name_of(label) for label in answers.labels)
+    return counts
+
+
+@app.command(
+    cls=Verb,
+    rich_help_panel=PANEL,
+    short_help="Error, F1 and confusions of a model on labelled data.",
+    epilog=examples(
+        "ulmfit evaluate model test.csv",
+        "ulmfit evaluate model name:trec6",
+        "ulmfit evaluate model test.parquet --label topic --json",
+    ),
+)
+def evaluate(
+    model: Model,
+    data: Data,
+    text: Text = None,
+    label: Label = None,
+    label_separator: LabelSeparator = None,
+    encoding: Encoding = None,
+    data_dir: DataDir = None,
+    threads: Threads = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Error of a model on labelled data, with its 95 % interval, F1 and the confusions.
+
+    Of a folder, archive or named data set the test split is taken.
+    """
+    from ulmfit.apps.display import make_display
+    from ulmfit.train.metrics import evaluate_labels, require_known
+
+    use_threads(threads)
+    columns = Columns(text, label, label_separator, encoding, data_dir)
+    dataset = columns.load(data, "test")
+    predictor = _load(model)
+    dataset = _labelled_alike(dataset, predictor)
+    assert dataset.labels is not None
+    require_known(dataset.labels, predictor.labels, dataset.name)
+    answers = classify_texts(predictor, dataset.texts, make_display(quiet=quiet))
+    evaluation = evaluate_labels(
+        dataset.labels,
+        answers.labels,
+        predictor.labels,
+        multi_label=predictor.multi_label,
+        name=dataset.name,
+    )
+    if as_json:
+        print_json({"model": str(model), "data": dataset.name, **evaluation.to_dict()})
+        return
+    title = f"{model} on {evaluation.rows:,} rows of {dataset.name}"
+    typer.echo(evaluation_text(evaluation, title))
+
+
+def _labelled_alike(dataset: Dataset, predictor: Predictor) -> Dataset:
+    """One label per row is a set of one to a multi-label model; the other way round it is not."""
+    if dataset.multi_label == predictor.multi_label or dataset.labels is None:
+        return dataset
+    if not predictor.multi_label:
+        raise InputError(
+            f"{dataset.name}: has several labels per row",
+            expected="one label per row, as the model gives",
+        )
+    labels = [(label,) if isinstance(label, str) else label for label in dataset.labels]
+    return replace(dataset, labels=labels, multi_label=True)
+
+
+@app.command(
+    cls=Verb,
+    rich_help_panel="Look before you train",
+    short_help="List the language models that come along.",
+    epilog=examples("ulmfit lms", "ulmfit lms --json"),
+)
+def lms(as_json: Json = False, debug: Debug = False) -> None:
+    """List the pretrained language models in this installation: names for --lm."""
+    from ulmfit.apps.pretrained import list_lms
+    from ulmfit.cli.printing import table
+
+    records = list_lms()
+    if as_json:
+        print_json([record.to_dict() for record in records])
+        return
+    if not records:
+        typer.echo("No language models in this installation; `ulmfit pretrain` makes one.")
+        return
+    rows: list[tuple[str, ...]] = [("name", "direction", "vocabulary", "size", "perplexity")]
+    for record in records:
+        perplexity = "" if record.perplexity is None else f"{record.perplexity:.1f}"
+        size, words = f"{record.size_mb:.1f} MB", f"{record.vocabulary:,}"
+        rows.append((record.name, record.direction, words, size, perplexity))
+    typer.echo(table(rows, left=2))
+    corpora = {record.name: (record.corpus, record.licence) for record in records}
+    for name, (corpus, licence) in corpora.items():
+        typer.echo(f"\n{name}: {corpus}\n  licence: {licence}")

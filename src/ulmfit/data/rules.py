@@ -59,6 +59,7 @@ _SPACED_PUNCTUATION = (".", ",", "-")  # WikiText writes 5.1 as `5 @.@ 1`
 # are also decoded without their ampersand, which AG News has lost, and the names that are not.
 # What is escaped twice (`&amp;lt;`) is decoded twice.
 _ENTITIES = (
+    ("&", (0x26,), "amp", ""),
     ("'", (0x27,), "", "apos"),
     ('"', (0x22,), "quot", ""),
     (SPACE, (0xA0,), "nbsp", ""),
@@ -73,7 +74,6 @@ _ENTITIES = (
     ("—", (151, 0x2014), "", "mdash"),
     ("…", (133, 0x2026), "", "hellip"),
     ("é", (0xE9,), "", "eacute"),
-    ("&", (0x26,), "amp", ""),
 )
 
 _INVISIBLE = r"[\x{AD}\x{200E}\x{200F}\x{202A}-\x{202E}\x{2060}\x{2066}-\x{2069}\x{FEFF}]"
@@ -91,7 +91,7 @@ _NO_ROW = (
 )
 
 # All capitals, two or more: NASA, U.S., DON'T, R2D2. Capitalised: Hello, O'Neil, McDonald.
-_UP = rf"\p{{Lu}}\p{{M}}*+(?:['.]?[\p{{Lu}}\p{{N}}]\p{{M}}*+(?!\p{{Ll}}))++(?!['.]?[{_W}])"
+_UP = rf"\p{{Lu}}\p{{M}}*+(?:['.]?[\p{{Lu}}\p{{N}}]\p{{M}}*+(?!\p{{Ll}}))++(?![{_W}])"
 _UP_HERE = rf"(?={SPACE}{_UP})|(?<![{_W}{SPACE}])(?<!\p{{Lu}}['.])(?={_UP})"
 _MAJ = rf"[\p{{Lu}}\p{{Lt}}]\p{{M}}*+(?:[{_W}]|'\p{{Lu}})"
 _MAJ_HERE = rf"(?={SPACE}{_MAJ})(?!{SPACE}{_UP})|(?<![{_W}{SPACE}])(?<![{_W}]')(?={_MAJ})(?!{_UP})"

@@ -212,8 +212,9 @@ class Tokenizer:
     def encode_with_offsets(self, text: str) -> Encoded:
         """Ids of one text and the place of each token in it, for explanations."""
         encoding = self._rust.encode(encodable(text))
-        spans = spans_of_tokens(text, encoding.tokens, encoding.offsets)
-        return Encoded(np.array(encoding.ids, dtype=np.int32), encoding.tokens, spans)
+        tokens = [self.vocab[i] for i in encoding.ids]  # the library's own show unknown text
+        spans = spans_of_tokens(text, tokens, encoding.offsets)
+        return Encoded(np.array(encoding.ids, dtype=np.int32), tokens, spans)
 
     def decode(self, ids: Iterable[int]) -> str:
         """Readable text: marks are carried out, not shown."""

@@ -111,6 +111,10 @@ def test_damaged_archives(tmp_path: Path) -> None:
     cut.write_bytes(whole.read_bytes()[:-30])
     with pytest.raises(InputError, match=r"cut\.tar\.gz: damaged or cut"):
         read(cut)
+    for length in range(20):
+        cut.write_bytes(whole.read_bytes()[:length])
+        with pytest.raises(InputError, match=r"cut\.tar\.gz: damaged or cut|nothing in it"):
+            read(cut)
     (tmp_path / "no.tar.gz").write_bytes(b"text,label\n")
     with pytest.raises(InputError, match=r"no\.tar\.gz: damaged or cut tar archive"):
         read(tmp_path / "no.tar.gz")

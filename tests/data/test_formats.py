@@ -85,6 +85,13 @@ def test_parquet_damaged_inside(tmp_path: Path) -> None:
         read(path)
 
 
+def test_parquet_with_strings_that_are_not_utf_8(tmp_path: Path) -> None:
+    latin = pa.array([b"fine", b"caf\xe9"], pa.binary()).view(pa.string())
+    pq.write_table(pa.table({"text": latin}), tmp_path / "a.parquet")
+    with pytest.raises(InputError, match=r"damaged or cut \(.*Invalid UTF8 sequence at string"):
+        read(tmp_path / "a.parquet")
+
+
 def test_empty_and_missing_parquet(tmp_path: Path) -> None:
     (tmp_path / "a.parquet").touch()
     with pytest.raises(InputError, match="is empty: expected rows of text"):

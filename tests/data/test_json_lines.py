@@ -91,7 +91,9 @@ def test_what_has_no_common_type_is_kept_as_json(tmp_path: Path, values: list[ob
 
 
 def test_half_a_surrogate_pair_does_no_harm(tmp_path: Path) -> None:
-    assert read(tmp_path, '{"text": "a\\ud800"}') == [{"text": "a\ufffd"}]
+    line = '{"text": "a\\ud800", "\\uDC00": ["\\uD800"], "whole": "\\ud83d\\ude00"}'
+    found = {"text": "a\ufffd", "\ufffd": ["\ufffd"], "whole": "\U0001f600"}
+    assert read(tmp_path, line) == [found]
 
 
 def test_blank_lines_are_skipped_but_counted(tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ def open_archive(path: Path, split: Split, *, encoding: str | None = None) -> Ta
 def _members(path: Path) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
     """The regular files of an archive, in one pass; none is written anywhere."""
     require_exists(path)
-    with reading(str(path)), tarfile.open(path, mode="r|*") as archive:
+    with reading(str(path)), _open_tar(path) as archive:
         for member in archive:
             inside = PurePosixPath(member.name.replace("\\", "/"))
             if inside.is_absolute() or ".." in inside.parts or ":" in inside.parts[0][:2]:
@@ -80,6 +80,13 @@ def _members(path: Path) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
                 )
             if member.isreg():
                 yield archive, member
+
+
+def _open_tar(path: Path) -> tarfile.TarFile:
+    try:
+        return tarfile.open(path, mode="r|*")
+    except TypeError as error:  # what tarfile makes of a gzip header that is cut
+        raise tarfile.ReadError("unexpected end of data") from error
 
 
 def _content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> BinaryIO:

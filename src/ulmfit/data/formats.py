@@ -165,4 +165,6 @@ def _parquet_batches(file: pq.ParquetFile, name: str) -> Iterator[pa.RecordBatch
     row_bytes = total / max(file.metadata.num_rows, 1)
     rows = int(max(1, min(BATCH_ROWS, BATCH_CHARS / max(row_bytes, 1))))
     with _parquet_faults(name):
-        yield from file.iter_batches(batch_size=rows, use_threads=False)
+        for batch in file.iter_batches(batch_size=rows, use_threads=False):
+            batch.validate(full=True)  # strings that are not UTF-8 above all
+            yield batch

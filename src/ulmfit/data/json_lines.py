@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from ulmfit.data.sources import STDIN, LineReader, open_lines, shorten
-from ulmfit.data.tables import BATCH_ROWS, Table, batch_rows
+from ulmfit.data.tables import BATCH_ROWS, Table, batch_rows, whole_characters
 from ulmfit.errors import InputError
 
 # Marks a string column that holds JSON: objects, or values that have no common type.
@@ -67,7 +67,7 @@ def _objects(lines: LineReader) -> Iterator[NumberedObject]:
             continue
         number = lines.line
         try:
-            value = json.loads(line.rstrip("\r\n"))
+            value = _parsed(line.rstrip("\r\n"))
         except (json.JSONDecodeError, RecursionError) as error:
             raise _not_json(lines.name, number, line, error) from error
         if not isinstance(value, dict):
@@ -77,6 +77,13 @@ def _objects(lines: LineReader) -> Iterator[NumberedObject]:
                 hint=_ARRAY_HINT if isinstance(value, list) else None,
             )
         yield number, value
+
+
+def _parsed(line: str) -> object:
+    value = json.loads(line)
+    if "\\ud" in line.lower():  # may be half a surrogate pair, which no UTF-8 file can hold
+        value = json.loads(whole_characters(json.dumps(value, ensure_ascii=False)))
+    return value
 
 
 _ARRAY_HINT = "A JSON array becomes JSON lines with `jq -c '.[]' FILE`."

@@ -52,6 +52,7 @@ def test_classes_are_sorted_by_value_or_by_letter() -> None:
     assert Dataset(["a"] * 3, ["10", "9", "10"]).classes == ["9", "10"]
     assert Dataset(["a"] * 2, [("b", "a"), ()], multi_label=True).classes == ["a", "b"]
     assert Dataset(["a"]).classes == []
+    assert sort_classes(["--1", "2"]) == ["--1", "2"]
     assert sort_classes(["-1", "2", "x"]) == ["-1", "2", "x"]
     assert sort_classes(["10", "-2"]) == ["-2", "10"]
 
@@ -92,6 +93,14 @@ def test_a_corpus_without_labels(shared_data: Callable[[str], Path]) -> None:
 
 def test_labels_are_taken_along_where_they_are_not_needed(tmp_path: Path) -> None:
     assert load_dataset(put(tmp_path / "a.csv", REVIEWS), require_labels=False).labels
+
+
+def test_gaps_in_labels_that_are_not_needed(tmp_path: Path) -> None:
+    path = put(tmp_path / "a.csv", REVIEWS + "And another,\n")
+    data = load_dataset(path, require_labels=False)
+    assert (len(data), data.labels, data.label_column) == (3, None, None)
+    with pytest.raises(InputError, match="1 of 3 rows have no label"):
+        load_dataset(path, label="label", require_labels=False)
 
 
 def test_a_text_file_without_labels(tmp_path: Path) -> None:

@@ -94,6 +94,19 @@ def test_only_the_rows_with_a_value(tmp_path: Path) -> None:
     assert list(iter_texts(path, where=("source", "1"))) == ["text 1", "text 3"]
     with pytest.raises(InputError, match="no column 'origin': expected one of text, source"):
         list(iter_texts(path, where=("origin", "1")))
+    with pytest.raises(
+        InputError, match=r"a\.jsonl: has no text where source is '2': expected text"
+    ):
+        list(iter_texts(path, where=("source", "2")))
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [("a.txt", ""), ("a.txt", " \n\n"), ("a.csv", "text\n' '\n")]
+)
+def test_a_source_without_any_text(tmp_path: Path, name: str, content: str) -> None:
+    path = put(tmp_path / name, content.replace("'", '"'))
+    with pytest.raises(InputError, match=rf"{name}: has no text: expected text"):
+        list(iter_texts(path))
 
 
 def test_a_corpus_with_two_sources(shared_data: Callable[[str], Path]) -> None:

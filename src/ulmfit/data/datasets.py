@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,7 +12,6 @@ from typing import cast
 
 from ulmfit.data.columns import label_columns, text_columns
 from ulmfit.data.folders import Split
-from ulmfit.data.formats import plain_documents
 from ulmfit.data.labels import Label, LabelReader, whole_numbers
 from ulmfit.data.locations import open_source
 from ulmfit.data.python_columns import column_of_labels, column_of_texts
@@ -31,6 +31,7 @@ __all__ = [
     "training_rows",
 ]
 
+_WHOLE_NUMBER = re.compile(r"-?\d+")
 _ALL_DISTINCT_ROWS = 20  # from here on, a label of its own for every row is a mistake
 
 
@@ -73,7 +74,7 @@ class Dataset:
 def sort_classes(names: Iterable[str]) -> list[str]:
     """Class names in order: by value where all are whole numbers, else by letter."""
     found = list(names)
-    if all(name.lstrip("-").isdecimal() for name in found):
+    if all(_WHOLE_NUMBER.fullmatch(name) for name in found):
         return sorted(found, key=lambda name: (int(name), name))
     return sorted(found)
 
@@ -107,7 +108,8 @@ def load_dataset(
             None.
         split: which part of a folder, archive or named set; a single file is what it is.
         data_dir: where named sets are, one folder each.
-        require_labels: False if a source without a clear label column will do.
+        require_labels: False if a source without a clear label column will do, or with gaps in
+            it: it then has no labels.
         encoding: codec of text files; None for a byte order mark or UTF-8.
         label_separator: parts the labels of a row where they are one string, such as "|".
 
@@ -116,7 +118,7 @@ def load_dataset(
             a label; says which file, row, column and value, and what to do.
     """
     if not require_labels and label is None and is_plain_text(source, data_dir, encoding):
-        documents = list(plain_documents(source, encoding=encoding))
+        documents = list(iter_texts(source, data_dir=data_dir, encoding=encoding))
         return Dataset(documents, name=str(source), text_column="text")
     table = open_source(
         source, split=split, data_dir=data_dir, encoding=encoding, wanted=names_in(text, label)
@@ -124,7 +126,7 @@ def load_dataset(
     with Rows(table, ()) as rows:
         rows.text_columns = text_columns(table, text)
         reader = _label_reader(table, label, rows.text_columns, require_labels, label_separator)
-        return _read_all(rows, reader)
+        return _read_all(rows, reader, require_labels or label is not None)
 
 
 def _label_reader(
@@ -143,7 +145,7 @@ def _label_reader(
     return LabelReader(table.name, table.schema, columns, separator)
 
 
-def _read_all(rows: Rows, reader: LabelReader | None) -> Dataset:
+def _read_all(rows: Rows, reader: LabelReader | None, required: bool) -> Dataset:
     texts: list[str] = []
     labels: list[Label | None] = []
     for batch in rows:
@@ -153,7 +155,7 @@ def _read_all(rows: Rows, reader: LabelReader | None) -> Dataset:
     if not texts:
         raise InputError(f"{rows.name}: has no rows", expected="rows of text")
     dataset = Dataset(texts, name=rows.name, text_column=rows.text_column)
-    if reader is None:
+    if reader is None or (not required and None in labels):
         return dataset
     return replace(
         dataset,

@@ -12,7 +12,7 @@ from ulmfit.data.distributions import is_fasttext
 from ulmfit.data.folders import Split
 from ulmfit.data.formats import PLAIN, plain_documents
 from ulmfit.data.locations import locate, open_source
-from ulmfit.data.sources import STDIN, stem_suffix
+from ulmfit.data.sources import STDIN, display_name, stem_suffix
 from ulmfit.data.tables import Table
 from ulmfit.errors import InputError
 
@@ -116,9 +116,27 @@ def iter_texts(
         encoding: codec of text files; None for a byte order mark or UTF-8.
 
     Raises:
-        InputError: as ``open_rows``.
+        InputError: as ``open_rows``, or when no text was found at all.
     """
-    if is_plain_text(source, data_dir, encoding):
+    found = False
+    for document in _documents(source, text, split, data_dir, where, encoding):
+        if document.strip():
+            found = True
+            yield document
+    if not found:
+        condition = f" where {where[0]} is {where[1]!r}" if where else ""
+        raise InputError(f"{display_name(source)}: has no text{condition}", expected="text")
+
+
+def _documents(
+    source: str | Path,
+    text: str | None,
+    split: Split,
+    data_dir: Path | None,
+    where: tuple[str, str] | None,
+    encoding: str | None,
+) -> Iterator[str]:
+    if where is None and is_plain_text(source, data_dir, encoding):
         yield from plain_documents(source, encoding=encoding)
         return
     with open_rows(source, text=text, split=split, data_dir=data_dir, encoding=encoding) as rows:
@@ -128,9 +146,7 @@ def iter_texts(
                 expected=f"one of {', '.join(rows.schema.names)}",
             )
         for batch in rows:
-            if where is not None:
-                batch = _having(batch, *where)
-            yield from (document for document in rows.texts(batch) if document.strip())
+            yield from rows.texts(batch if where is None else _having(batch, *where))
 
 
 def is_plain_text(source: str | Path, data_dir: Path | None, encoding: str | None) -> bool:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 LINE_SECONDS = 10.0  # between two plain lines
 _REDRAWS = 4  # a second
 _SMOOTHING = 30.0  # seconds; epochs differ in speed as layers thaw, so old steps must fade
-_WIDEST = 100  # columns; a wider bar tells no more
+_WIDEST, _LEAST_BAR = 100, 10  # columns; a wider bar tells no more
 
 
 def make_display(*, quiet: bool = False, stream: TextIO | None = None) -> Display:
@@ -198,13 +198,22 @@ class BarDisplay:
             return ""
         if not pace.total:
             return "  ".join([pace.place, *pace.facts()])
-        left = pace.seconds_left
-        figures = [f"{pace.done / pace.total:4.0%}", *pace.facts()]
-        figures.append("" if left is None else f"{clock(left)} left")
+        width = min(self._console.width, _WIDEST)
         grid = Table.grid(padding=(0, 2, 0, 0), expand=True)
         grid.add_column(ratio=1)
-        for _ in figures:
-            grid.add_column(no_wrap=True, justify="right")
-        grid.add_row(ProgressBar(total=pace.total, completed=pace.done), *figures)
-        grid.width = min(self._console.width, _WIDEST)
+        grid.add_column(no_wrap=True)
+        bar = ProgressBar(total=pace.total, completed=pace.done)
+        grid.add_row(bar, _figures(pace, width - _LEAST_BAR))
+        grid.width = width
         return grid
+
+
+def _figures(pace: Pace, width: int) -> str:
+    """What stands beside the bar; on a narrow terminal the last facts are left out."""
+    left, facts = pace.seconds_left, pace.facts()
+    end = [] if left is None else [f"{clock(left)} left"]
+    while True:
+        text = "  ".join([f"{pace.done / pace.total:4.0%}", *facts, *end])
+        if len(text) <= width or not facts:
+            return text
+        facts.pop()

@@ -35,6 +35,7 @@ JSON_LINES = (".jsonl", ".ndjson")
 PARQUET = (".parquet", ".pq")
 PLAIN = (".txt", ".text", ".tokens", "")
 FORMATS = "CSV (.csv), TSV (.tsv), JSON lines (.jsonl), Parquet (.parquet) or plain text (.txt)"
+_READ_BYTES = 1 << 20  # of a Parquet file at a time
 _BLANK_SHARE = 0.01  # of the lines; below it a blank line in a text file is an accident
 
 
@@ -154,7 +155,8 @@ def _open_parquet(source: str | Path) -> Table:
     if path.stat().st_size == 0:
         raise InputError(f"{path}: is empty", expected="rows of text")
     with _parquet_faults(name):
-        file = pq.ParquetFile(path)
+        # else a whole row group is held, which may be the whole file
+        file = pq.ParquetFile(path, pre_buffer=False, buffer_size=_READ_BYTES)
         refuse_twins(name, file.schema_arrow.names)
     return Table(name, file.schema_arrow, _parquet_batches(file, name), file.close)
 

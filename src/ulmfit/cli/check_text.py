@@ -77,9 +77,9 @@ def _warning(finding: Finding) -> str:
         *_wrapped(finding.advice, "  "),
     ]
     for row, excerpt in zip(finding.rows, finding.excerpts, strict=False):
-        lines.append(shorten(f"row {row}: {excerpt}", WIDTH - 4).join(["    ", ""]))
+        lines.append(f"    {shorten(f'row {row}: {excerpt}', WIDTH - 4)}")
     if finding.rows and not finding.excerpts:
-        lines.append(f"    rows {', '.join(map(str, finding.rows))}, ...")
+        lines.append(f"    first rows: {', '.join(map(str, finding.rows))}")
     return "\n".join(lines)
 
 

@@ -17,7 +17,9 @@ _REPEATED_CHARACTER = re.compile(
     rf"\ufdd0xxrep\ufdd1{SPACE}?(\d)({SPACE}?)([^{SPACE}\ufdd0][\ufe0f\u0300-\u036f]*)", re.DOTALL
 )
 _REPEATED_WORD = re.compile(rf"\ufdd0xxwrep\ufdd1{SPACE}?(\d){SPACE}?(\w+)")
-_UPPER = re.compile(rf"\ufdd0xxup\ufdd1({SPACE}?(?!xxunk)[\w'.]+(?:{_SUFFIX})?)")
+_UPPER = re.compile(
+    rf"\ufdd0xxup\ufdd1({SPACE}?(?!xxunk)[\w.]+(?:(?!{SPACE}?'s(?!\w))(?:{_SUFFIX}|'\w+))?)"
+)
 _CAPITAL = re.compile(rf"\ufdd0xxmaj\ufdd1({SPACE}?)(?!xxunk)(\w)")
 _UNUSED = re.compile("\ufdd0[a-z]+\ufdd1")
 

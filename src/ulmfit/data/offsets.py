@@ -16,6 +16,10 @@ _ADDED: Final = _CASE | _ROW | {"xxbos", "xxeos", "xxpad"}
 _WORD = re.compile(r"\w+")
 _BREAK = re.compile(r"\s+|<br\s*+/?>", re.IGNORECASE)
 
+# What composition merges into the character before, where the library leaves it: accents and the
+# later parts of Hangul syllables.
+_COMPOSED = re.compile(r"[\u0300-\u036f\u1160-\u11ff]+")
+
 
 def spans_of_tokens(text: str, tokens: Sequence[str], offsets: Sequence[Span]) -> list[Span]:
     """Character spans of all tokens, from the offsets that the Rust tokenizer gives.
@@ -51,13 +55,17 @@ def _spans_of_text(text: str, tokens: Sequence[str], offsets: Sequence[Span]) ->
     for i, (token, (start, end)) in enumerate(zip(tokens, offsets, strict=True)):
         if token in _ADDED or (i > 0 and tokens[i - 1] in _ROW):
             continue
-        if token == SPACE:
-            spans[i] = (start, end) if text[start:end].isspace() else (start, start)
+        if token == SPACE:  # nothing but white space
+            place = end if text[start:end].isspace() else start
+            spans[i] = place, place
         elif end > covered:
             for gap in _BREAK.finditer(text, covered, end):
                 covered = gap.end() if gap.end() < end else covered
+            limit = offsets[i + 1][0] if i + 1 < len(offsets) else len(text)
+            if composed := _COMPOSED.match(text, end, limit):
+                end = composed.end()
             spans[i] = covered, end
-        covered = max(covered, spans[i][1])
+            covered = end
     return spans
 
 

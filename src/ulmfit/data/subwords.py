@@ -76,10 +76,14 @@ def _train_unigram(counts: Mapping[str, int], alphabet: set[str], vocab_size: in
         unk_token=SPECIALS[UNK_ID],
     )
     pieces = _learn(models.Unigram(), trainer, counts)["vocab"][len(SPECIALS) :]
-    # The trainer sums in the order of a hash table, so that the last digits of the scores vary
-    # from run to run, and so do the scores of the characters that it adds below all others.
+    # The trainer sums in the order of a hash table: the last digits of the scores vary from run to
+    # run. So do the scores of characters that it found useless: the lowest, in steps of 0.0001.
     lowest = min((score for piece, score in pieces if len(piece) > 1), default=-20.0)
-    scores = {piece: round(max(score, lowest), 4) for piece, score in pieces}
+    useless = lowest + 0.0001 * (len(alphabet) + 1)
+    scores = {
+        piece: round(lowest if len(piece) == 1 and score < useless else score, 4)
+        for piece, score in pieces
+    }
     ordered = sorted(scores.items(), key=lambda item: (-item[1], item[0]))
     # A score of 0 is log(1): a mark that stands alone is never cut into pieces.
     return models.Unigram([(mark, 0.0) for mark in SPECIALS] + ordered, unk_id=UNK_ID)

@@ -84,8 +84,8 @@ def test_memory_does_not_grow_with_the_corpus(tokenizer: Tokenizer, tmp_path: Pa
         finally:
             tracemalloc.stop()
 
-    peak(500)
-    small, large = peak(500), peak(4000)
+    peak(1500)
+    small, large = peak(1500), peak(4000)
     assert (tmp_path / "4000" / "ids.bin").stat().st_size > 4_000_000
     assert large < small + 2_000_000  # 16 bytes per document for `starts`, and noise
 

@@ -165,6 +165,8 @@ class Checkpoints:
         folder = self.folder / f"step-{steps[-1]}"
         try:
             state = json.loads((folder / STATE).read_text(encoding="utf-8"))
+            if not isinstance(state, dict):
+                raise ValueError(f"{STATE} holds no object")
             # Copies: a loaded tensor lies wherever it lay in the file, and the last bit of a matrix
             # product depends on where its factors are aligned.
             tensors = {name: value.clone() for name, value in load_file(folder / TENSORS).items()}

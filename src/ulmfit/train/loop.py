@@ -338,7 +338,7 @@ class _Run:
         self.tracker.rewind(0)
 
     def restore(self, snapshot: Snapshot) -> None:
-        ckpt.refuse_other_run(snapshot.state["identity"], self.identity)
+        ckpt.refuse_other_run(snapshot.state.get("identity", {}), self.identity)
         self.job.model.load_state_dict(snapshot.part(ckpt.MODEL))
         device = self.accelerator.device
         self.best_weights = {k: v.to(device) for k, v in snapshot.part(ckpt.BEST).items()}

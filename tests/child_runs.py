@@ -119,6 +119,7 @@ def language_model(request: Request, context: RunContext) -> None:
             "n_layers": 2,
             "optimizer": {"clip": 0.5},
             "rates": {"lr": 0.02},
+            "validate_every": request.validate_every,
             **request.settings,
         }
     )
@@ -132,7 +133,6 @@ def language_model(request: Request, context: RunContext) -> None:
         context,
         direction="forward",
         info={},
-        validate_every=request.validate_every,
     )
     lm.save(context.folder / "model")
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from ulmfit import errors
-from ulmfit.errors import InputError, MissingExtraError, SettingsError, UlmfitError
+from ulmfit.errors import InputError, SettingsError, UlmfitError
 
 
 def test_message_says_what_is_wrong_expected_and_to_do() -> None:
@@ -39,7 +39,6 @@ def test_usage_and_bad_input_exit_with_2_and_failures_with_1() -> None:
         "InputError": 2,
         "SettingsError": 2,
         "ModelFolderError": 2,
-        "MissingExtraError": 2,
         "StorageError": 1,
         "TrainingError": 1,
         "Interrupted": 130,
@@ -48,4 +47,3 @@ def test_usage_and_bad_input_exit_with_2_and_failures_with_1() -> None:
 
 def test_all_errors_are_caught_as_one() -> None:
     with pytest.raises(UlmfitError):
-        raise MissingExtraError("serving needs the extra 'serve'")

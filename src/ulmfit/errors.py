@@ -45,12 +45,6 @@ class ModelFolderError(UlmfitError):
     exit_code = 2
 
 
-class MissingExtraError(UlmfitError):
-    """A feature whose optional dependency is not installed."""
-
-    exit_code = 2
-
-
 class StorageError(UlmfitError):
     """The disk is full, or the folder cannot be written to."""
 

@@ -98,6 +98,7 @@ class LMSettings(Frozen):
         tar_beta: TAR weight (released code: 1).
         softmax_samples: draws of the sampled softmax per batch, None for the full softmax.
         patience: stop after so many epochs without improvement on validation, None for never.
+        validate_every: validate also every so many steps, None for at the end of epochs only.
         valid_fraction: share of the documents held out to choose the best epoch.
     """
 
@@ -112,6 +113,7 @@ class LMSettings(Frozen):
     tar_beta: float = Field(1.0, ge=0)
     softmax_samples: int | None = Field(None, gt=0)
     patience: int | None = Field(None, ge=1)
+    validate_every: int | None = Field(None, ge=1)
     valid_fraction: float = Field(0.1, ge=0, lt=1)
     optimizer: OptimizerSettings = OptimizerSettings()
     schedule: ScheduleSettings = ScheduleSettings()
@@ -140,6 +142,7 @@ class PretrainSettings(LMSettings):
     ar_alpha: float = Field(0.0, ge=0)
     tar_beta: float = Field(0.0, ge=0)
     softmax_samples: int | None = Field(1024, gt=0)
+    validate_every: int | None = Field(1000, ge=1)
     valid_fraction: float = Field(0.01, gt=0, lt=1)
     optimizer: OptimizerSettings = OptimizerSettings(beta1=0.9, clip=1.0)
     schedule: ScheduleSettings = ScheduleSettings(kind="warmup_stable_decay")

@@ -48,18 +48,9 @@ def pretrain_lms(
     Raises:
         InputError: too little text.
     """
-    fraction = settings.valid_fraction if valid is None else 0.0
-
-    def train_texts() -> Iterator[str]:
-        return (text for text in texts() if not is_held_out(text, fraction))
-
-    def valid_texts() -> Iterator[str]:
-        if valid is not None:
-            return iter(valid())
-        return (text for text in texts() if is_held_out(text, fraction))
-
     run.claim({"settings": settings.model_dump(), "directions": list(directions)})
     run.display.note("reading the corpus")
+    train_texts, valid_texts = _parts(texts, valid, settings.valid_fraction)
     tokenizer, train, held_out = prepare_corpus(
         train_texts, valid_texts, settings, run.work / "corpus"
     )
@@ -87,6 +78,20 @@ def pretrain_lms(
             _keep(lm, place)
         found[direction] = TrainedLM.load(place / "model")
     return found
+
+
+def _parts(texts: Texts, valid: Texts | None, fraction: float) -> tuple[Texts, Texts]:
+    """Training and held-out text: what is given, or a share of the documents."""
+    if valid is not None:
+        return texts, valid
+
+    def train_texts() -> Iterator[str]:
+        return (text for text in texts() if not is_held_out(text, fraction))
+
+    def valid_texts() -> Iterator[str]:
+        return (text for text in texts() if is_held_out(text, fraction))
+
+    return train_texts, valid_texts
 
 
 def finetune_lms(

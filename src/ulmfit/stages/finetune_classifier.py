@@ -182,16 +182,7 @@ def finetune_classifier(
         chunk=settings.chunk,
         pool_tokens=settings.pool_tokens,
     )
-    first_p, second_p = settings.head_p
-    head_dropouts = HeadDropouts(first_p=first_p, second_p=second_p)
-    model = TextClassifierModel(config, settings.dropouts, head_dropouts)
-    encoder = {
-        name.removeprefix("encoder."): value
-        for name, value in lm.weights.items()
-        if name.startswith("encoder.")
-    }
-    model.encoder.load_state_dict(encoder)
-    model.to(context.accelerator.device)
+    model = _fresh_classifier(lm, config, settings).to(context.accelerator.device)
     if lm.direction == "backward":
         train = (backwards(train[0]), train[1])
         valid = (backwards(valid[0]), valid[1]) if valid is not None else None
@@ -212,6 +203,22 @@ def finetune_classifier(
         info={"lm": lm.info, "settings": settings.model_dump()},
         metrics=metrics,
     )
+
+
+def _fresh_classifier(
+    lm: TrainedLM, config: ClassifierConfig, settings: ClassifierSettings
+) -> TextClassifierModel:
+    """The LM's encoder under a head that starts from scratch."""
+    first_p, second_p = settings.head_p
+    head_dropouts = HeadDropouts(first_p=first_p, second_p=second_p)
+    model = TextClassifierModel(config, settings.dropouts, head_dropouts)
+    encoder = {
+        name.removeprefix("encoder."): value
+        for name, value in lm.weights.items()
+        if name.startswith("encoder.")
+    }
+    model.encoder.load_state_dict(encoder)
+    return model
 
 
 def _fit(

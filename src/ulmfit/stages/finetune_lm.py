@@ -16,7 +16,7 @@ from ulmfit.model.vocab_transfer import transfer_vocabulary
 from ulmfit.runtime import seed_everything
 from ulmfit.settings import FinetuneLMSettings
 from ulmfit.stages.lm_folder import TrainedLM
-from ulmfit.stages.lm_training import RunContext, train_language_model, word_counts
+from ulmfit.stages.lm_training import LMData, RunContext, train_language_model, word_counts
 
 Texts = Callable[[], Iterable[str]]
 
@@ -91,17 +91,9 @@ def finetune_lm(
     seed_everything(context.seed)
     model = adapted_model(base, tokenizer.vocab, settings)
     model.to(context.accelerator.device)
-    result = train_language_model(
-        model,
-        train,
-        valid,
-        settings,
-        context,
-        direction=base.direction,
-        counts=word_counts(train, tokenizer.vocab_size),
-        first_weights=base.weights,
-        valid_tokens=VALID_TOKENS,
-    )
+    counts = word_counts(train, tokenizer.vocab_size)
+    data = LMData(train, valid, base.direction, counts, base.weights)
+    result = train_language_model(model, data, settings, context)
     return TrainedLM(
         config=model.config,
         direction=base.direction,
@@ -110,10 +102,6 @@ def finetune_lm(
         info={**base.info, "settings": settings.model_dump()},
         metrics={**result.best, "steps": result.steps, "seconds": round(result.seconds)},
     )
-
-
-# Validation in training reads about so many tokens: enough for the third digit of perplexity.
-VALID_TOKENS = 100_000
 
 
 def adapted_model(

@@ -56,6 +56,9 @@ class RunContext:
 # Fewer rows than this make the gradient of a step too noisy for the rates in the presets.
 LEAST_ROWS = 4
 
+# Validation during training reads about so many tokens: enough for the third digit of perplexity.
+VALID_TOKENS = 100_000
+
 
 class LMLoss:
     """Cross entropy of the next word with AR and TAR, from window to window.
@@ -103,84 +106,101 @@ def corpus_checksum(corpus: TokenCorpus) -> int:
     return zlib.crc32(corpus.starts.data, zlib.crc32(corpus.ids.data))
 
 
+@dataclass(frozen=True)
+class LMData:
+    """What a language model is trained on.
+
+    Attributes:
+        train: training tokens.
+        valid: held-out tokens, None to keep the last weights instead of the best.
+        direction: reading order.
+        counts: occurrences of each word in `train`, (V,).
+        first_weights: those of the language model to start from, None for random ones; a run is
+            resumed only from the same.
+    """
+
+    train: TokenCorpus
+    valid: TokenCorpus | None
+    direction: Direction
+    counts: Tensor
+    first_weights: Mapping[str, Tensor] | None = None
+
+    def identity(self) -> dict[str, object]:
+        """What a resumed run must have in common with the first one."""
+        corpora = [corpus for corpus in (self.train, self.valid) if corpus is not None]
+        return {
+            "direction": self.direction,
+            "data": [corpus_checksum(corpus) for corpus in corpora],
+            "first weights": checksum(self.first_weights or {}),
+        }
+
+
 def train_language_model(
-    model: LanguageModel,
-    train: TokenCorpus,
-    valid: TokenCorpus | None,
-    settings: LMSettings,
-    context: RunContext,
-    *,
-    direction: Direction,
-    counts: Tensor,
-    first_weights: Mapping[str, Tensor] | None = None,
-    valid_tokens: int | None = None,
-    validate_every: int | None = None,
+    model: LanguageModel, data: LMData, settings: LMSettings, context: RunContext
 ) -> FitResult:
-    """Fit an LM in place; it ends with the weights that did best on `valid`.
+    """Fit an LM in place; it ends with the weights that did best on the held-out tokens.
 
     Args:
         model: on the accelerator's device.
-        train: training tokens.
-        valid: held-out tokens, None to keep the last weights.
+        data: tokens, direction.
         settings: length, rates, penalties.
         context: device, folder, display.
-        direction: reading order.
-        counts: word frequencies, (V,).
-        first_weights: those of the language model that `model` was made from, None for random
-            ones: a run is resumed only from the same.
-        valid_tokens: validate on about so many tokens at most.
-        validate_every: validate also every so many steps.
 
     Raises:
-        InputError: the corpus is too small for a single batch of one row.
+        InputError: the corpus has no two tokens.
         SettingsError: the run to resume was of other data, settings or first weights.
     """
-    backward = direction == "backward"
-    batch_size = fitting_batch(train, settings)
-    stream = BPTTStream(
-        train,
-        batch_size,
-        settings.bptt,
-        backward=backward,
-        vary=settings.vary_bptt,
-        seed=context.seed,
-    )
-
-    def validate() -> Metrics:
-        assert valid is not None
-        score = score_language_model(model, valid, backward=backward, max_tokens=valid_tokens)
-        return {"valid_loss": score.nll / score.n_tokens, "perplexity": score.perplexity}
-
-    groups = model.layer_groups()
-    job = Job(
-        model=model,
-        groups=groups,
-        batches=stream,
-        loss=LMLoss(model, settings, counts),
-        validate=validate if valid is not None else None,
-        monitor="valid_loss",
-        plan=full(group_rates(settings.rates, len(groups)), settings.epochs),
-    )
+    batch_size = fitting_batch(data.train, settings)
     per_step = batch_size * settings.bptt
     options = Options(
         optimizer=settings.optimizer,
         schedule=settings.schedule,
         max_steps=max(1, settings.max_tokens // per_step) if settings.max_tokens else None,
         patience=settings.patience,
-        validate_every=validate_every,
+        validate_every=settings.validate_every,
         checkpoint_seconds=context.checkpoint_seconds,
         resume=context.resume,
         identity={
             "settings": settings.model_dump(),
-            "direction": direction,
             "seed": context.seed,
-            "data": [corpus_checksum(corpus) for corpus in (train, valid) if corpus is not None],
-            "first weights": checksum(first_weights or {}),
+            **data.identity(),
         },
     )
+    job = _job(model, data, settings, batch_size, context.seed)
     with Tracker(context.folder / "log.jsonl", context.display) as tracker:
         checkpoints = Checkpoints(context.folder / "checkpoints")
         return fit(job, options, context.accelerator, tracker, checkpoints)
+
+
+def _job(
+    model: LanguageModel, data: LMData, settings: LMSettings, batch_size: int, seed: int
+) -> Job[Window]:
+    backward = data.direction == "backward"
+    stream = BPTTStream(
+        data.train,
+        batch_size,
+        settings.bptt,
+        backward=backward,
+        vary=settings.vary_bptt,
+        seed=seed,
+    )
+    valid = data.valid
+
+    def validate() -> Metrics:
+        assert valid is not None
+        score = score_language_model(model, valid, backward=backward, max_tokens=VALID_TOKENS)
+        return {"valid_loss": score.nll / score.n_tokens, "perplexity": score.perplexity}
+
+    groups = model.layer_groups()
+    return Job(
+        model=model,
+        groups=groups,
+        batches=stream,
+        loss=LMLoss(model, settings, data.counts),
+        validate=validate if valid is not None else None,
+        monitor="valid_loss",
+        plan=full(group_rates(settings.rates, len(groups)), settings.epochs),
+    )
 
 
 def fitting_batch(corpus: TokenCorpus, settings: LMSettings) -> int:

@@ -14,15 +14,12 @@ from ulmfit.errors import SettingsError
 from ulmfit.model.language_model import LanguageModel
 from ulmfit.runtime import seed_everything
 from ulmfit.settings import PretrainSettings
-from ulmfit.stages.lm_folder import WORK_FOLDER, TrainedLM
-from ulmfit.stages.lm_training import RunContext, train_language_model, word_counts
+from ulmfit.stages.lm_folder import TrainedLM
+from ulmfit.stages.lm_training import LMData, RunContext, train_language_model, word_counts
 from ulmfit.storage import atomic_write
 from ulmfit.train.evaluate import score_language_model
 
 Texts = Callable[[], Iterable[str]]
-
-# Validation during training reads about so many tokens: enough for the third digit of perplexity.
-VALID_TOKENS = 100_000
 
 
 def prepare_corpus(
@@ -64,7 +61,6 @@ def pretrain(
     direction: Direction,
     info: dict[str, object],
     start: TrainedLM | None = None,
-    validate_every: int | None = None,
 ) -> TrainedLM:
     """Train a language model on general text.
 
@@ -78,7 +74,6 @@ def pretrain(
         info: what to say of the corpus in the model's folder.
         start: a language model of the same vocabulary and sizes whose weights to start from, None
             for random ones. The other direction's will do: words mean the same read backward.
-        validate_every: validate also every so many steps.
     """
     seed_everything(context.seed)
     config = LMConfig(
@@ -93,18 +88,9 @@ def pretrain(
     if start is not None:
         model.load_state_dict(_checked_start(start, config, tokenizer))
     model.to(context.accelerator.device)
-    result = train_language_model(
-        model,
-        train,
-        valid,
-        settings,
-        context,
-        direction=direction,
-        counts=counts,
-        first_weights=start.weights if start is not None else None,
-        valid_tokens=VALID_TOKENS,
-        validate_every=validate_every,
-    )
+    first_weights = start.weights if start is not None else None
+    data = LMData(train, valid, direction, counts, first_weights)
+    result = train_language_model(model, data, settings, context)
     score = score_language_model(model, valid, backward=direction == "backward")
     metrics = {
         "perplexity": score.perplexity,
@@ -127,6 +113,3 @@ def _checked_start(start: TrainedLM, config: LMConfig, tokenizer: Tokenizer) -> 
             hint="Take its settings and its corpus, or leave the start out.",
         )
     return start.weights
-
-
-__all__ = ["WORK_FOLDER", "Texts", "prepare_corpus", "pretrain"]

@@ -47,3 +47,4 @@ def test_usage_and_bad_input_exit_with_2_and_failures_with_1() -> None:
 
 def test_all_errors_are_caught_as_one() -> None:
     with pytest.raises(UlmfitError):
+        raise SettingsError("preset 'fast' is unknown")

@@ -1,0 +1,114 @@
+"""Seeds, devices, and stopping at a safe moment."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+import numpy as np
+import pytest
+import torch
+
+from ulmfit.runtime import cpu_count, make_accelerator, seed_everything, stop_on_signal
+
+
+def draws() -> tuple[float, float, float]:
+    return random.random(), float(np.random.rand()), float(torch.rand(()))
+
+
+@pytest.mark.parametrize("seed", [0, 7, 2**40])
+def test_a_seed_is_for_all_libraries(seed: int) -> None:
+    seed_everything(seed)
+    first = draws()
+    assert draws() != first
+    seed_everything(seed)
+    assert draws() == first
+
+
+def test_the_accelerator_can_be_kept_from_the_gpu() -> None:
+    accelerator = make_accelerator(cpu=True)
+    assert accelerator.device.type == "cpu"
+    with accelerator.autocast():
+        assert torch.mm(torch.ones(1, 1), torch.ones(1, 1)).dtype == torch.float32
+
+
+def test_processors() -> None:
+    assert 1 <= cpu_count() <= (os.cpu_count() or 1)
+
+
+@contextmanager
+def handler(number: signal.Signals, action: object) -> Iterator[None]:
+    """Another handler for a signal, within the block."""
+    before = signal.signal(number, action)  # type: ignore[arg-type]
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
+
+
+class Caught(Exception):
+    """What the handlers of these tests raise."""
+
+
+def catch(number: int, frame: FrameType | None) -> None:
+    raise Caught(signal.Signals(number).name)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_first_signal_is_a_request_and_the_second_acts(number: signal.Signals) -> None:
+    with handler(number, catch):
+        with pytest.raises(Caught, match=number.name), stop_on_signal() as stop:
+            assert not stop
+            signal.raise_signal(number)
+            assert stop
+            assert stop.signal == number
+            signal.raise_signal(number)
+        assert signal.getsignal(number) is catch
+
+
+def test_handlers_are_put_back() -> None:
+    with handler(signal.SIGINT, catch), handler(signal.SIGTERM, catch):
+        with stop_on_signal():
+            assert signal.getsignal(signal.SIGINT) is not catch
+        assert signal.getsignal(signal.SIGINT) is catch
+        with pytest.raises(KeyError), stop_on_signal():
+            raise KeyError
+        assert signal.getsignal(signal.SIGTERM) is catch
+
+
+def test_a_request_that_nobody_honoured_acts_at_the_end() -> None:
+    # Else Ctrl-C in the last moment of a stage would be lost.
+    with handler(signal.SIGINT, catch), pytest.raises(Caught), stop_on_signal():
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_a_request_that_was_honoured_does_not_act_again() -> None:
+    with handler(signal.SIGINT, catch), pytest.raises(KeyError), stop_on_signal():
+        signal.raise_signal(signal.SIGINT)
+        raise KeyError
+
+
+def test_an_ignored_signal_stays_ignored() -> None:
+    # So a shell starts jobs in the background: Ctrl-C is meant for another one.
+    with handler(signal.SIGINT, signal.SIG_IGN), stop_on_signal() as stop:
+        signal.raise_signal(signal.SIGINT)
+        assert not stop
+        assert signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
+
+
+def test_outside_the_main_thread_no_request_comes() -> None:
+    found = []
+
+    def work() -> None:
+        with stop_on_signal() as stop:
+            found.append(bool(stop))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert found == [False]

@@ -26,14 +26,18 @@ TINY_LM = {
     "pretrain.bptt": "20",
     "pretrain.valid_fraction": "0.1",
 }
+DROPOUTS = ("output_p", "hidden_p", "input_p", "embed_p", "weight_p")
 TINY_CLASSIFIER = {
     "finetune_lm.epochs": "1",
     "finetune_lm.batch_size": "8",
     "finetune_lm.bptt": "20",
-    "classifier.epochs": "8",
+    "classifier.epochs": "12",
     "classifier.batch_size": "16",
     "classifier.max_tokens": "none",
-    "classifier.rates.lr": "0.05",
+    "classifier.rates.lr": "0.03",
+    "classifier.unfreezing": "full",
+    "classifier.head_p": "[0.0, 0.0]",
+    **{f"classifier.dropouts.{name}": "0.0" for name in DROPOUTS},
 }
 
 
@@ -47,7 +51,7 @@ class Answer:
         return f"exit code {self.code}\n--- stdout\n{self.out}\n--- stderr\n{self.err}"
 
 
-def run(*arguments: str | Path, stdin: str | None = None) -> Answer:
+def run(*arguments: object, stdin: str | None = None) -> Answer:
     """Run a command in this process."""
     done = CliRunner().invoke(app, [str(argument) for argument in arguments], input=stdin)
     return Answer(done.exit_code, done.stdout, done.stderr)

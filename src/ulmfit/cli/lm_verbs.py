@@ -16,6 +16,7 @@ from ulmfit.cli.options import (
     Corpora,
     DataDir,
     Debug,
+    Device,
     DirectionName,
     Encoding,
     Json,
@@ -63,6 +64,7 @@ def pretrain(
     changes: Set = None,
     config: Config = None,
     seed: Seed = 0,
+    device: Device = "auto",
     threads: Threads = None,
     resume: Resume = False,
     as_json: Json = False,
@@ -77,7 +79,7 @@ def pretrain(
     from ulmfit.apps.language_models import pretrain_lms, save_lms
 
     settings = read_settings(preset, config, changes).pretrain
-    place = Place(out, seed, resume, quiet)
+    place = Place(out, seed, resume, quiet, device)
     place.prepare()
     use_threads(threads)
     columns = Columns(text=text, encoding=encoding, data_dir=data_dir)
@@ -89,9 +91,8 @@ def pretrain(
             texts, settings, directions_of(direction), run, valid=held_out, info=info
         )
         save_lms(found, out)
-    _answer(
-        found, place, as_json=as_json, example=example_command("train", "DATA", "--lm", str(out))
-    )
+    example = example_command("train", "DATA", "--lm", str(out), *_direction_option(direction))
+    _answer(found, place, as_json=as_json, example=example)
 
 
 @app.command(
@@ -115,6 +116,7 @@ def finetune_lm(
     changes: Set = None,
     config: Config = None,
     seed: Seed = 0,
+    device: Device = "auto",
     threads: Threads = None,
     resume: Resume = False,
     as_json: Json = False,
@@ -131,7 +133,7 @@ def finetune_lm(
     settings = read_settings(preset, config, changes).finetune_lm
     if settings is None:
         raise SettingsError("finetune_lm is none in these settings", expected="a table of settings")
-    place = Place(out, seed, resume, quiet)
+    place = Place(out, seed, resume, quiet, device)
     place.prepare()
     use_threads(threads)
     texts = reader(corpus, Columns(text=text, encoding=encoding, data_dir=data_dir))
@@ -142,8 +144,14 @@ def finetune_lm(
         run.claim({**identity, "directions": list(base)})
         found = finetune_lms(base, texts, settings, run)
         save_lms(found, out)
-    example = example_command("finetune-classifier", "DATA", "--lm", str(out), "--out", "model")
+    parts = ["DATA", "--lm", str(out), *_direction_option(direction), "--out", "model"]
+    example = example_command("finetune-classifier", *parts)
     _answer(found, place, as_json=as_json, example=example)
+
+
+def _direction_option(name: str) -> list[str]:
+    """What the next command needs to know of a language model that reads one way only."""
+    return [] if name == "both" else ["--direction", name]
 
 
 def _answer(

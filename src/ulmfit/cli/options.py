@@ -96,6 +96,14 @@ Debug = Annotated[
         is_eager=True,
     ),
 ]
+Device = Annotated[
+    Literal["auto", "cpu", "cuda", "mps"],
+    typer.Option(
+        "--device",
+        metavar="NAME",
+        help="Where to compute: cpu, cuda or mps; auto takes a GPU where there is one.",
+    ),
+]
 Threads = Annotated[
     int | None,
     typer.Option(

@@ -16,6 +16,7 @@ from ulmfit.cli.options import (
     Data,
     DataDir,
     Debug,
+    Device,
     DirectionName,
     Encoding,
     Json,
@@ -104,6 +105,7 @@ def train(
     changes: Set = None,
     config: Config = None,
     seed: Seed = 0,
+    device: Device = "auto",
     threads: Threads = None,
     out: OutOrDefault = None,
     resume: Resume = False,
@@ -122,7 +124,7 @@ def train(
         raise SettingsError(
             "--unlabeled is for fine-tuning the language model, which these settings leave out"
         )
-    place = Place(out or default_out(data), seed, resume, quiet)
+    place = Place(out or default_out(data), seed, resume, quiet, device)
     place.prepare()
     use_threads(threads)
     columns = Columns(text, label, label_separator, encoding, data_dir, multi_label)
@@ -163,6 +165,7 @@ def finetune_classifier(
     changes: Set = None,
     config: Config = None,
     seed: Seed = 0,
+    device: Device = "auto",
     threads: Threads = None,
     resume: Resume = False,
     no_baseline: NoBaseline = False,
@@ -176,7 +179,7 @@ def finetune_classifier(
     `ulmfit finetune-lm`, for one classifier or for several.
     """
     settings = read_settings(preset, config, changes).model_copy(update={"finetune_lm": None})
-    place = Place(out, seed, resume, quiet)
+    place = Place(out, seed, resume, quiet, device)
     place.prepare()
     use_threads(threads)
     columns = Columns(text, label, label_separator, encoding, data_dir, multi_label)

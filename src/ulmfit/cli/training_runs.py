@@ -33,12 +33,14 @@ class Place:
         seed: of everything that is drawn.
         resume: go on with a stopped run.
         quiet: show no progress.
+        device: where to compute.
     """
 
     out: Path
     seed: int
     resume: bool
     quiet: bool
+    device: str = "auto"
 
     @property
     def work(self) -> Path:
@@ -51,11 +53,13 @@ class Place:
         """Find out before hours of training whether the model can be written in the end.
 
         Raises:
-            SettingsError: `out` holds other things than a model.
+            SettingsError: `out` holds other things than a model, or there is no such device.
             StorageError: nothing can be written there.
         """
+        from ulmfit.apps.predictor import choose_device
         from ulmfit.artifacts import check_target
 
+        choose_device(self.device)
         check_target(self.out, carry=(self.work.name,))
         if self.resume and not self.work.exists():
             print_warning(f"there is no stopped run in {self.out}: starting from the beginning")
@@ -74,9 +78,10 @@ class Place:
         from ulmfit.apps.run import TrainingRun
         from ulmfit.runtime import make_accelerator
 
+        accelerator = make_accelerator(cpu=self.device == "cpu")
         kept = self.work.exists()
         try:
-            yield TrainingRun(self.work, make_accelerator(), display, self.seed, self.resume)
+            yield TrainingRun(self.work, accelerator, display, self.seed, self.resume)
         except KeyboardInterrupt as error:
             hint = "Run the same command with --resume to go on."
             raise Interrupted("stopped", hint=hint) from error

@@ -31,6 +31,7 @@ from ulmfit.cli.options import (
     Data,
     DataDir,
     Debug,
+    Device,
     Encoding,
     Json,
     Label,
@@ -105,6 +106,7 @@ def predict(
             rich_help_panel=OUTPUT,
         ),
     ] = None,
+    device: Device = "auto",
     threads: Threads = None,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -119,7 +121,7 @@ def predict(
     _require_one_input(file, text, text_column, output)
     use_threads(threads)
     if file is None:
-        _predict_texts(_load(model), text or [], as_json=as_json)
+        _predict_texts(_load(model, device), text or [], as_json=as_json)
         return
     from ulmfit.data.streams import open_rows
 
@@ -128,7 +130,7 @@ def predict(
     except InputError as error:
         raise _for_predict(error) from error
     with rows:
-        _predict_rows(_load(model), rows, output, as_json=as_json, quiet=quiet)
+        _predict_rows(_load(model, device), rows, output, as_json=as_json, quiet=quiet)
 
 
 def _require_one_input(
@@ -161,10 +163,10 @@ def _for_predict(error: InputError) -> InputError:
     return InputError(problem, expected=renamed(error.expected), hint=renamed(error.hint))
 
 
-def _load(model: Path) -> Predictor:
+def _load(model: Path, device: str) -> Predictor:
     from ulmfit.apps.predictor import Predictor
 
-    return Predictor.load(model)
+    return Predictor.load(model, device)
 
 
 def _predict_texts(predictor: Predictor, texts: list[str], *, as_json: bool) -> None:
@@ -238,6 +240,7 @@ def evaluate(
     label_separator: LabelSeparator = None,
     encoding: Encoding = None,
     data_dir: DataDir = None,
+    device: Device = "auto",
     threads: Threads = None,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -253,7 +256,7 @@ def evaluate(
     use_threads(threads)
     columns = Columns(text, label, label_separator, encoding, data_dir)
     dataset = columns.load(data, "test")
-    predictor = _load(model)
+    predictor = _load(model, device)
     dataset = _labelled_alike(dataset, predictor)
     assert dataset.labels is not None
     require_known(dataset.labels, predictor.labels, dataset.name)

@@ -1,0 +1,205 @@
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import reviews, run, settings, write_csv
+
+MODEL_FILES = {"README.md", "config.json", "log.jsonl", "metrics.json"} | {
+    *("model.safetensors", "tokenizer.json")
+}
+
+
+def names_in(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def stages_in(model: Path) -> set[str]:
+    lines = (model / "log.jsonl").read_text().splitlines()
+    return {json.loads(line)["stage"] for line in lines}
+
+
+def test_training_ends_with_a_model_its_error_and_what_to_do(
+    data: Path, train_options: list[str], tmp_path: Path
+) -> None:
+    out = tmp_path / "my model"
+    done = run("train", data / "train.csv", "--out", out, *train_options)
+    assert done.code == 0, done
+    assert names_in(out) == MODEL_FILES
+    head, *scores = done.out.split("\n\n")[0].splitlines()
+    assert head == (
+        "Test error on 24 rows (24 of the 120 rows, held out with the labels in proportion "
+        "(no --test given))"
+    )
+    assert [score.split("  ")[1] for score in scores] == [
+        *("this model", "TF-IDF + logistic regression")
+    ]
+    assert f"Model: {out}\n" in done.out
+    assert "96 rows of 2 classes to train on" in done.err
+    assert "forward language model" in done.err
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert {"test_error", "test_error_interval", "baseline_error", "test_rows"} <= metrics.keys()
+    assert stages_in(out) == {"forward/lm", "forward/classifier"}
+
+
+def test_the_printed_command_works_as_printed(
+    data: Path, train_options: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["ulmfit/__main__.py"])  # as if by `python -m ulmfit`
+    options = ["--out", tmp_path / "a b", "--no-baseline", "-q"]
+    done = run("train", data / "train.csv", *options, *train_options)
+    assert done.err == ""
+    (line,) = [line for line in done.out.splitlines() if " --text " in line]
+    again = subprocess.run(line, shell=True, capture_output=True, text=True, check=True)
+    assert again.stdout.splitlines()[0] in ("pos", "neg")
+
+
+def test_training_learns_and_answers_in_json(model: Path, data: Path) -> None:
+    metrics = json.loads((model / "metrics.json").read_text())
+    assert metrics["test_error"] < 0.2
+    assert (model / "backward" / "model.safetensors").exists()
+
+
+def test_one_document_on_stdout_and_progress_on_stderr(
+    data: Path, train_options: list[str], tmp_path: Path
+) -> None:
+    options = ["--test", data / "test.csv", "--unlabeled", data / "more.txt", "--json"]
+    done = run("train", data / "train.csv", *options, *train_options, "--out", tmp_path / "m")
+    found = json.loads(done.out)
+    assert found["model"] == str(tmp_path / "m")
+    assert found["classes"] == ["neg", "pos"]
+    assert (found["train_rows"], found["test"]["rows"]) == (120, 40)
+    assert 0 <= found["baseline"]["error"] <= 1
+    assert "forward classifier" in done.err
+
+
+def test_training_can_do_without_a_test_and_a_name(
+    data: Path, train_options: list[str], working_folder: Path
+) -> None:
+    text = (data / "train.csv").read_text()
+    options = ["--test-fraction", "0", "--limit", "30", "-q"]
+    done = run("train", "-", *options, *train_options, stdin=text)
+    assert done.code == 0, done
+    assert "Not tested: --test-fraction 0 left nothing to test on." in done.out
+    assert names_in(working_folder / "runs" / "stdin") == MODEL_FILES
+
+
+def test_several_labels_per_row(train_options: list[str], tmp_path: Path) -> None:
+    rows = [(text, f"film|{label}") for text, label in reviews(60)]
+    path = write_csv(tmp_path / "a.csv", rows, ("text", "label"))
+    out = tmp_path / "m"
+    done = run("train", path, "--multi-label", "--out", out, "--json", "-q", *train_options)
+    assert json.loads(done.out)["classes"] == ["film", "neg", "pos"]
+    found = json.loads(run("evaluate", out, path, "--label-separator", "|", "--json", "-q").out)
+    assert found["multi_label"] is True
+    (entry,) = json.loads(run("predict", out, "--text", "a", "--json").out)["predictions"]
+    assert isinstance(entry["labels"], list)
+
+
+def test_held_out_rows_can_be_given(data: Path, train_options: list[str], tmp_path: Path) -> None:
+    options = ["--valid", data / "test.csv", "--no-baseline", "-q", "--out", tmp_path / "m"]
+    done = run("train", data / "train.csv", *options, *train_options)
+    assert done.code == 0, done
+    log = (tmp_path / "m" / "log.jsonl").read_text().splitlines()
+    assert "valid_loss" in json.loads(log[-1])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--preset", "papr"], "id you mean 'paper'?"),
+        (["--set", "classifier.epoch=3"], "id you mean 'classifier.epochs'?"),
+        (["--set", "classifier.epochs=0", "--set", "classifier.chunk=-1"], "2 settings are wrong"),
+        (["--config", "none.toml"], "settings file 'none.toml' does not exist"),
+        (["--lm", "en-smal"], "language model 'en-smal' is neither a name nor a folder"),
+        (["--label", "lable"], "id you mean 'label'?"),
+        (["--unlabeled", "none.txt"], "none.txt: no such file"),
+        (["--test", "none.csv"], "none.csv: no such file"),
+        (["--valid", "none.csv"], "none.csv: no such file"),
+        (["--set", "finetune_lm=none", "--unlabeled", "a.txt"], "which these settings leave out"),
+    ],
+)
+def test_bad_input_is_found_before_training(
+    data: Path, working_folder: Path, options: list[str], message: str
+) -> None:
+    done = run("train", data / "train.csv", *options)
+    assert done.code == 2, done
+    assert message in done.err
+    assert done.out == ""
+    assert list(working_folder.iterdir()) == []
+
+
+def test_a_folder_of_other_things_is_refused(
+    data: Path, train_options: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work")
+    done = run("train", data / "train.csv", "--out", tmp_path, *train_options)
+    assert done.code == 2
+    assert "holds other files (thesis.txt)" in done.err
+    assert names_in(tmp_path) == {"thesis.txt"}
+
+
+def stop_after(command: list[str], sign: str) -> tuple[int, str]:
+    """Press Ctrl-C once a line with `sign` is on standard error; returns exit code and lines."""
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    seen = ""
+    for line in process.stderr:
+        seen += line
+        if sign in line:
+            time.sleep(0.2)
+            process.send_signal(signal.SIGINT)
+            break
+    _, rest = process.communicate(timeout=120)
+    return process.returncode, seen + rest
+
+
+def test_a_stopped_run_goes_on_and_ends_as_if_it_had_not_been(
+    data: Path, train_options: list[str], tmp_path: Path
+) -> None:
+    arguments = ["train", str(data / "train.csv"), *train_options, "--no-baseline"]
+    arguments += settings({"classifier.epochs": "60"})
+    command = [sys.executable, "-m", "ulmfit", *arguments, "--out", str(tmp_path / "a")]
+    code, told = stop_after(command, "epoch 3/60")
+    assert code == 130, told
+    assert "Traceback" not in told
+    assert told.endswith("\n  Run the same command with --resume to go on.\n")
+    assert names_in(tmp_path / "a") == {"training"}
+    resumed = run(*arguments, "--out", tmp_path / "a", "--resume")
+    assert resumed.code == 0, resumed
+    assert "resumed at step" in resumed.err
+    straight = run(*arguments, "--out", tmp_path / "b", "-q")
+    assert straight.code == 0, straight
+    weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in "ab"]
+    assert weights[0] == weights[1]
+
+
+def test_a_new_run_replaces_the_model_and_leaves_notes_alone(
+    data: Path, train_options: list[str], tmp_path: Path
+) -> None:
+    out = tmp_path / "m"
+    options = ["--no-baseline", "-q", "--out", out, *train_options]
+    assert run("train", data / "train.csv", *options).code == 0
+    (out / "notes.txt").write_text("mine")
+    before = (out / "model.safetensors").read_bytes()
+    assert run("train", data / "train.csv", "--seed", "5", *options).code == 0
+    assert (out / "notes.txt").read_text() == "mine"
+    assert (out / "model.safetensors").read_bytes() != before
+
+
+def test_stage_three_alone(data: Path, tiny_lm: Path, tmp_path: Path) -> None:
+    changes = settings({"classifier.epochs": "2", "classifier.max_tokens": "none"})
+    done = run(
+        *("finetune-classifier", data / "train.csv", "--lm", tiny_lm, "--out", tmp_path / "m"),
+        *("--direction", "backward", "--no-baseline", *changes),
+    )
+    assert done.code == 0, done
+    assert "language model" not in done.err
+    assert names_in(tmp_path / "m") == MODEL_FILES
+    assert stages_in(tmp_path / "m") == {"backward/classifier"}

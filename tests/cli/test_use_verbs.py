@@ -1,0 +1,219 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from tests.cli.conftest import run, write_csv
+from ulmfit.cli.main import app
+
+GOOD = "a lovely film with a great actor"
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> Path:
+    """Rows with a column of numbers, a column of notes, and a blank text."""
+    lines = [("7", GOOD, "x,y"), ("8", "an awful film, a boring actor", ""), ("9", "", "z")]
+    return write_csv(tmp_path / "new.csv", lines, ("id", "text", "note"))
+
+
+def test_a_text_gets_its_label_and_the_probabilities(model: Path) -> None:
+    done = run("predict", model, "--text", GOOD)
+    assert done.code == 0, done
+    label, first, second = done.out.splitlines()
+    assert label == "pos"
+    assert first.startswith("  pos  ")
+    assert second.startswith("  neg  ")
+    assert done.err == ""
+
+
+def test_several_texts_are_told_apart(model: Path) -> None:
+    done = run("predict", model, "--text", GOOD, "--text", "awful")
+    first, second = done.out.rstrip().split("\n\n")
+    assert first.startswith(f"{GOOD}\npos\n")
+    assert second.startswith("awful\n")
+
+
+def test_texts_as_one_document(model: Path) -> None:
+    found = json.loads(run("predict", model, "--text", GOOD, "--json").out)
+    assert found["labels"] == ["neg", "pos"]
+    (entry,) = found["predictions"]
+    assert (entry["text"], entry["label"]) == (GOOD, "pos")
+    assert sum(entry["probabilities"].values()) == pytest.approx(1, abs=1e-4)
+
+
+def test_rows_come_out_as_they_went_in(model: Path, rows: Path) -> None:
+    done = run("predict", model, rows)
+    assert done.code == 0, done
+    table = list(csv.reader(io.StringIO(done.out)))
+    assert table[0] == [
+        *("id", "text", "note", "predicted_label", "probability_neg", "probability_pos")
+    ]
+    assert [row[:3] for row in table] == list(csv.reader(io.StringIO(rows.read_text())))
+    assert [row[3] for row in table[1:3]] == ["pos", "neg"]
+
+
+@pytest.mark.parametrize("name", ["out.csv", "out.tsv.gz", "out.jsonl", "out.parquet"])
+def test_a_file_is_written_in_the_format_of_its_name(
+    model: Path, rows: Path, tmp_path: Path, name: str
+) -> None:
+    done = run("predict", model, rows, "-o", tmp_path / name)
+    assert done.code == 0, done
+    assert done.out == ""
+    assert done.err.startswith(f"wrote {tmp_path / name}: 3 rows (")
+    assert (tmp_path / name).stat().st_size > 0
+    if name.endswith(".parquet"):
+        assert pq.read_table(tmp_path / name)["id"].to_pylist() == ["7", "8", "9"]
+
+
+def test_a_written_file_is_summed_up_as_json(model: Path, rows: Path, tmp_path: Path) -> None:
+    done = run("predict", model, rows, "-o", tmp_path / "a.csv", "--json", "-q")
+    found = json.loads(done.out)
+    assert (found["rows"], sum(found["predicted"].values())) == (3, 3)
+    assert done.err == ""
+
+
+def test_a_document_of_rows(model: Path, rows: Path) -> None:
+    found = json.loads(run("predict", model, rows, "--json").out)
+    assert [entry["row"] for entry in found["predictions"]] == [1, 2, 3]
+
+
+def test_standard_input_goes_to_standard_output(model: Path) -> None:
+    done = run("predict", model, "-", "-o", "-", "-q", stdin=f"{GOOD}\nawful\n")
+    assert [line.split(",")[1] for line in done.out.splitlines()] == [
+        "predicted_label",
+        "pos",
+        "neg",
+    ]
+
+
+def test_the_text_column_is_named(model: Path, tmp_path: Path) -> None:
+    path = write_csv(tmp_path / "a.csv", [("awful bad", GOOD)], ("text", "body"))
+    done = run("predict", model, path, "--text-column", "body", "-q")
+    assert done.out.splitlines()[1].split(",")[2] == "pos"
+    done = run("predict", model, path, "--text-column", "bdy")
+    assert done.code == 2
+    assert "no column 'bdy' (given by --text-column)" in done.err
+    assert "Did you mean 'body'?" in done.err
+
+
+def test_an_unclear_text_column_is_named_with_the_right_option(model: Path, tmp_path: Path) -> None:
+    path = write_csv(tmp_path / "a.csv", [("one two", "three four")], ("first", "second"))
+    done = run("predict", model, path)
+    assert done.code == 2
+    assert "--text-column first" in done.err or "--text-column COL" in done.err
+    assert "--text " not in done.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        ([], "nothing to label"),
+        (["a.csv", "--text", "b"], "both FILE (a.csv) and --text ('b') are given"),
+        (["--text", "b", "--text-column", "c"], "--text-column goes with FILE, not with --text"),
+        (["--text", "b", "-o", "c.csv"], "--output goes with FILE, not with --text"),
+    ],
+)
+def test_what_does_not_go_together(model: Path, arguments: list[str], problem: str) -> None:
+    done = run("predict", model, *arguments)
+    assert done.code == 2
+    assert done.err.startswith(f"Error: {problem}\n")
+    assert done.out == ""
+
+
+def test_an_output_of_unknown_kind_is_refused(model: Path, rows: Path, tmp_path: Path) -> None:
+    done = run("predict", model, rows, "-o", tmp_path / "out.xlsx")
+    assert done.code == 2
+    assert "its type is .xlsx" in done.err
+    assert list(tmp_path.iterdir()) == [rows]
+
+
+def test_a_broken_model_is_named(model: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    for path in model.glob("*.*"):
+        (broken / path.name).write_bytes(path.read_bytes())
+    (broken / "tokenizer.json").unlink()
+    done = run("predict", broken, "--text", "a")
+    assert done.code == 2
+    assert "tokenizer.json is missing" in done.err
+    assert run("predict", tmp_path / "none", "--text", "a").code == 2
+
+
+def test_a_terminal_shows_a_line_per_text(
+    model: Path, rows: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leader, follower = pty.openpty()  # a real terminal: what is printed depends on it
+    with os.fdopen(leader, "rb", buffering=0) as screen, os.fdopen(follower, "w") as terminal:
+        monkeypatch.setattr(sys, "stdout", terminal)
+        app(["predict", str(model), str(rows)], standalone_mode=False)
+        monkeypatch.undo()
+        terminal.flush()
+        text = ""
+        while text.count("\n") < 3:
+            text += screen.read(10_000).decode()
+    shown = text.splitlines()
+    assert [line.split()[0] for line in shown[:2]] == ["pos", "neg"]
+    assert shown[0].endswith(GOOD)
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(model: Path, tmp_path: Path) -> None:
+    path = tmp_path / "many.txt"
+    path.write_text("a lovely film\n" * 20_000)
+    command = [sys.executable, "-m", "ulmfit", "predict", str(model), str(path), "-q"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline().startswith("text,predicted_label")
+    process.stdout.close()
+    assert process.stderr is not None
+    with process.stderr as errors:
+        assert errors.read() == ""
+    assert process.wait(60) == 1
+
+
+def test_evaluate_tells_error_scores_and_confusions(model: Path, data: Path) -> None:
+    done = run("evaluate", model, data / "test.csv")
+    assert done.code == 0, done
+    assert done.out.startswith(f"{model} on 40 rows of {data / 'test.csv'}\n\nerror ")
+    assert "95 % interval" in done.out
+    assert "true \\ predicted  neg  pos\n" in done.out
+
+
+def test_evaluate_as_json(model: Path, data: Path) -> None:
+    found = json.loads(run("evaluate", model, data / "test.csv", "--json", "-q").out)
+    assert found["rows"] == 40
+    assert found["error"] == pytest.approx(found["wrong"] / 40)
+    assert sum(map(sum, found["confusion"])) == 40
+    assert [score["name"] for score in found["classes"]] == ["neg", "pos"]
+
+
+def test_evaluate_names_labels_the_model_does_not_know(model: Path, tmp_path: Path) -> None:
+    path = write_csv(tmp_path / "a.csv", [("a film", "pos"), ("so so", "mid")], ("text", "label"))
+    done = run("evaluate", model, path)
+    assert done.code == 2
+    assert done.err.startswith(f"Error: {path}: the label 'mid' (1 row) is unknown to the model\n")
+    assert "Expected: its classes 'neg', 'pos'" in done.err
+
+
+def test_evaluate_takes_no_several_labels_for_a_model_of_one(model: Path, tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"text": "a film", "label": ["pos", "neg"]}\n')
+    done = run("evaluate", model, path)
+    assert done.code == 2
+    assert "has several labels per row" in done.err
+
+
+def test_language_models_are_listed() -> None:
+    done = run("lms")
+    assert done.code == 0, done
+    records = json.loads(run("lms", "--json").out)
+    for record in records:
+        assert record["name"] in done.out

@@ -14,6 +14,7 @@ _CASE: Final = frozenset({"xxup", "xxmaj"})
 _ROW: Final = frozenset({"xxrep", "xxwrep"})
 _ADDED: Final = _CASE | _ROW | {"xxbos", "xxeos", "xxpad"}
 _WORD = re.compile(r"\w+")
+_SPACE_BEHIND = re.compile(r"(?:\s|<br\s*+/?>)+\Z", re.IGNORECASE)
 _BREAK = re.compile(r"\s+|<br\s*+/?>", re.IGNORECASE)
 
 # What composition merges into the character before, where the library leaves it: accents and the
@@ -53,7 +54,7 @@ def _spans_of_text(text: str, tokens: Sequence[str], offsets: Sequence[Span]) ->
     spans = list(offsets)
     covered = 0
     for i, (token, (start, end)) in enumerate(zip(tokens, offsets, strict=True)):
-        if token in _ADDED or (i > 0 and tokens[i - 1] in _ROW):
+        if _is_added(tokens, i):
             continue
         if token == SPACE:  # nothing but white space
             place = end if text[start:end].isspace() else start
@@ -61,12 +62,18 @@ def _spans_of_text(text: str, tokens: Sequence[str], offsets: Sequence[Span]) ->
         elif end > covered:
             for gap in _BREAK.finditer(text, covered, end):
                 covered = gap.end() if gap.end() < end else covered
-            limit = offsets[i + 1][0] if i + 1 < len(offsets) else len(text)
+            behind = (j for j in range(i + 1, len(tokens)) if not _is_added(tokens, j))
+            limit = offsets[j][0] if (j := next(behind, 0)) else len(text)
             if composed := _COMPOSED.match(text, end, limit):
                 end = composed.end()
             spans[i] = covered, end
             covered = end
     return spans
+
+
+def _is_added(tokens: Sequence[str], i: int) -> bool:
+    """Whether a token is a mark or the count behind one, and stands for no text of its own."""
+    return tokens[i] in _ADDED or (i > 0 and tokens[i - 1] in _ROW)
 
 
 def _skip_space(tokens: Sequence[str], i: int) -> int:
@@ -90,11 +97,16 @@ def _row_of_words(text: str, start: int, end: int) -> Span:
         end = found.end()
     word = text[start:end]
     while True:
-        stop = start
-        while stop > 0 and text[stop - 1].isspace():
-            stop -= 1
+        stop = _before_space(text, start)
         first = stop - len(word)
-        alone = first == 0 or (first > 0 and text[first - 1].isspace())
+        alone = first == 0 or (first > 0 and _before_space(text, first) < first)
         if stop == start or not alone or text[first:stop] != word:
             return start, end
         start = first
+
+
+def _before_space(text: str, place: int) -> int:
+    """Start of the white space and line breaks in front of a place."""
+    while found := _SPACE_BEHIND.search(text, max(0, place - 64), place):
+        place = found.start()
+    return place

@@ -79,7 +79,8 @@ def test_defaults_are_shown_and_noise_is_not() -> None:
 
 def test_optional_and_repeated_arguments_are_marked() -> None:
     assert "Usage: ulmfit predict [OPTIONS] MODEL [FILE]" in help_of("predict")
-    assert "Usage: ulmfit pretrain [OPTIONS] CORPUS..." in help_of("pretrain")
+    assert "Usage: ulmfit pretrain [OPTIONS] --out DIR CORPUS..." in help_of("pretrain")
+    assert "Folder for the model.  [required]" in help_of("pretrain")
 
 
 def test_presets_are_named() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from tests.cli.conftest import reviews, write_csv
 from ulmfit.cli.labelled import Columns, load_parts
-from ulmfit.errors import InputError
+from ulmfit.errors import InputError, SettingsError
 
 
 def test_a_part_is_held_out_where_there_is_no_test_data(data: Path) -> None:
@@ -14,12 +14,13 @@ def test_a_part_is_held_out_where_there_is_no_test_data(data: Path) -> None:
     assert parts.test is not None
     assert (len(parts.train), len(parts.test)) == (96, 24)
     assert parts.origin == (
-        "24 of the 120 rows, held out with the labels in proportion (no --test given)"
+        f"held out of {data / 'train.csv'} with the labels in proportion (no --test given)"
     )
     assert parts.test.labels is not None
     assert sum(label == "pos" for label in parts.test.labels) == 12
     assert parts.summary() == (
-        f"{data / 'train.csv'}: 96 rows of 2 classes to train on; test rows: {parts.origin}"
+        f"training data: 96 rows, 2 classes, from {data / 'train.csv'}\n"
+        f"test data: 24 rows, {parts.origin}"
     )
 
 
@@ -50,6 +51,13 @@ def test_nothing_is_held_out_on_request(data: Path) -> None:
     parts = load_parts(str(data / "train.csv"), Columns(), test_fraction=0)
     assert parts.test is None
     assert len(parts.train) == 120
+
+
+def test_a_share_that_is_none_is_refused(data: Path) -> None:
+    with pytest.raises(
+        SettingsError, match=r"--test-fraction 20 is out of range: expected a share"
+    ):
+        load_parts(str(data / "train.csv"), Columns(), test_fraction=20)
 
 
 def test_a_huge_data_set_gives_no_more_than_it_needs(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ WRONG = evaluate_labels(["a", "b", "a", "b"], ["b", "b", "a", "b"], ["a", "b"])
 def test_errors_stand_one_below_the_other() -> None:
     parts = Parts(DATA, DATA, "test.csv")
     assert outcome_text(Outcome(RIGHT, WRONG), parts) == (
-        "Test error on 4 rows (test.csv)\n"
+        "Test error on 4 rows, test.csv:\n"
         "  this model                      0.0 %   95 % interval 0.0 to 49.0 %\n"
         "  TF-IDF + logistic regression   25.0 %   95 % interval 4.6 to 69.9 %"
     )

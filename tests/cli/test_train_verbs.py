@@ -34,14 +34,14 @@ def test_training_ends_with_a_model_its_error_and_what_to_do(
     assert names_in(out) == MODEL_FILES
     head, *scores = done.out.split("\n\n")[0].splitlines()
     assert head == (
-        "Test error on 24 rows (24 of the 120 rows, held out with the labels in proportion "
-        "(no --test given))"
+        f"Test error on 24 rows, held out of {data / 'train.csv'} with the labels in proportion "
+        "(no --test given):"
     )
     assert [score.split("  ")[1] for score in scores] == [
         *("this model", "TF-IDF + logistic regression")
     ]
     assert f"Model: {out}\n" in done.out
-    assert "96 rows of 2 classes to train on" in done.err
+    assert "training data: 96 rows, 2 classes" in done.err
     assert "forward language model" in done.err
     metrics = json.loads((out / "metrics.json").read_text())
     assert {"test_error", "test_error_interval", "baseline_error", "test_rows"} <= metrics.keys()

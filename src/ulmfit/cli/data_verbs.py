@@ -129,7 +129,8 @@ def baseline(
     )
     if as_json:
         about = {"model": NAME, "train_rows": len(parts.train), "features": model.n_features}
-        print_json({**about, "test": parts.origin, **evaluation.to_dict()})
+        print_json({**about, "test_rows_from": parts.origin, **evaluation.to_dict()})
         return
-    title = f"{NAME}, trained on {len(parts.train):,} rows\ntested on {parts.origin}"
+    tested = f"tested on {evaluation.rows:,} rows, {parts.origin}"
+    title = f"{NAME}, trained on {len(parts.train):,} rows\n{tested}"
     typer.echo(evaluation_text(evaluation, title))

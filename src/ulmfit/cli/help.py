@@ -29,9 +29,11 @@ class Verb(TyperCommand):
     """One verb; its epilog holds the examples."""
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
-        """`[OPTIONS] MODEL [FILE]`."""
-        pieces = [self.options_metavar or "[OPTIONS]"]
+        """`[OPTIONS] --out DIR MODEL [FILE]`: what must be given, and the arguments."""
         params: list[Any] = self.params
+        options = [param for param in params if param.param_type_name == "option"]
+        pieces = [self.options_metavar or "[OPTIONS]"]
+        pieces += [f"{param.opts[0]} {param.metavar}" for param in options if param.required]
         for param in params:
             if param.param_type_name == "argument":
                 name = param.metavar + ("..." if param.nargs != 1 else "")
@@ -83,8 +85,10 @@ def _write_examples(command: Any, formatter: Any) -> None:
 def _entry(param: Any, ctx: Any) -> tuple[str, str]:
     """Name and description of a parameter, without what the description says anyhow."""
     name, text = param.get_help_record(ctx)
-    text = re.sub(r"; x>=\d+]|; [\d.]+<=x<=[\d.]+]", "]", text)
-    text = re.sub(r"\s*\[(x>=\d+|required)]", "", text)
+    text = re.sub(r"; x>=\d+]", "]", text)
+    text = re.sub(r"\s*\[x>=\d+]", "", text)
+    if param.param_type_name == "argument":
+        text = text.removesuffix("  [required]")
     # room for a short name where there is none, so that the long ones stand in a column
     return (name if re.match(r"-\w", name) else f"    {name}"), text
 

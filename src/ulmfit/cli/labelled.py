@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ulmfit.errors import InputError
+from ulmfit.errors import InputError, SettingsError
 
 if TYPE_CHECKING:
     from ulmfit.data.datasets import Dataset, Split
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 SEPARATOR = "|"  # of labels, as in the predictions that are written
 TEST_FRACTION = 0.2
 _MOST_HELD_OUT = 5_000  # rows; the interval is one percentage point wide by then
+_LARGEST_FRACTION = 0.9
 _SPLIT_SEED = 0  # the same test rows for every --seed: runs can be compared
 
 
@@ -67,9 +68,12 @@ class Parts:
     origin: str
 
     def summary(self) -> str:
-        """One line for people."""
-        rows = f"{len(self.train):,} rows of {len(self.train.classes)} classes to train on"
-        return f"{self.train.name}: {rows}; test rows: {self.origin}"
+        """Two lines for people."""
+        classes = f"{len(self.train.classes)} classes"
+        lines = [f"training data: {len(self.train):,} rows, {classes}, from {self.train.name}"]
+        if self.test is not None:
+            lines.append(f"test data: {len(self.test):,} rows, {self.origin}")
+        return "\n".join(lines)
 
 
 def load_parts(
@@ -93,10 +97,16 @@ def load_parts(
 
     Raises:
         InputError: data that cannot be read, or test labels that do not occur in training.
+        SettingsError: the share is out of range.
     """
     from ulmfit.data.datasets import training_rows
     from ulmfit.data.locations import available_splits
 
+    if not 0 <= test_fraction <= _LARGEST_FRACTION:
+        raise SettingsError(
+            f"--test-fraction {test_fraction:g} is out of range",
+            expected=f"a share from 0 to {_LARGEST_FRACTION}",
+        )
     train = training_rows(columns.load(data))
     if test is None and {"train", "test"} <= set(available_splits(data, data_dir=columns.data_dir)):
         parts = Parts(train, columns.load(data, "test"), f"the test split of {data}")
@@ -117,10 +127,7 @@ def _hold_out(dataset: Dataset, fraction: float) -> Parts:
     assert dataset.labels is not None
     fraction = min(fraction, _MOST_HELD_OUT / len(dataset))
     train, test = stratified_split(dataset.labels, fraction, _SPLIT_SEED)
-    origin = (
-        f"{len(test):,} of the {len(dataset):,} rows, held out with the labels in proportion "
-        "(no --test given)"
-    )
+    origin = f"held out of {dataset.name} with the labels in proportion (no --test given)"
     return Parts(dataset.subset(train), dataset.subset(test), origin)
 
 

@@ -127,8 +127,6 @@ TestFraction = Annotated[
     typer.Option(
         "--test-fraction",
         metavar="SHARE",
-        min=0.0,
-        max=0.9,
         help="Share of DATA to hold out where there is no test data; 0 for none.",
         rich_help_panel=DATA,
     ),

@@ -46,11 +46,11 @@ def judge(predictor: Predictor, parts: Parts, display: Display, *, baseline: boo
             test.labels, labels, predictor.labels, multi_label=test.multi_label, name=test.name
         )
 
-    display.note(f"testing on {len(test):,} rows: {parts.origin}")
+    display.note(f"testing on {len(test):,} rows")
     own = score(classify_texts(predictor, test.texts, display).labels)
     if not baseline:
         return Outcome(own, None)
-    display.note(f"{NAME} on the same rows")
+    display.note(f"training and testing {NAME} on the same rows")
     return Outcome(own, score(fit_baseline(parts.train).predict(test.texts)))
 
 
@@ -62,7 +62,7 @@ def outcome_text(outcome: Outcome, parts: Parts) -> str:
         return "Not tested: --test-fraction 0 left nothing to test on."
     scores = [("this model", outcome.model), (NAME, outcome.baseline)]
     width = max(len(name) for name, score in scores if score is not None)
-    lines = [f"Test error on {outcome.model.rows:,} rows ({parts.origin})"]
+    lines = [f"Test error on {outcome.model.rows:,} rows, {parts.origin}:"]
     for name, score in scores:
         if score is not None:
             lines.append(

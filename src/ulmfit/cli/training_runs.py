@@ -57,7 +57,7 @@ class Place:
             StorageError: nothing can be written there.
         """
         from ulmfit.apps.predictor import choose_device
-        from ulmfit.artifacts import check_target
+        from ulmfit.artifacts import CONFIG, check_target
 
         choose_device(self.device)
         check_target(self.out, carry=(self.work.name,))
@@ -67,6 +67,8 @@ class Place:
             print_warning(
                 f"the stopped run in {self.out} is started over; --resume would have gone on"
             )
+        if (self.out / CONFIG).exists() and not self.resume:
+            print_warning(f"the model in {self.out} will be replaced once the new one is complete")
 
     @contextmanager
     def run(self, display: Display) -> Iterator[TrainingRun]:

@@ -318,6 +318,20 @@ def test_settings_that_cannot_be_are_refused() -> None:
         Tokenizer.train([" "], kind="unigram")
 
 
+def test_what_is_no_text_is_said(tokenizer: Tokenizer) -> None:
+    message = r"text 1 \(counted from 0\) is nan of type float: expected a string\. Leave rows"
+    with pytest.raises(InputError, match=message):
+        tokenizer.encode_batch(["a", float("nan")])  # type: ignore[list-item]
+    with pytest.raises(InputError, match=r"text 0 .* is None of type NoneType"):
+        tokenizer.encode(None)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"text 0 .* is 3 of type int"):
+        tokenizer.encode_with_offsets(3)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"got one string where many texts belong.*\[text\]"):
+        tokenizer.encode_batch("abc")
+    with pytest.raises(InputError, match="got one string to learn from"):
+        Tokenizer.train("abc")
+
+
 def test_broken_files_are_named(tokenizers: dict[Kind, Tokenizer]) -> None:
     text = tokenizers["word"].to_json()
     with pytest.raises(

@@ -62,8 +62,9 @@ class ChunkMemo:
 
     def __init__(self, rust: RustTokenizer) -> None:
         self._rust = rust
-        self._plain = RustTokenizer.from_str(rust.to_str())
+        self._plain = RustTokenizer(rust.model)
         self._plain.normalizer = build_plain_normalizer()
+        self._plain.pre_tokenizer = rust.pre_tokenizer
         self._forget()
         self._enter_process()
 

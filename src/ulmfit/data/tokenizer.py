@@ -34,7 +34,7 @@ from ulmfit.data.rules import (
 )
 from ulmfit.data.subwords import train_subwords
 from ulmfit.data.vocab import build_vocab, count_words
-from ulmfit.errors import ModelFolderError, SettingsError
+from ulmfit.errors import InputError, ModelFolderError, SettingsError
 
 __all__ = ["BOS_ID", "PAD_ID", "SPECIALS", "UNK_ID", "Encoded", "Kind", "Tokenizer", "join_fields"]
 
@@ -98,11 +98,13 @@ class Tokenizer:
             min_freq: words (for subwords: characters) seen fewer times are unknown.
 
         Raises:
-            InputError: subwords of no text at all.
+            InputError: subwords of no text at all, or one string in place of many.
             SettingsError: an unknown kind, or a vocabulary too small to hold anything.
         """
         if kind not in get_args(Kind):
             raise SettingsError(f"kind = {kind!r}", expected="'word', 'bpe' or 'unigram'")
+        if isinstance(texts, str):
+            raise InputError("got one string to learn from", expected="an iterable of documents")
         counts = count_words(texts, kind=kind)
         if kind == "word":
             return cls.from_words(build_vocab(counts, max_size=vocab_size, min_freq=min_freq))
@@ -203,7 +205,12 @@ class Tokenizer:
         return self.encode_batch([text])[0]
 
     def encode_batch(self, texts: Sequence[str]) -> list[Ids]:
-        """Ids of many texts: the fast way in. Each as from `encode`."""
+        """Ids of many texts: the fast way in. Each as from `encode`.
+
+        Raises:
+            InputError: one of them is no string (a missing value, say), or all are one string.
+        """
+        _check_texts(texts)
         if self._memo is not None:
             return self._memo.encode(texts)
         encodings = self._rust.encode_batch_fast([encodable(text) for text in texts])
@@ -211,6 +218,7 @@ class Tokenizer:
 
     def encode_with_offsets(self, text: str) -> Encoded:
         """Ids of one text and the place of each token in it, for explanations."""
+        _check_texts([text])
         encoding = self._rust.encode(encodable(text))
         tokens = [self.vocab[i] for i in encoding.ids]  # the library's own show unknown text
         spans = spans_of_tokens(text, tokens, encoding.offsets)
@@ -222,6 +230,20 @@ class Tokenizer:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Tokenizer.from_json, (self._text,)
+
+
+def _check_texts(texts: Sequence[str]) -> None:
+    if isinstance(texts, str):
+        raise InputError(
+            "got one string where many texts belong", expected="a list", hint="Write [text]."
+        )
+    for i, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise InputError(
+                f"text {i} (counted from 0) is {text!r} of type {type(text).__name__}",
+                expected="a string",
+                hint="Leave rows without text out, or give them an empty one.",
+            )
 
 
 def _write(model: models.Model, kind: Kind) -> str:
@@ -254,11 +276,11 @@ def _kind_of(content: Any) -> Kind:
     return kind
 
 
-def _rules_of(rust: RustTokenizer) -> tuple[Any, Any]:
-    content = json.loads(rust.to_str())
-    return content["normalizer"], content["pre_tokenizer"]
+def _rules_of(rust: RustTokenizer) -> tuple[object, object]:
+    """Both as JSON; the vocabulary, which makes `to_str` slow, is left out."""
+    return rust.normalizer.__getstate__(), rust.pre_tokenizer.__getstate__()
 
 
 @cache
-def _rules_of_today(kind: Kind) -> tuple[Any, Any]:
+def _rules_of_today(kind: Kind) -> tuple[object, object]:
     return _rules_of(_assemble(models.WordLevel({}, unk_token=SPECIALS[UNK_ID]), kind))

@@ -110,6 +110,17 @@ def test_held_out_rows_can_be_given(data: Path, train_options: list[str], tmp_pa
     assert "valid_loss" in json.loads(log[-1])
 
 
+def test_a_misspelt_file_is_told_before_torch_is_loaded() -> None:
+    code = (
+        "import sys; from ulmfit.cli.main import app; sys.argv = ['ulmfit', 'train', 'none.csv']\n"
+        "try: app()\n"
+        "finally: assert 'torch' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.startswith("Error: none.csv: no such file or folder\n")
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -76,15 +76,15 @@ def pretrain(
     A few million words are a start, a hundred million are good. The corpus is read as a stream: it
     may be larger than memory.
     """
-    from ulmfit.apps.language_models import pretrain_lms, save_lms
-
     settings = read_settings(preset, config, changes).pretrain
-    place = Place(out, seed, resume, quiet, device)
-    place.prepare()
-    use_threads(threads)
     columns = Columns(text=text, encoding=encoding, data_dir=data_dir)
     texts, held_out = reader(corpus, columns), reader([valid] if valid else None, columns)
     assert texts is not None
+    from ulmfit.apps.language_models import pretrain_lms, save_lms  # takes a while
+
+    place = Place(out, seed, resume, quiet, device)
+    place.prepare()
+    use_threads(threads)
     info = {"corpus": ", ".join(corpus), "vocabulary": settings.text.kind}
     with place.run(place.display()) as run:
         found = pretrain_lms(
@@ -127,17 +127,17 @@ def finetune_lm(
 
     `ulmfit finetune-classifier` makes a classifier of the result.
     """
-    from ulmfit.apps.language_models import finetune_lms, save_lms
-    from ulmfit.apps.pretrained import resolve_lms
-
     settings = read_settings(preset, config, changes).finetune_lm
     if settings is None:
         raise SettingsError("finetune_lm is none in these settings", expected="a table of settings")
+    texts = reader(corpus, Columns(text=text, encoding=encoding, data_dir=data_dir))
+    assert texts is not None
+    from ulmfit.apps.language_models import finetune_lms, save_lms  # takes a while
+    from ulmfit.apps.pretrained import resolve_lms
+
     place = Place(out, seed, resume, quiet, device)
     place.prepare()
     use_threads(threads)
-    texts = reader(corpus, Columns(text=text, encoding=encoding, data_dir=data_dir))
-    assert texts is not None
     base = resolve_lms(lm, directions_of(direction))
     identity = {"settings": settings.model_dump(), "language model": lm, "corpora": corpus}
     with place.run(place.display()) as run:

@@ -124,9 +124,6 @@ def train(
         raise SettingsError(
             "--unlabeled is for fine-tuning the language model, which these settings leave out"
         )
-    place = Place(out or default_out(data), seed, resume, quiet, device)
-    place.prepare()
-    use_threads(threads)
     columns = Columns(text, label, label_separator, encoding, data_dir, multi_label)
     more = reader(unlabeled, columns)
     parts = load_parts(
@@ -134,6 +131,8 @@ def train(
     )
     held_out = columns.load(valid, "valid") if valid else None
     recipe = Recipe(lm, direction, settings, more, held_out, not no_baseline)
+    place = Place(out or default_out(data), seed, resume, quiet, device)
+    use_threads(threads)
     _train(recipe, parts, place, as_json=as_json)
 
 
@@ -179,22 +178,23 @@ def finetune_classifier(
     `ulmfit finetune-lm`, for one classifier or for several.
     """
     settings = read_settings(preset, config, changes).model_copy(update={"finetune_lm": None})
-    place = Place(out, seed, resume, quiet, device)
-    place.prepare()
-    use_threads(threads)
     columns = Columns(text, label, label_separator, encoding, data_dir, multi_label)
     parts = load_parts(
         data, columns, test=test, test_fraction=test_fraction, limit=limit, seed=seed
     )
     held_out = columns.load(valid, "valid") if valid else None
     recipe = Recipe(lm, direction, settings, None, held_out, not no_baseline)
+    place = Place(out, seed, resume, quiet, device)
+    use_threads(threads)
     _train(recipe, parts, place, as_json=as_json)
 
 
 def _train(recipe: Recipe, parts: Parts, place: Place, *, as_json: bool) -> None:
+    # Data first, torch second: who has misspelt a name should not wait for it.
     from ulmfit.apps.pretrained import resolve_lms
     from ulmfit.apps.training import train_classifier
 
+    place.prepare()
     display = place.display()
     display.note(parts.summary())
     lms = resolve_lms(recipe.lm, directions_of(recipe.direction))

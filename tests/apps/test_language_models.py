@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests import tiny
+from ulmfit.apps.language_models import finetune_lms, pretrain_lms, save_lms
+from ulmfit.apps.pretrained import resolve_lms
+from ulmfit.apps.run import TrainingRun
+from ulmfit.config import Direction
+from ulmfit.data.corpus import TokenCorpus
+from ulmfit.errors import InputError, SettingsError
+from ulmfit.runtime import make_accelerator
+from ulmfit.settings import FinetuneLMSettings, PretrainSettings, TextSettings
+from ulmfit.stages.finetune_lm import is_held_out
+from ulmfit.stages.lm_folder import TrainedLM
+from ulmfit.train.tracker import Silent
+
+PRETRAIN = PretrainSettings(
+    text=TextSettings(min_freq=1),
+    emb_size=6,
+    hidden_size=8,
+    n_layers=2,
+    batch_size=8,
+    bptt=7,
+    softmax_samples=None,
+    valid_fraction=0.2,
+)
+TEXTS = tiny.labelled_texts(200)[0]
+
+
+def run_in(work: Path) -> TrainingRun:
+    return TrainingRun(work, make_accelerator(cpu=True), Silent())
+
+
+def test_both_directions_from_text_to_one_folder_and_on_to_fine_tuning(tmp_path: Path) -> None:
+    lms = pretrain_lms(
+        lambda: iter(TEXTS),
+        PRETRAIN,
+        ["forward", "backward"],
+        run_in(tmp_path / "pretrain"),
+        info={"corpus": "sentences"},
+    )
+    for direction, lm in lms.items():
+        assert (lm.direction, lm.info["corpus"]) == (direction, "sentences")
+        assert lm.metrics["perplexity"] < lm.config.vocab_size
+    save_lms(lms, tmp_path / "lm")
+    base = resolve_lms(tmp_path / "lm", ["forward", "backward"])
+    assert torch.equal(
+        base["backward"].weights["decoder_bias"], lms["backward"].weights["decoder_bias"]
+    )
+
+    run = run_in(tmp_path / "tune")
+    run.claim({})
+    settings = FinetuneLMSettings(epochs=1, batch_size=8, bptt=7, min_freq=1)
+    tuned = finetune_lms(base, lambda: ["a sad song about a new word", *TEXTS], settings, run)
+    assert list(tuned) == ["forward", "backward"]
+    assert "word" in tuned["forward"].tokenizer.vocab
+    assert tuned["forward"].tokenizer.digest == tuned["backward"].tokenizer.digest
+
+
+def test_eight_bits_a_weight_are_near_the_full_ones(tmp_path: Path) -> None:
+    words = tiny.tokenizer()
+    lm = tiny.trained_lm(words)
+    save_lms({"forward": lm}, tmp_path / "lm", eight_bit=True)
+    stored = resolve_lms(tmp_path / "lm", ["forward"])["forward"].weights
+    for name, value in lm.weights.items():
+        largest = value.abs().amax(dim=-1, keepdim=True)
+        assert ((stored[name] - value).abs() <= largest / 127 / 2 + 1e-7).all(), name
+
+
+def test_held_out_text_is_a_share_of_the_documents_or_what_is_given(tmp_path: Path) -> None:
+    seen = {}
+    for name, valid in (("share", None), ("given", lambda: iter(TEXTS[:40]))):
+        work = tmp_path / name
+        pretrain_lms(lambda: iter(TEXTS), PRETRAIN, ["forward"], run_in(work), valid=valid)
+        seen[name] = TokenCorpus.open(work / "corpus" / "valid").n_docs
+    share = sum(is_held_out(text, PRETRAIN.valid_fraction) for text in TEXTS)
+    assert seen == {"share": share, "given": 40}
+
+
+def test_too_little_text_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"tokens to train on.*Give more text"):
+        pretrain_lms(lambda: iter(["one", "two"]), PRETRAIN, ["forward"], run_in(tmp_path / "w"))
+
+
+def test_a_start_of_other_sizes_is_an_error(tmp_path: Path) -> None:
+    start: dict[Direction, TrainedLM] = {"forward": tiny.trained_lm(tiny.tokenizer())}
+    other = PRETRAIN.model_copy(update={"hidden_size": 9})
+    with pytest.raises(SettingsError, match="the language model to start from has sizes"):
+        pretrain_lms(lambda: iter(TEXTS), other, ["forward"], run_in(tmp_path / "w"), start=start)

@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ulmfit.apps.run import TrainingRun
+from ulmfit.errors import SettingsError
+from ulmfit.runtime import make_accelerator
+from ulmfit.train.tracker import Silent
+
+
+def run_in(work: Path, *, seed: int = 0, resume: bool = False) -> TrainingRun:
+    return TrainingRun(work, make_accelerator(cpu=True), Silent(), seed, resume)
+
+
+def test_a_run_that_does_not_resume_starts_afresh(tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    run_in(work).claim({"data": "a"})
+    (work / "forward").mkdir()
+    run_in(work).claim({"data": "a"})
+    assert [entry.name for entry in work.iterdir()] == ["run.json"]
+
+
+def test_a_resumed_run_finds_what_the_first_one_left(tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    run_in(work).claim({"data": "a", "sizes": (1, 2)})
+    (work / "forward").mkdir()
+    run_in(work, resume=True).claim({"data": "a", "sizes": (1, 2)})
+    assert (work / "forward").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("identity", "seed", "named"),
+    [({"data": "b"}, 0, "data"), ({"data": "a"}, 1, "seed"), ({"data": "b"}, 1, "data and seed")],
+)
+def test_a_run_of_something_else_is_not_resumed(
+    tmp_path: Path, identity: dict[str, object], seed: int, named: str
+) -> None:
+    work = tmp_path / "work"
+    run_in(work).claim({"data": "a"})
+    with pytest.raises(SettingsError, match=f"of other {named}.*--resume"):
+        run_in(work, seed=seed, resume=True).claim(identity)
+
+
+def test_each_stage_has_a_folder_of_its_own(tmp_path: Path) -> None:
+    context = run_in(tmp_path, seed=3, resume=True).context("backward", "lm")
+    assert (context.folder, context.seed, context.resume) == (tmp_path / "backward" / "lm", 3, True)

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from ulmfit.artifacts import FolderContents, read_folder, write_folder
+from ulmfit.artifacts import BACKWARD, CONFIG, FolderContents, read_folder, write_folder
 from ulmfit.data.batches import backwards
+from ulmfit.errors import InputError, ModelFolderError, SettingsError
 from ulmfit.model.classifier import TextClassifierModel
 from ulmfit.stages.classifier_folder import TrainedClassifier
 from ulmfit.stages.ensemble import average
+from ulmfit.stages.folder_config import LabelForm
 from ulmfit.stages.lm_folder import WORK_FOLDER
+from ulmfit.stages.model_card import classifier_card
 from ulmfit.train.evaluate import predict_logits
 
 Probabilities = NDArray[np.float32]
@@ -23,24 +29,65 @@ Probabilities = NDArray[np.float32]
 BLOCK_TEXTS = 1024
 BLOCK_CHARS = 4_000_000
 
+# A label of a multi-label model is given from this probability on, as scikit-learn does.
+THRESHOLD = 0.5
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """The device of a name; `auto` is a GPU where there is one.
+
+    Raises:
+        SettingsError: unknown, or not on this machine.
+    """
+    found = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    usable = [device for device, there in found.items() if there]
+    if name == "auto":
+        return torch.device(usable[0] if usable else "cpu")
+    if name not in DEVICES:
+        raise SettingsError(
+            f"device {name!r} is unknown",
+            expected=f"one of {', '.join(DEVICES)}",
+            hint="Which GPU it is, is set outside, such as by CUDA_VISIBLE_DEVICES=1.",
+        )
+    if not found.get(name, True):
+        raise SettingsError(
+            f"device {name!r} is not on this machine",
+            expected=f"one of {', '.join(['auto', 'cpu', *usable])}",
+        )
+    return torch.device(name)
+
 
 class Predictor:
     """Forward and backward classifier, or one of them, ready to answer.
 
     Answers do not depend on which texts are asked for together. Nothing is kept between calls, so
-    that several threads may ask at once.
+    that several threads may ask at once. Copies and pickles hold the files of the model folder.
 
     Args:
         members: classifiers of the same classes and tokenizer, one per direction.
         metrics: what is known of their quality; goes into the folder.
+        device: where the models are, see `choose_device`.
+
+    Raises:
+        SettingsError: the members do not belong together, or there is no such device.
     """
 
     def __init__(
-        self, members: Sequence[TrainedClassifier], metrics: dict[str, Any] | None = None
+        self,
+        members: Sequence[TrainedClassifier],
+        metrics: Mapping[str, Any] | None = None,
+        device: str = "auto",
     ) -> None:
+        fault = _disagreement(members)
+        if fault is not None:
+            raise SettingsError(f"these classifiers cannot answer as one: {fault}")
         self.members = tuple(members)
-        self.models: list[TextClassifierModel] = [member.model() for member in members]
-        self.metrics = metrics or {}
+        self.metrics = {**members[0].metrics, **(metrics or {})}
+        self.device = device
+        place = choose_device(device)
+        self.models: list[TextClassifierModel] = [member.model().to(place) for member in members]
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -48,17 +95,30 @@ class Predictor:
         return self.members[0].labels
 
     @property
+    def label_form(self) -> LabelForm:
+        """How the labels looked in Python."""
+        return self.members[0].label_form
+
+    @property
     def multi_label(self) -> bool:
         """Whether a text may have any number of labels."""
         return self.members[0].config.multi_label
 
     def predict_proba(self, texts: Iterable[str]) -> Probabilities:
-        """Probability of each class, (N, C): rows add up to one unless multi-label."""
+        """Probability of each class, (N, C): rows add up to one unless multi-label.
+
+        Raises:
+            InputError: one bare string.
+        """
         blocks = list(self.stream(texts))
         return np.concatenate(blocks) if blocks else np.zeros((0, len(self.labels)), np.float32)
 
     def stream(self, texts: Iterable[str]) -> Iterator[Probabilities]:
         """`predict_proba` block by block, for inputs that do not fit in memory."""
+        if isinstance(texts, str):
+            raise InputError(
+                "texts is one string", expected="a list of texts", hint="Put it in a list: [text]."
+            )
         for block in text_blocks(texts):
             yield self._predict_block(block)
 
@@ -66,7 +126,7 @@ class Predictor:
         """The most probable class of each row; for multi-label all classes over one half."""
         if self.multi_label:
             return [
-                tuple(name for name, p in zip(self.labels, row, strict=True) if p > 0.5)
+                tuple(name for name, p in zip(self.labels, row, strict=True) if p > THRESHOLD)
                 for row in probabilities
             ]
         return [self.labels[i] for i in probabilities.argmax(axis=1)]
@@ -79,49 +139,101 @@ class Predictor:
             answers.append(_probabilities(predict_logits(model, turned), self.multi_label))
         return average(answers)
 
-    def save(self, path: Path, *, log: bytes = b"") -> None:
+    def with_label_form(self, form: LabelForm) -> Predictor:
+        """The same classifier, which knows how its labels looked in Python."""
+        members = [replace(member, label_form=form) for member in self.members]
+        return Predictor(members, self.metrics, self.device)
+
+    def save(self, path: Path, *, log: bytes | None = None) -> None:
         """Write the model folder: the first member, the other one in `backward/`.
 
+        Args:
+            path: the folder.
+            log: contents of `log.jsonl`; None for what the members have.
+
         Raises:
+            SettingsError: `path` is a file, or a folder of other things.
             StorageError: nothing is left half-written.
         """
         first, *others = self.members
+        first = replace(first, metrics=self.metrics)
         files = first.files(log=log, card=self.card().encode())
         for other in others:
             inner = other.files(card=b"# The backward half of the model one folder up\n")
-            files |= {f"backward/{name}": content for name, content in inner.items()}
+            files |= {f"{BACKWARD}/{name}": content for name, content in inner.items()}
         write_folder(path, files, carry=(WORK_FOLDER,))
 
     def card(self) -> str:
         """README of the folder."""
-        directions = " and ".join(member.direction for member in self.members)
-        lines = [
-            "# Text classifier",
-            "",
-            f"ULMFiT, {directions}. Classes: {', '.join(self.labels)}.",
-            "",
-            *(f"- {name}: {value}" for name, value in self.metrics.items()),
-            "",
-            "    from ulmfit import TextClassifier",
-            '    TextClassifier.load("<this folder>").predict(["a text"])',
-        ]
-        return "\n".join(lines) + "\n"
+        first = self.members[0]
+        metrics = {member.direction: member.metrics for member in self.members}
+        return classifier_card(
+            first.config,
+            [member.direction for member in self.members],
+            first.labels,
+            first.info,
+            {**metrics, first.direction: self.metrics},
+        )
 
     @classmethod
-    def load(cls, path: Path) -> Predictor:
+    def load(cls, path: Path, device: str = "auto") -> Predictor:
         """Read and verify a model folder.
 
         Raises:
             ModelFolderError: a file is missing, cut, altered, or not of a classifier.
+            SettingsError: there is no such device.
         """
-        return cls.from_contents(read_folder(Path(path)))
+        return cls.from_contents(read_folder(Path(path)), device)
 
     @classmethod
-    def from_contents(cls, contents: FolderContents) -> Predictor:
-        """The classifier in a folder that has been read."""
+    def from_contents(cls, contents: FolderContents, device: str = "auto") -> Predictor:
+        """The classifier in a folder that has been read.
+
+        Raises:
+            ModelFolderError: its files do not fit together.
+        """
         parts = [contents, contents.backward]
         members = [TrainedClassifier.from_contents(part) for part in parts if part is not None]
-        return cls(members, members[0].metrics)
+        fault = _disagreement(members)
+        if fault is not None:
+            raise ModelFolderError(
+                f"model folder '{contents.path}' is broken: {BACKWARD}/ is of another model: "
+                f"{fault}",
+                hint="Copy the whole folder again from where it came from, or train again.",
+            )
+        return cls(members, device=device)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        first, *others = self.members
+        members = [replace(first, metrics=self.metrics), *others]
+        return _unpickled, ([member.files() for member in members], self.device)
+
+
+def _unpickled(folders: Sequence[Mapping[str, bytes]], device: str) -> Predictor:
+    members = []
+    for files in folders:
+        contents = FolderContents(Path("(pickled)"), json.loads(files[CONFIG]), files)
+        members.append(TrainedClassifier.from_contents(contents))
+    return Predictor(members, device=device)
+
+
+def _disagreement(members: Sequence[TrainedClassifier]) -> str | None:
+    """Why these classifiers cannot answer as one; None if they can."""
+    if not members:
+        return "there is none"
+    first, *others = members
+    for other in others:
+        if other.direction == first.direction:
+            return f"both are {first.direction}"
+        if other.labels != first.labels:
+            return f"its labels are {list(other.labels[:5])}, not {list(first.labels[:5])}"
+        if other.label_form != first.label_form:
+            return "its labels are of another type"
+        if other.config.multi_label != first.config.multi_label:
+            return "only one of the two gives several labels"
+        if other.tokenizer.digest != first.tokenizer.digest:
+            return "its tokenizer.json is another one"
+    return None
 
 
 def text_blocks(texts: Iterable[str]) -> Iterator[list[str]]:
@@ -139,7 +251,10 @@ def text_blocks(texts: Iterable[str]) -> Iterator[list[str]]:
 
 
 def _probabilities(logits: NDArray[np.float32], multi_label: bool) -> Probabilities:
+    scores = logits.astype(np.float64)
     if multi_label:
-        return np.asarray(1 / (1 + np.exp(-logits.astype(np.float64))), dtype=np.float32)
-    shifted = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
+        # the same for both signs, and neither can overflow
+        odds = np.exp(-np.abs(scores))
+        return np.asarray(np.where(scores >= 0, 1.0, odds) / (1 + odds), dtype=np.float32)
+    shifted = np.exp(scores - scores.max(axis=1, keepdims=True))
     return np.asarray(shifted / shifted.sum(axis=1, keepdims=True), dtype=np.float32)

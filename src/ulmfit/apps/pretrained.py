@@ -3,23 +3,39 @@
 from __future__ import annotations
 
 import difflib
-import json
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any
 
-from ulmfit.artifacts import FolderContents, read_config, read_folder
+from ulmfit.artifacts import BACKWARD, CONFIG, TOKENIZER, WEIGHTS, FolderContents, read_folder
 from ulmfit.config import Direction
 from ulmfit.errors import ModelFolderError, SettingsError
-from ulmfit.stages.lm_folder import TrainedLM
+from ulmfit.stages.folder_config import read_lm_config, read_metrics, read_tokenizer
+
+if TYPE_CHECKING:
+    from ulmfit.stages.lm_folder import TrainedLM  # imports torch, which listing does without
 
 SHIPPED = Path(__file__).parent.parent / "pretrained"
 
 
 @dataclass(frozen=True)
 class LMRecord:
-    """What `ulmfit lms` tells of one language model in one direction."""
+    """What `ulmfit lms` tells of one language model in one direction.
+
+    Attributes:
+        name: what `--lm` takes.
+        direction: reading order.
+        vocabulary: entries.
+        vocabulary_kind: word, bpe or unigram.
+        size_mb: of the weights on disk, in millions of bytes.
+        licence: of the corpus and the weights.
+        corpus: what it was trained on.
+        perplexity: per token, on held-out text; None where it was not measured.
+        word_perplexity: per white-space word.
+        sha256: of the weights.
+    """
 
     name: str
     direction: Direction
@@ -37,77 +53,102 @@ class LMRecord:
         return asdict(self)
 
 
-def list_lms(folder: Path = SHIPPED) -> list[LMRecord]:
-    """The language models in the package, each direction for itself."""
-    records = []
-    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
-        for place in (path, path / "backward"):
-            if (place / "config.json").is_file():
-                records.append(_record(path.name, place))
-    return records
+def list_lms(folder: Path | None = None) -> list[LMRecord]:
+    """The language models in the package, each direction for itself; torch is not needed.
+
+    Args:
+        folder: where to look, None for the package's own.
+
+    Raises:
+        ModelFolderError: one of them is broken.
+    """
+    return [
+        _record(name, contents)
+        for name, path in shipped_lms(folder).items()
+        for contents in _directions(read_folder(path))
+    ]
 
 
-def _record(name: str, path: Path) -> LMRecord:
-    config = read_config(path)
-    metrics = json.loads((path / "metrics.json").read_text(encoding="utf-8"))
-    weights = path / "model.safetensors"
-    info = config.get("info", {})
+def shipped_lms(folder: Path | None = None) -> dict[str, Path]:
+    """Name and folder of each language model in the package."""
+    place = folder if folder is not None else SHIPPED
+    if not place.is_dir():
+        return {}
+    return {path.name: path for path in sorted(place.iterdir()) if (path / CONFIG).is_file()}
+
+
+def _record(name: str, contents: FolderContents) -> LMRecord:
+    config, metrics = read_lm_config(contents), read_metrics(contents)
+    weights = contents.require(WEIGHTS)
     return LMRecord(
         name=name,
-        direction=config["direction"],
-        vocabulary=config["lm"]["vocab_size"],
-        vocabulary_kind=info.get("vocabulary", "word"),
-        size_mb=round(weights.stat().st_size / 1e6, 1),
-        licence=info.get("licence", "unknown"),
-        corpus=info.get("corpus", "unknown"),
+        direction=config.direction,
+        vocabulary=config.lm.vocab_size,
+        vocabulary_kind=read_tokenizer(contents, config.lm.vocab_size).kind,
+        size_mb=round(len(weights) / 1e6, 1),
+        licence=str(config.info.get("licence", "unknown")),
+        corpus=str(config.info.get("corpus", "unknown")),
         perplexity=metrics.get("perplexity"),
         word_perplexity=metrics.get("word_perplexity"),
-        sha256=_sha256(weights),
+        sha256=hashlib.sha256(weights).hexdigest(),
     )
 
 
-def _sha256(path: Path) -> str:
-    import hashlib
-
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
 def resolve_lms(
-    name: str | Path, directions: Sequence[Direction], folder: Path = SHIPPED
+    name: str | Path, directions: Sequence[Direction], folder: Path | None = None
 ) -> dict[Direction, TrainedLM]:
-    """Load a language model for each wanted direction.
+    """Load a language model for each wanted direction, each file checked by its SHA-256.
 
     Args:
         name: a name that `list_lms` gives, or a folder that `pretrain` or `finetune-lm` made; the
-            folder's own model, and one in its `backward/`, each say which direction they are.
+            folder's own model, and one in its `backward/`, each say which direction they are. A
+            name wins over a folder called the same; "./name" is the folder.
         directions: which are needed.
-        folder: where the shipped ones are.
+        folder: where the shipped ones are, None for the package's own.
 
     Raises:
         SettingsError: no such name or folder.
-        ModelFolderError: broken, or a direction is missing.
+        ModelFolderError: broken, a direction is missing, or the two are not of one vocabulary.
     """
-    path = Path(name)
-    if not path.is_dir():
-        path = folder / str(name)
-        known = sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
-        if str(name) not in known:
-            close = difflib.get_close_matches(str(name), known, n=1)
-            raise SettingsError(
-                f"language model {str(name)!r} is neither a name nor a folder",
-                expected=f"one of {', '.join(known) or '(none in this installation)'}, or a folder",
-                hint=f"Did you mean {close[0]!r}?" if close else None,
-            )
-    found: dict[Direction, FolderContents] = {}
-    contents = read_folder(path)
-    for part in (contents, contents.backward):
-        if part is not None and part.config.get("direction") in get_args(Direction):
-            found.setdefault(part.config["direction"], part)
+    from ulmfit.stages.lm_folder import TrainedLM
+
+    path = _locate(name, shipped_lms(folder))
+    found = {part.config.get("direction"): part for part in _directions(read_folder(path))}
     missing = [direction for direction in directions if direction not in found]
     if missing:
+        for part in found.values():
+            TrainedLM.from_contents(part)  # is it a language model at all?
+        there = " and ".join(str(direction) for direction in found)
         raise ModelFolderError(
             f"language model '{path}' has no {missing[0]} direction",
-            expected=f"one of its own: {', '.join(found)}",
-            hint=f"Add --direction {next(iter(found), 'forward')}, or pretrain the other one.",
+            expected=f"what it has: {there}",
+            hint=f"Choose the direction {there}, or pretrain the other one.",
         )
-    return {direction: TrainedLM.from_contents(found[direction]) for direction in directions}
+    lms = {direction: TrainedLM.from_contents(found[direction]) for direction in directions}
+    if len({lm.tokenizer.digest for lm in lms.values()}) > 1:
+        raise ModelFolderError(
+            f"language model '{path}' is broken: {BACKWARD}/{TOKENIZER} is another one than "
+            f"{TOKENIZER}",
+            expected="one vocabulary for both directions",
+            hint="Train each direction alone, or pretrain the two on one vocabulary.",
+        )
+    return lms
+
+
+def _directions(contents: FolderContents) -> Iterator[FolderContents]:
+    yield contents
+    if contents.backward is not None:
+        yield contents.backward
+
+
+def _locate(name: str | Path, shipped: Mapping[str, Path]) -> Path:
+    if isinstance(name, str) and name in shipped:
+        return shipped[name]
+    if Path(name).exists():
+        return Path(name)
+    close = difflib.get_close_matches(str(name), shipped, n=1)
+    raise SettingsError(
+        f"language model {str(name)!r} is neither a name nor a folder",
+        expected=f"one of {', '.join(shipped) or '(none in this installation)'}, or a folder",
+        hint=f"Did you mean {close[0]!r}?" if close else None,
+    )

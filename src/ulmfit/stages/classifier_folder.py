@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from ulmfit.artifacts import FolderContents
+from ulmfit.artifacts import CONFIG, LOG, METRICS, README, TOKENIZER, WEIGHTS, FolderContents
 from ulmfit.config import ClassifierConfig, Direction, Dropouts
 from ulmfit.data.tokenizer import Tokenizer
-from ulmfit.errors import ModelFolderError
 from ulmfit.model.classifier import HeadDropouts, TextClassifierModel
-from ulmfit.stages.lm_folder import load_weights
-
-KIND = "classifier"
+from ulmfit.stages.folder_config import (
+    ClassifierFolderConfig,
+    LabelForm,
+    read_classifier_config,
+    read_metrics,
+    read_tokenizer,
+)
+from ulmfit.stages.folder_weights import read_weights
+from ulmfit.stages.lm_folder import to_json
 
 
 @dataclass(frozen=True)
@@ -31,6 +36,8 @@ class TrainedClassifier:
         weights: `TextClassifierModel` state, on the CPU.
         info: settings and where the model comes from.
         metrics: validation metrics.
+        label_form: how answers look in Python.
+        log: records of its training, JSON lines.
     """
 
     config: ClassifierConfig
@@ -40,29 +47,36 @@ class TrainedClassifier:
     weights: dict[str, Tensor]
     info: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)
+    label_form: LabelForm = field(default_factory=LabelForm)
+    log: bytes = b""
 
     def model(self) -> TextClassifierModel:
-        """A module with these weights, in evaluation mode."""
-        model = TextClassifierModel(self.config, Dropouts(), HeadDropouts())
-        model.load_state_dict(self.weights)
-        return model.eval()
+        """A module on these very weights, for evaluation only: they are shared, not copied."""
+        model = _empty_model(self.config)
+        model.load_state_dict(self.weights, assign=True)
+        return model.requires_grad_(False).eval()
 
-    def files(self, *, log: bytes = b"", card: bytes = b"") -> dict[str, bytes]:
-        """Contents of the model folder."""
-        config = {
-            "kind": KIND,
-            "direction": self.direction,
-            "classifier": self.config.model_dump(),
-            "labels": self.labels,
-            "info": self.info,
-        }
+    def files(self, *, log: bytes | None = None, card: bytes = b"") -> dict[str, bytes]:
+        """Contents of the model folder.
+
+        Args:
+            log: contents of `log.jsonl`; None for the model's own.
+            card: contents of `README.md`.
+        """
+        config = ClassifierFolderConfig(
+            direction=self.direction,
+            classifier=self.config,
+            labels=self.labels,
+            label_form=self.label_form,
+            info=self.info,
+        )
         return {
-            "config.json": _json(config),
-            "model.safetensors": save({k: v.contiguous() for k, v in self.weights.items()}),
-            "tokenizer.json": self.tokenizer.to_json().encode(),
-            "metrics.json": _json(self.metrics),
-            "log.jsonl": log,
-            "README.md": card,
+            CONFIG: to_json(config.model_dump(mode="json")),
+            WEIGHTS: save({name: value.contiguous() for name, value in self.weights.items()}),
+            TOKENIZER: self.tokenizer.to_json().encode(),
+            METRICS: to_json(self.metrics),
+            LOG: self.log if log is None else log,
+            README: card,
         }
 
     @classmethod
@@ -72,31 +86,22 @@ class TrainedClassifier:
         Raises:
             ModelFolderError: it is not a classifier's, or its files do not fit together.
         """
-        settings = contents.config
-        if settings.get("kind") != KIND:
-            raise ModelFolderError(
-                f"model folder '{contents.path}' is of kind {settings.get('kind')!r}",
-                expected=f"{KIND!r}",
-                hint="Give a folder that `ulmfit train` or `ulmfit finetune-classifier` made.",
-            )
-        tokenizer = Tokenizer.from_json(contents.require("tokenizer.json").decode())
-        config = ClassifierConfig(**settings["classifier"])
-        if tokenizer.vocab_size != config.lm.vocab_size:
-            raise ModelFolderError(
-                f"tokenizer.json of '{contents.path}' has {tokenizer.vocab_size} entries",
-                expected=f"the {config.lm.vocab_size} of config.json",
-                hint="The two files are of different models: copy the whole folder again.",
-            )
+        settings = read_classifier_config(contents)
+        config = settings.classifier
         return cls(
             config=config,
-            direction=settings["direction"],
-            labels=tuple(settings["labels"]),
-            tokenizer=tokenizer,
-            weights=load_weights(contents),
-            info=settings.get("info", {}),
-            metrics=json.loads(contents.files.get("metrics.json", b"{}")),
+            direction=settings.direction,
+            labels=settings.labels,
+            tokenizer=read_tokenizer(contents, config.lm.vocab_size),
+            weights=read_weights(contents, _empty_model(config).state_dict()),
+            info=settings.info,
+            metrics=read_metrics(contents),
+            label_form=settings.label_form,
+            log=contents.files.get(LOG, b""),
         )
 
 
-def _json(value: dict[str, Any]) -> bytes:
-    return json.dumps(value, indent=2, ensure_ascii=False).encode()
+def _empty_model(config: ClassifierConfig) -> TextClassifierModel:
+    """A module without memory for its weights: shapes only, and no random number drawn."""
+    with torch.device("meta"):
+        return TextClassifierModel(config, Dropouts(), HeadDropouts())

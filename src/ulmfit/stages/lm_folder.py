@@ -8,18 +8,33 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load, save
+from safetensors.torch import save
 from torch import Tensor
 
-from ulmfit.artifacts import FolderContents, read_folder, write_folder
+from ulmfit.artifacts import (
+    CONFIG,
+    LOG,
+    METRICS,
+    README,
+    TOKENIZER,
+    WEIGHTS,
+    FolderContents,
+    read_folder,
+    write_folder,
+)
 from ulmfit.config import Direction, Dropouts, LMConfig
 from ulmfit.data.tokenizer import Tokenizer
-from ulmfit.errors import ModelFolderError
 from ulmfit.model.language_model import LanguageModel
-from ulmfit.model.quantized_rows import dequantize_rows, quantize_rows
+from ulmfit.model.quantized_rows import quantize_rows
+from ulmfit.stages.folder_config import (
+    LMFolderConfig,
+    read_lm_config,
+    read_metrics,
+    read_tokenizer,
+)
+from ulmfit.stages.folder_weights import read_weights
+from ulmfit.stages.model_card import lm_card
 
-KIND = "language_model"
 # What a run keeps beside the model it will become: checkpoints, corpora, logs.
 WORK_FOLDER = "training"
 
@@ -35,6 +50,7 @@ class TrainedLM:
         weights: `LanguageModel` state, float32 on the CPU.
         info: where it comes from: corpus, settings, licence.
         metrics: perplexities and the like.
+        log: records of its training, JSON lines.
     """
 
     config: LMConfig
@@ -43,45 +59,43 @@ class TrainedLM:
     weights: dict[str, Tensor]
     info: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)
+    log: bytes = b""
 
     def model(self, dropouts: Dropouts) -> LanguageModel:
-        """A module with these weights."""
-        model = LanguageModel(self.config, dropouts)
-        model.load_state_dict(self.weights)
+        """A module with a copy of these weights."""
+        model = _empty_model(self.config, dropouts)
+        weights = {name: value.clone() for name, value in self.weights.items()}
+        model.load_state_dict(weights, assign=True)
         return model
 
-    def files(self, *, log: bytes = b"", eight_bit: bool = False) -> dict[str, bytes]:
+    def files(self, *, log: bytes | None = None, eight_bit: bool = False) -> dict[str, bytes]:
         """Contents of the model folder.
 
         Args:
-            log: contents of `log.jsonl`.
+            log: contents of `log.jsonl`; None for the model's own.
             eight_bit: store matrices as 8-bit rows, a quarter of the size.
         """
-        config = {
-            "kind": KIND,
-            "direction": self.direction,
-            "lm": self.config.model_dump(),
-            "info": self.info,
-        }
+        config = LMFolderConfig(direction=self.direction, lm=self.config, info=self.info)
         tensors = quantize_rows(self.weights) if eight_bit else self.weights
         return {
-            "config.json": _json(config),
-            "model.safetensors": save({k: v.contiguous() for k, v in tensors.items()}),
-            "tokenizer.json": self.tokenizer.to_json().encode(),
-            "metrics.json": _json(self.metrics),
-            "log.jsonl": log,
-            "README.md": self.card().encode(),
+            CONFIG: to_json(config.model_dump(mode="json")),
+            WEIGHTS: save({name: value.contiguous() for name, value in tensors.items()}),
+            TOKENIZER: self.tokenizer.to_json().encode(),
+            METRICS: to_json(self.metrics),
+            LOG: self.log if log is None else log,
+            README: self.card().encode(),
         }
 
     def card(self) -> str:
         """README of the folder."""
-        lines = [f"# {self.direction.capitalize()} AWD-LSTM language model", ""]
-        facts = {**self.config.model_dump(), **self.info, **self.metrics}
-        lines += [f"- {key}: {value}" for key, value in facts.items() if key != "settings"]
-        return "\n".join(lines) + "\n"
+        return lm_card(self.config, self.direction, self.tokenizer.kind, self.info, self.metrics)
 
-    def save(self, path: Path, *, log: bytes = b"", eight_bit: bool = False) -> None:
-        """Write the folder, all of it or nothing."""
+    def save(self, path: Path, *, log: bytes | None = None, eight_bit: bool = False) -> None:
+        """Write the folder, all of it or nothing.
+
+        Raises:
+            StorageError: nothing is left half-written.
+        """
         write_folder(path, self.files(log=log, eight_bit=eight_bit), carry=(WORK_FOLDER,))
 
     @classmethod
@@ -95,45 +109,31 @@ class TrainedLM:
 
     @classmethod
     def from_contents(cls, contents: FolderContents) -> TrainedLM:
-        """The language model in a folder that has been read."""
-        config = contents.config
-        if config.get("kind") != KIND:
-            raise ModelFolderError(
-                f"model folder '{contents.path}' is of kind {config.get('kind')!r}",
-                expected=f"{KIND!r}",
-                hint="Give a folder that `ulmfit pretrain` or `ulmfit finetune-lm` made.",
-            )
-        tokenizer = Tokenizer.from_json(contents.require("tokenizer.json").decode())
-        lm = LMConfig(**config["lm"])
-        if tokenizer.vocab_size != lm.vocab_size:
-            raise ModelFolderError(
-                f"tokenizer.json of '{contents.path}' has {tokenizer.vocab_size} entries",
-                expected=f"the {lm.vocab_size} of config.json",
-                hint="The two files are of different models: copy the whole folder again.",
-            )
+        """The language model in a folder that has been read.
+
+        Raises:
+            ModelFolderError: it is not a language model's, or its files do not fit together.
+        """
+        settings = read_lm_config(contents)
+        tokenizer = read_tokenizer(contents, settings.lm.vocab_size)
+        expected = _empty_model(settings.lm, Dropouts()).state_dict()
         return cls(
-            config=lm,
-            direction=config["direction"],
+            config=settings.lm,
+            direction=settings.direction,
             tokenizer=tokenizer,
-            weights=load_weights(contents),
-            info=config.get("info", {}),
-            metrics=json.loads(contents.files.get("metrics.json", b"{}")),
+            weights=read_weights(contents, expected),
+            info=settings.info,
+            metrics=read_metrics(contents),
+            log=contents.files.get(LOG, b""),
         )
 
 
-def load_weights(contents: FolderContents) -> dict[str, Tensor]:
-    """The tensors of `model.safetensors`, as float32 where they are stored smaller."""
-    try:
-        tensors = load(contents.require("model.safetensors"))
-    except SafetensorError as error:
-        raise ModelFolderError(
-            f"model.safetensors in '{contents.path}' cannot be read: {error}"
-        ) from error
-    return {
-        name: value.float() if value.dtype in (torch.float16, torch.bfloat16) else value
-        for name, value in dequantize_rows(tensors).items()
-    }
+def _empty_model(config: LMConfig, dropouts: Dropouts) -> LanguageModel:
+    """A module without memory for its weights: shapes only, and no random number drawn."""
+    with torch.device("meta"):
+        return LanguageModel(config, dropouts)
 
 
-def _json(value: dict[str, Any]) -> bytes:
+def to_json(value: dict[str, Any]) -> bytes:
+    """Readable JSON in UTF-8."""
     return json.dumps(value, indent=2, ensure_ascii=False).encode()

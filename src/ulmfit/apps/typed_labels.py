@@ -1,0 +1,139 @@
+"""Labels of the user's own type on one side, class names as text on the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ulmfit.data.python_columns import column_values
+from ulmfit.errors import InputError
+from ulmfit.stages.folder_config import LabelForm
+
+_KINDS = {bool: "boolean", int: "integer", float: "number"}
+
+
+def label_form(y: object) -> LabelForm:
+    """How labels look: type of the class names, and whether they are a matrix of 0 and 1.
+
+    Args:
+        y: labels that `data.datasets.from_python` takes.
+
+    Raises:
+        InputError: labels of several types, such as 1 and "1"; or numbers that are not whole.
+    """
+    values = column_values(y, "labels")
+    if getattr(y, "ndim", 1) == 2 and values and len(_items(values[0])) > 1:
+        return LabelForm(kind="integer", columns=len(_items(values[0])))
+    kinds = {_kind(label): label for value in values for label in _items(value)}
+    if "number" in kinds:
+        _refuse_measurements(label for value in values for label in _items(value))
+    if set(kinds) == {"integer", "number"}:
+        return LabelForm(kind="number")
+    if len(kinds) > 1:
+        shown = " and ".join(f"{label!r} ({kind})" for kind, label in kinds.items())
+        raise InputError(
+            f"the labels are of several types: {shown}",
+            expected="labels of one type",
+            hint="Turn them all into strings: [str(label) for label in labels].",
+        )
+    return LabelForm.model_validate({"kind": next(iter(kinds), "string")})
+
+
+def repeatable(column: Any) -> Any:
+    """A column that can be read twice: iterators as lists, bearers of `__array__` as arrays."""
+    if isinstance(column, Iterator):
+        return list(column)
+    if isinstance(column, Iterable) or not hasattr(column, "__array__"):
+        return column
+    return np.asarray(column)
+
+
+def readable_labels(y: Any) -> Any:
+    """Labels that can be read twice; rows of 0 and 1 in lists as the matrix that they are.
+
+    They are told from rows of labels by their equal lengths, and by a value that a row has twice:
+    nobody names a label twice.
+    """
+    y = repeatable(y)
+    if not isinstance(y, list | tuple) or not y or not isinstance(y[0], list | tuple | np.ndarray):
+        return y
+    rows = [_items(row) for row in y]
+    if len({len(row) for row in rows}) > 1 or all(len(set(row)) == len(row) for row in rows):
+        return y
+    return np.array(rows) if all(set(row) <= {0, 1} for row in rows) else y
+
+
+def _refuse_measurements(labels: Iterable[Any]) -> None:
+    """Numbers that are not whole are something measured, as scikit-learn sees it, no classes."""
+    for label in labels:
+        if isinstance(label, float | np.floating) and not float(label).is_integer():
+            raise InputError(
+                f"Unknown label type: continuous, such as {label}",
+                expected="classes: strings or whole numbers",
+                hint="Where these numbers do stand for classes, turn them into strings.",
+            )
+
+
+def _items(value: object) -> Sequence[object]:
+    """The labels of one row."""
+    if isinstance(value, list | tuple | set | frozenset):
+        return list(value)
+    return list(value) if isinstance(value, np.ndarray) and value.ndim else [value]
+
+
+def _kind(label: object) -> str:
+    if isinstance(label, np.generic):
+        label = label.item()
+    return _KINDS.get(type(label), "string")
+
+
+class LabelCodec:
+    """From the columns of a model to labels as they were given to `fit`.
+
+    A model orders its classes by name; here they are in the order of `numpy.unique`, on which
+    scikit-learn's metrics rely. A matrix keeps its columns, also those without a single 1, whose
+    probability is 0.
+
+    Args:
+        names: class names, by column of the model's probabilities.
+        form: how the labels looked.
+        multi_label: whether a text may have any number of labels.
+    """
+
+    def __init__(self, names: Sequence[str], form: LabelForm, *, multi_label: bool) -> None:
+        self.form, self.multi_label = form, multi_label
+        typed = np.array([form.typed(name) for name in names])
+        if form.columns is None:
+            self._columns = np.argsort(typed)
+            self.classes: NDArray[Any] = typed[self._columns]
+        else:
+            self.classes = np.arange(form.columns)
+            self._columns = typed
+
+    def arrange(self, probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
+        """A model's probabilities, (N, C), with the columns in the order of `classes`."""
+        if self.form.columns is None:
+            return probabilities[:, self._columns]
+        arranged = np.zeros((len(probabilities), self.form.columns), dtype=np.float32)
+        arranged[:, self._columns] = probabilities
+        return arranged
+
+    def decide(
+        self, arranged: NDArray[np.float32], threshold: float
+    ) -> NDArray[Any] | list[tuple[Any, ...]]:
+        """Labels: an array; for multi-label a matrix of 0 and 1 or a list of tuples, as given.
+
+        Args:
+            arranged: what `arrange` gives.
+            threshold: a label of several is given above it.
+        """
+        if not self.multi_label:
+            decided: NDArray[Any] = self.classes[arranged.argmax(axis=1)]
+            return decided
+        held = arranged > threshold
+        if self.form.columns is not None:
+            return held.astype(np.int64)
+        return [tuple(self.classes[row].tolist()) for row in held]

@@ -1,0 +1,181 @@
+"""`README.md` of a model folder: what the model is, how good, how to use it, where it is from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from ulmfit.config import ClassifierConfig, Direction, LMConfig
+
+_MOST_CLASSES = 30  # named in a card; the rest is counted
+_READING = {"forward": "from left to right", "backward": "from right to left"}
+
+
+def lm_card(
+    config: LMConfig,
+    direction: Direction,
+    vocabulary: str,
+    info: Mapping[str, Any],
+    metrics: Mapping[str, Any],
+) -> str:
+    """The card of a language model.
+
+    Args:
+        config: sizes.
+        direction: reading order.
+        vocabulary: kind of its entries: word, bpe or unigram.
+        info: where it comes from.
+        metrics: what it scored.
+    """
+    return "\n".join(
+        [
+            f"# Language model, {direction}",
+            "",
+            f"An AWD-LSTM that reads {_READING[direction]} and predicts the next token: the start "
+            "of text classifiers.",
+            "",
+            f"- vocabulary: {config.vocab_size:,} entries ({vocabulary})",
+            f"- layers: {_layers(config)}",
+            *_origin(info),
+            "",
+            "## Quality",
+            "",
+            *(_lm_quality(metrics) or ["Not measured: too little text to hold any of it out."]),
+            "",
+            "## Use",
+            "",
+            "    ulmfit train DATA --lm THIS_FOLDER",
+            "",
+            *_settings(info),
+            "",
+        ]
+    )
+
+
+def classifier_card(
+    config: ClassifierConfig,
+    directions: Sequence[Direction],
+    labels: Sequence[str],
+    info: Mapping[str, Any],
+    metrics: Mapping[Direction, Mapping[str, Any]],
+) -> str:
+    """The card of a classifier.
+
+    Args:
+        config: sizes.
+        directions: of its members.
+        labels: names of the classes.
+        info: settings, and under "lm" where the language model comes from.
+        metrics: what each member scored; those of the whole are with the first.
+    """
+    names = [_code(label) for label in labels[:_MOST_CLASSES]]
+    if len(labels) > len(names):
+        names.append(f"and {len(labels) - len(names)} more (see config.json)")
+    does = "Gives a text any number of" if config.multi_label else "Gives a text one of"
+    two = "; the probabilities of both are averaged" if len(directions) > 1 else ""
+    quality = [line for direction in directions for line in _member(direction, metrics[direction])]
+    return "\n".join(
+        [
+            "# Text classifier",
+            "",
+            f"{does} {len(labels)} labels: {', '.join(names)}.",
+            "",
+            "ULMFiT: a pretrained language model, fine-tuned to classify, "
+            f"{' and '.join(directions)}{two}.",
+            "",
+            "## Quality",
+            "",
+            *_tested(metrics[directions[0]]),
+            *(quality or ["Not measured while training: too few labelled texts to hold any out."]),
+            "",
+            "## Use",
+            "",
+            "    from ulmfit import TextClassifier",
+            '    classifier = TextClassifier.load("THIS_FOLDER")',
+            '    classifier.predict(["a text"]), classifier.predict_proba(["a text"])',
+            "",
+            "or `ulmfit predict THIS_FOLDER FILE`. Probabilities are the model's own: where they",
+            "decide something, check them on labelled texts of yours (`ulmfit evaluate`).",
+            "",
+            "## Language model",
+            "",
+            f"- vocabulary: {config.lm.vocab_size:,} entries",
+            f"- layers: {_layers(config.lm)}",
+            *_origin(info.get("lm", {})),
+            "",
+            *_settings(info),
+            "",
+        ]
+    )
+
+
+def _layers(config: LMConfig) -> str:
+    return (
+        f"embedding of {config.emb_size}, {config.n_layers} LSTM layers of {config.hidden_size} "
+        f"(the last one {config.emb_size})"
+    )
+
+
+def _origin(info: Mapping[str, Any]) -> Iterator[str]:
+    """What is known of the corpus: plain facts only, no tables of settings."""
+    for key, value in info.items():
+        if isinstance(value, str | int | float) and key != "vocabulary":
+            yield f"- {key.replace('_', ' ')}: {value}"
+
+
+def _lm_quality(metrics: Mapping[str, Any]) -> list[str]:
+    names = {
+        "perplexity": "perplexity per token",
+        "word_perplexity": "perplexity per white-space word",
+        "bits_per_char": "bits per character",
+    }
+    found = {name: _number(metrics, key) for key, name in names.items()}
+    return [f"- {name}: {value:.4g}" for name, value in found.items() if value is not None]
+
+
+def _tested(metrics: Mapping[str, Any]) -> Iterator[str]:
+    """Errors on test rows, of the whole model and of what it was compared with."""
+    for key, name in (("test", "test error"), ("baseline", "test error of the baseline")):
+        error, rows = _number(metrics, f"{key}_error"), _number(metrics, f"{key}_rows")
+        if error is None:
+            continue
+        facts = [f"{rows:,.0f} rows"] if rows is not None else []
+        ends = metrics.get(f"{key}_error_interval")
+        if isinstance(ends, list | tuple) and all(isinstance(end, float) for end in ends):
+            facts.append(f"95 % interval {' to '.join(f'{end:.2%}' for end in ends)}")
+        f1 = _number(metrics, f"{key}_macro_f1")
+        if f1 is not None:
+            facts.append(f"macro F1 {f1:.3f}")
+        yield f"- {name}: {error:.2%}" + (f" ({', '.join(facts)})" if facts else "")
+
+
+def _member(direction: Direction, metrics: Mapping[str, Any]) -> Iterator[str]:
+    error, loss = _number(metrics, "error"), _number(metrics, "valid_loss")
+    if error is not None:
+        beside = "" if loss is None else f", loss {loss:.4f}"
+        yield f"- {direction} alone, on rows held out to choose the epoch: {error:.2%}{beside}"
+
+
+def _number(metrics: Mapping[str, Any], key: str) -> float | None:
+    value = metrics.get(key)
+    return float(value) if isinstance(value, int | float) else None
+
+
+def _settings(info: Mapping[str, Any]) -> list[str]:
+    settings = info.get("settings")
+    if not isinstance(settings, Mapping):
+        return []
+    shown = [
+        f"{name} {settings[name]}"
+        for name in ("epochs", "batch_size", "unfreezing", "class_weights")
+        if name in settings
+    ]
+    rates = settings.get("rates")
+    if isinstance(rates, Mapping) and (rate := _number(rates, "lr")) is not None:
+        shown.append(f"learning rate {rate:g}")
+    return [f"Settings: {', '.join(shown)}. All of them are in config.json under `info`."]
+
+
+def _code(label: str) -> str:
+    """A label as Markdown shows it letter by letter."""
+    return f"`{' '.join(label.split())}`" if "`" not in label else " ".join(label.split())

@@ -1,0 +1,202 @@
+"""What pretraining and fine-tuning of a language model share."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests import tiny
+from ulmfit.config import Dropouts
+from ulmfit.data.bptt import BPTTStream
+from ulmfit.data.corpus import TokenCorpus
+from ulmfit.errors import InputError
+from ulmfit.settings import FinetuneLMSettings, LMSettings, RateSettings
+from ulmfit.stages.lm_training import (
+    LMData,
+    LMLoss,
+    corpus_checksum,
+    fitting_batch,
+    train_language_model,
+    word_counts,
+)
+from ulmfit.train.loop import FitResult
+
+CORPUS = tiny.random_corpus([40, 25, 60, 33])
+
+
+def settings(**changes: object) -> LMSettings:
+    values = {
+        "epochs": 1,
+        "batch_size": 4,
+        "bptt": 6,
+        "dropouts": tiny.NO_DROPOUT,
+        "rates": RateSettings(lr=0.01),
+        **changes,
+    }
+    return LMSettings.model_validate(values)
+
+
+def test_the_loss_of_a_window_with_its_penalties() -> None:
+    model = tiny.lm_model()
+    loss = LMLoss(model, settings(ar_alpha=2.0, tar_beta=3.0), word_counts(CORPUS, 50))
+    window = BPTTStream(CORPUS, 4, 6).epoch(0)[0]
+    result = loss(window, {})
+    with torch.no_grad():
+        raw = model(torch.from_numpy(window.inputs), model.encoder.initial_state(4)).raw
+        log_p = model.logits(raw).double().log_softmax(-1)
+    nll = -np.mean([float(log_p[b, t, window.targets[b, t]]) for b in range(4) for t in range(6)])
+    ar = 2.0 * float(raw.double().pow(2).mean())
+    tar = 3.0 * float((raw[:, 1:] - raw[:, :-1]).double().pow(2).mean())
+    assert float(result.metric) == pytest.approx(nll, rel=1e-5)
+    assert float(result.loss.detach()) == pytest.approx(nll + ar + tar, rel=1e-5)
+    assert result.n_items == 24
+
+
+def test_the_penalty_on_activations_is_on_the_dropped_ones() -> None:
+    model = tiny.lm_model(dropouts=tiny.NO_DROPOUT.model_copy(update={"output_p": 0.5}))
+    loss = LMLoss(model, settings(ar_alpha=1.0, tar_beta=0.0), word_counts(CORPUS, 50))
+    window = BPTTStream(CORPUS, 4, 6).epoch(0)[0]
+    torch.manual_seed(3)
+    result = loss(window, {})
+    torch.manual_seed(3)
+    output = model(torch.from_numpy(window.inputs), model.encoder.initial_state(4))
+    penalty = float((result.loss - result.metric).detach())
+    assert penalty == pytest.approx(float(output.dropped.detach().pow(2).mean()), rel=1e-4)
+
+
+def test_the_state_goes_from_window_to_window_without_its_history() -> None:
+    model = tiny.lm_model()
+    loss = LMLoss(model, settings(), word_counts(CORPUS, 50))
+    first, second = (BPTTStream(CORPUS, 4, 6, shuffle=False).epoch(0)[i] for i in (0, 1))
+    carry = loss(first, {}).carry
+    assert carry.keys() == {"h0", "c0", "h1", "c1"}
+    assert not any(state.requires_grad for state in carry.values())
+    both = torch.from_numpy(np.concatenate([first.inputs, second.inputs], axis=1))
+    with torch.no_grad():
+        output = model(both, model.encoder.initial_state(4))
+    after = loss(second, carry).carry
+    for layer in (0, 1):
+        torch.testing.assert_close(after[f"h{layer}"], output.state[layer][0])
+        torch.testing.assert_close(after[f"c{layer}"], output.state[layer][1])
+    assert float(loss(second, carry).metric) != float(loss(second, {}).metric)
+
+
+def test_the_sampled_softmax_is_near_the_full_one() -> None:
+    model = tiny.lm_model()
+    counts = word_counts(CORPUS, 50)
+    window = BPTTStream(CORPUS, 4, 20).epoch(0)[0]
+    full = float(LMLoss(model, settings(), counts)(window, {}).metric)
+    torch.manual_seed(0)
+    sampled = LMLoss(model, settings(softmax_samples=40), counts)
+    losses = [float(sampled(window, {}).metric) for _ in range(50)]
+    assert len(set(losses)) > 1
+    assert np.mean(losses) == pytest.approx(full, rel=0.02)
+
+
+def test_word_counts() -> None:
+    corpus = TokenCorpus.from_ids([np.array([3, 1, 3], dtype=np.uint16), np.array([], np.uint16)])
+    assert word_counts(corpus, 5).tolist() == [0, 1, 0, 2, 0]
+
+
+def test_the_checksum_of_a_corpus_sees_words_and_borders() -> None:
+    words = np.arange(6, dtype=np.int32)
+    whole = corpus_checksum(TokenCorpus.from_ids([words[:2], words[2:]]))
+    assert corpus_checksum(TokenCorpus.from_ids([words[:2], words[2:]])) == whole
+    assert corpus_checksum(TokenCorpus.from_ids([words[:3], words[3:]])) != whole
+    assert corpus_checksum(TokenCorpus.from_ids([words[:2], words[2:] + 1])) != whole
+
+
+@pytest.mark.parametrize(
+    ("n_tokens", "least_steps", "expected"),
+    [
+        (100_000, 1, 64),  # as wanted
+        (700, 1, 9),  # a row holds a window and the word after it
+        (70_000, 50, 20),  # for 50 steps of 70
+        (7_000, 50, 4),  # never fewer than four for that
+        (150, 50, 2),  # but where four rows would not hold a window each
+        (2, 1, 1),
+    ],
+)
+def test_rows_of_a_batch(n_tokens: int, least_steps: int, expected: int) -> None:
+    corpus = tiny.random_corpus([n_tokens])
+    config = settings(batch_size=64, bptt=70, least_steps=least_steps)
+    assert fitting_batch(corpus, config) == expected
+
+
+@pytest.mark.parametrize("lengths", [[1], [0]])
+def test_a_corpus_without_a_pair_of_words(lengths: list[int]) -> None:
+    with pytest.raises(InputError) as caught:
+        fitting_batch(tiny.random_corpus(lengths), settings())
+    assert str(caught.value) == (
+        f"the corpus has {lengths[0]} tokens: expected at least 2 tokens of text."
+    )
+
+
+def train(
+    folder: Path, config: LMSettings, *, direction: str = "forward", corpus: TokenCorpus = CORPUS
+) -> tuple[dict[str, torch.Tensor], FitResult]:
+    model = tiny.lm_model(dropouts=config.dropouts)
+    data = LMData(
+        train=corpus,
+        valid=None,
+        direction=direction,  # type: ignore[arg-type]
+        counts=word_counts(corpus, 50),
+    )
+    torch.manual_seed(0)
+    context = tiny.context(folder, checkpoint_seconds=1e9)
+    return model.state_dict(), train_language_model(model, data, config, context)
+
+
+def test_tokens_can_be_limited(tmp_path: Path) -> None:
+    _, result = train(tmp_path, settings(epochs=9, max_tokens=6 * 4 * 7 + 5))
+    assert result.steps == 7
+    _, result = train(tmp_path, settings(max_tokens=1))
+    assert result.steps == 1
+
+
+def test_a_backward_model_reads_documents_from_their_ends(tmp_path: Path) -> None:
+    turned = TokenCorpus.from_ids([CORPUS.document(i)[::-1] for i in range(CORPUS.n_docs)])
+    config = settings(epochs=2)
+    backward, _ = train(tmp_path / "b", config, direction="backward")
+    forward, _ = train(tmp_path / "f", config, corpus=turned)
+    assert all(torch.equal(backward[name], forward[name]) for name in backward)
+
+
+def test_all_groups_train_and_the_loss_falls(tmp_path: Path) -> None:
+    # One word follows another in a circle.
+    circle = TokenCorpus.from_ids([np.arange(400, dtype=np.int32) % 10])
+    before = {name: value.clone() for name, value in tiny.lm_model().state_dict().items()}
+    config = settings(epochs=30, rates=RateSettings(lr=0.05, kind="uniform"))
+    after, _ = train(tmp_path, config, corpus=circle)
+    assert all(not torch.equal(before[name], after[name]) for name in before)
+    records = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert records[0]["train_loss"] > math.log(10)
+    assert records[-1]["train_loss"] < 0.2
+
+
+def test_held_out_text_chooses_the_epoch(tmp_path: Path) -> None:
+    config = FinetuneLMSettings(
+        epochs=4,
+        batch_size=4,
+        bptt=6,
+        least_steps=1,
+        dropouts=Dropouts(),
+        rates=RateSettings(lr=3.0),  # far too large: it gets worse and worse
+    )
+    valid = tiny.random_corpus([150], seed=7)
+    model = tiny.lm_model()
+    data = LMData(CORPUS, valid, "forward", word_counts(CORPUS, 50))
+    torch.manual_seed(0)
+    result = train_language_model(
+        model, data, config, tiny.context(tmp_path, checkpoint_seconds=1e9)
+    )
+    records = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    losses = [record["valid_loss"] for record in records]
+    assert result.best["valid_loss"] == min(losses)
+    assert result.best_step == records[losses.index(min(losses))]["step"]
+    assert result.best["perplexity"] == pytest.approx(math.exp(min(losses)))

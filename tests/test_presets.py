@@ -167,7 +167,7 @@ def test_presets_say_all_that_another_default_would_change(preset: str) -> None:
     # Of no effect in a preset that does not use them, or the data's business, not the recipe's.
     free = {"patience", "valid_fraction", "max_vocab", "min_freq", "class_weights", "head_size"}
     free |= {"vocab", "kind", "ratio", "scope", "frozen_cut_frac", "factor", "shares"}
-    free |= {"unfreeze_steps"}
+    free |= {"unfreeze_steps", "validate_every"}
     if preset != "default":
         left = leaves(Settings().model_dump()) - leaves(PRESETS[preset])
         assert {key for key in left if key.split(".")[-1] not in free} == set()
@@ -222,7 +222,7 @@ def test_overrides_change_one_value_and_keep_its_neighbours() -> None:
 
 def test_part_of_a_table_does_for_the_default_preset() -> None:
     settings = load_settings(overrides={"classifier.rates.kind": "uniform"})
-    assert (settings.classifier.rates.kind, settings.classifier.rates.lr) == ("uniform", 0.01)
+    assert (settings.classifier.rates.kind, settings.classifier.rates.lr) == ("uniform", 0.02)
 
 
 def test_lm_fine_tuning_can_be_left_out() -> None:

@@ -190,7 +190,7 @@ class ClassifierSettings(Frozen):
         valid_fraction: share of the labelled documents held out to choose the best epoch.
     """
 
-    epochs: int = Field(10, ge=1)
+    epochs: int = Field(15, ge=1)
     max_tokens: int | None = Field(12_000_000, gt=0)
     batch_size: int = Field(64, ge=1)
     chunk: int = Field(70, ge=1)

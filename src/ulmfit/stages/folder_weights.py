@@ -35,13 +35,13 @@ def read_weights(contents: FolderContents, expected: Mapping[str, Tensor]) -> di
         for name, value in dequantize_rows(stored).items()
     }
     _require(contents, _misfits(tensors, expected))
-    return tensors
+    return {name: tensors[name] for name in expected}
 
 
 def _faulty_scales(stored: Mapping[str, Tensor]) -> list[str]:
     """8-bit matrices need a scale per row, and scales a matrix."""
     faults = []
-    for name, value in stored.items():
+    for name, value in sorted(stored.items()):
         if value.dtype == torch.int8 and name + SCALE not in stored:
             faults.append(f"the 8-bit '{name}' has no '{name + SCALE}'")
         elif name.endswith(SCALE):
@@ -55,7 +55,7 @@ def _faulty_scales(stored: Mapping[str, Tensor]) -> list[str]:
 
 def _misfits(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> list[str]:
     faults = [f"tensor '{name}' is missing" for name in expected if name not in tensors]
-    for name, value in tensors.items():
+    for name, value in sorted(tensors.items()):
         wanted = expected.get(name)
         if wanted is None:
             faults.append(f"tensor '{name}' is unknown")

@@ -8,6 +8,7 @@ from typing import Any
 from ulmfit.config import ClassifierConfig, Direction, LMConfig
 
 _MOST_CLASSES = 30  # named in a card; the rest is counted
+_ALL_SETTINGS = "All of them are in config.json, under `info`."
 _READING = {"forward": "from left to right", "backward": "from right to left"}
 
 
@@ -47,7 +48,6 @@ def lm_card(
             "    ulmfit train DATA --lm THIS_FOLDER",
             "",
             *_settings(info),
-            "",
         ]
     )
 
@@ -104,7 +104,6 @@ def classifier_card(
             *_origin(info.get("lm", {})),
             "",
             *_settings(info),
-            "",
         ]
     )
 
@@ -166,14 +165,14 @@ def _settings(info: Mapping[str, Any]) -> list[str]:
     if not isinstance(settings, Mapping):
         return []
     shown = [
-        f"{name} {settings[name]}"
+        f"{name.replace('_', ' ')}: {settings[name]}"
         for name in ("epochs", "batch_size", "unfreezing", "class_weights")
         if name in settings
     ]
     rates = settings.get("rates")
     if isinstance(rates, Mapping) and (rate := _number(rates, "lr")) is not None:
-        shown.append(f"learning rate {rate:g}")
-    return [f"Settings: {', '.join(shown)}. All of them are in config.json under `info`."]
+        shown.append(f"learning rate: {rate:g}")
+    return ["## Settings", "", *(f"- {line}" for line in shown), "", _ALL_SETTINGS, ""]
 
 
 def _code(label: str) -> str:

@@ -175,7 +175,6 @@ FASTAI2: Tree = {
         "epochs": 11,
         "batch_size": 64,
         "least_steps": 1,
-        "least_steps": 1,
         "bptt": 72,
         "vary_bptt": False,
         "dropouts": RELEASED_LM_DROPOUTS,

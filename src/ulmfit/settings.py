@@ -161,7 +161,7 @@ class FinetuneLMSettings(LMSettings):
 
     # A corpus of 5,000 short texts would be read in 14 steps of 64 streams: ours, docs/log.md.
     least_steps: int = Field(50, ge=1)
-    # Eight passes, or about a quarter of an hour on two cores for a large corpus: ours, docs/log.md.
+    # Eight passes, or a quarter of an hour on two cores for a large corpus: ours, docs/log.md.
     epochs: int = Field(8, ge=1)
     max_tokens: int | None = Field(6_000_000, gt=0)
     softmax_samples: int | None = Field(1024, gt=0)

@@ -30,8 +30,10 @@ def read_weights(contents: FolderContents, expected: Mapping[str, Tensor]) -> di
     except Exception as error:  # what the library raises depends on where the file is wrong
         raise broken(contents, WEIGHTS, [f"cannot be read ({error})"]) from error
     _require(contents, _faulty_scales(stored))
+    # Copies: a loaded tensor lies wherever it lay in the file, and the last bit of a matrix product
+    # depends on where its factors are aligned.
     tensors = {
-        name: value.float() if value.is_floating_point() else value
+        name: value.to(torch.float32 if value.is_floating_point() else value.dtype, copy=True)
         for name, value in dequantize_rows(stored).items()
     }
     _require(contents, _misfits(tensors, expected))

@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from ulmfit.apps.typed_labels import LabelCodec, label_form, readable_labels, repeatable
+from ulmfit.errors import InputError
+from ulmfit.stages.folder_config import LabelForm
+
+PROBABILITIES = np.array([[0.1, 0.7, 0.2], [0.6, 0.1, 0.3]], dtype=np.float32)
+
+
+@pytest.mark.parametrize(
+    ("labels", "kind"),
+    [
+        (["a", "b"], "string"),
+        (np.array(["a", "b"]), "string"),
+        (np.array(["a", "b"], dtype=object), "string"),
+        (pd.Series(["a", "b"], dtype="category"), "string"),
+        (pd.Series(["a", "b"], dtype="string"), "string"),
+        (pa.array(["a", "b"]), "string"),
+        ([1, 2], "integer"),
+        (np.array([1, 2], dtype=np.int8), "integer"),
+        ([np.int64(1), np.uint8(2)], "integer"),
+        (pd.Series([1, 2], dtype="Int64"), "integer"),
+        (pa.chunked_array([[1], [2]]), "integer"),
+        (np.array([[1], [2]]), "integer"),
+        ([1.0, 2.0], "number"),
+        ([1, 2.0], "number"),
+        (np.array([1, 2], dtype=np.float32), "number"),
+        ([True, False], "boolean"),
+        (np.array([True, False]), "boolean"),
+        (pd.Series([True, False], dtype="boolean"), "boolean"),
+        ([["a"], ["a", "b"]], "string"),
+        ([(1,), ()], "integer"),
+        ([{True}, {False}], "boolean"),
+        ([[], []], "string"),
+        ([], "string"),
+    ],
+)
+def test_type_of_the_class_names(labels: Any, kind: str) -> None:
+    assert label_form(labels) == LabelForm.model_validate({"kind": kind})
+
+
+@pytest.mark.parametrize("kind", ["int64", "float32", "bool", "uint8"])
+def test_matrix_of_zeros_and_ones(kind: str) -> None:
+    matrix = np.array([[0, 1, 0], [1, 1, 0]]).astype(np.dtype(kind))
+    assert label_form(matrix) == LabelForm(kind="integer", columns=3)
+
+
+@pytest.mark.parametrize(
+    ("labels", "shown"),
+    [
+        (["a", 1], "'a' (string) and 1 (integer)"),
+        ([True, 1], "True (boolean) and 1 (integer)"),
+        ([["a"], [1.0]], "'a' (string) and 1.0 (number)"),
+    ],
+)
+def test_labels_of_several_types_are_refused(labels: Any, shown: str) -> None:
+    with pytest.raises(InputError) as caught:
+        label_form(labels)
+    assert str(caught.value) == (
+        f"the labels are of several types: {shown}: expected labels of one type. "
+        "Turn them all into strings: [str(label) for label in labels]."
+    )
+
+
+@pytest.mark.parametrize("value", [4.5, float("inf"), np.float32(0.25)])
+def test_measurements_are_no_classes(value: float) -> None:
+    with pytest.raises(InputError, match="Unknown label type: continuous, such as"):
+        label_form([1.0, value])
+
+
+def test_rows_of_zeros_and_ones_in_lists_are_a_matrix() -> None:
+    for rows in ([[0, 1, 0], [1, 1, 0]], [np.array([0, 1, 0]), np.array([1, 1, 0])]):
+        assert np.array_equal(readable_labels(rows), np.array([[0, 1, 0], [1, 1, 0]]))
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [[0, 1], [1, 0]],  # both are labels of either row: nothing is said twice
+        [[0, 1, 0], [1]],
+        [[0, 1, 2], [2, 1, 0]],
+        [["a", "a", "b"]],
+        ["a", "b"],
+        [],
+    ],
+)
+def test_rows_of_labels_are_no_matrix(rows: list[Any]) -> None:
+    assert readable_labels(rows) is rows
+
+
+def test_columns_can_be_read_twice() -> None:
+    class Wrapped:
+        def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+            return np.array(["a", "b"], dtype=dtype)
+
+    assert repeatable(label for label in "ab") == ["a", "b"]
+    assert repeatable(Wrapped()).tolist() == ["a", "b"]
+    kept = ["a", "b"]
+    assert repeatable(kept) is kept
+    assert repeatable(7) == 7, "others say what is wrong with it"
+
+
+@pytest.mark.parametrize(
+    ("names", "kind", "classes"),
+    [
+        (("2", "9", "10"), "integer", [2, 9, 10]),
+        (("2", "9", "10"), "string", ["10", "2", "9"]),
+        (("-1", "0", "3"), "number", [-1.0, 0.0, 3.0]),
+    ],
+)
+def test_classes_are_in_the_order_of_numpy(
+    names: tuple[str, ...], kind: Any, classes: list[Any]
+) -> None:
+    codec = LabelCodec(names, LabelForm(kind=kind), multi_label=False)
+    assert codec.classes.tolist() == classes == np.unique(classes).tolist()
+    by_name = dict(zip(names, PROBABILITIES[0].tolist(), strict=True))
+    form = LabelForm(kind=kind)
+    typed = {form.typed(name): value for name, value in by_name.items()}
+    arranged = codec.arrange(PROBABILITIES)
+    assert arranged[0].tolist() == [typed[label] for label in classes]
+    decided = codec.decide(arranged, 0.5)
+    assert list(decided) == [form.typed("9" if "9" in names else "0"), form.typed(names[0])]
+    assert isinstance(decided, np.ndarray)
+    assert decided.dtype == codec.classes.dtype
+
+
+def test_truth_values() -> None:
+    codec = LabelCodec(("False", "True"), LabelForm(kind="boolean"), multi_label=False)
+    assert codec.classes.dtype == bool
+    decided = codec.decide(np.array([[0.2, 0.8]], dtype=np.float32), 0.5)
+    assert list(decided) == [np.True_]
+
+
+def test_sets_of_labels_are_tuples_in_the_order_of_the_classes() -> None:
+    codec = LabelCodec(("2", "10", "9"), LabelForm(kind="integer"), multi_label=True)
+    arranged = codec.arrange(np.array([[0.9, 0.8, 0.1], [0.1, 0.2, 0.5]], dtype=np.float32))
+    assert codec.decide(arranged, 0.5) == [(2, 10), ()]
+
+
+def test_matrix_keeps_columns_that_never_held() -> None:
+    codec = LabelCodec(("0", "3"), LabelForm(kind="integer", columns=5), multi_label=True)
+    assert codec.classes.tolist() == [0, 1, 2, 3, 4]
+    arranged = codec.arrange(np.array([[0.9, 0.75]], dtype=np.float32))
+    np.testing.assert_array_equal(arranged, np.array([[0.9, 0, 0, 0.75, 0]], dtype=np.float32))
+    decided = codec.decide(arranged, 0.8)
+    assert np.asarray(decided).tolist() == [[1, 0, 0, 0, 0]]
+
+
+def test_no_rows() -> None:
+    codec = LabelCodec(("a", "b"), LabelForm(), multi_label=False)
+    assert len(codec.decide(codec.arrange(np.zeros((0, 2), np.float32)), 0.5)) == 0

@@ -27,15 +27,22 @@ TINY_LM = {
     "pretrain.valid_fraction": "0.1",
 }
 DROPOUTS = ("output_p", "hidden_p", "input_p", "embed_p", "weight_p")
+# All that decides whether the little there is to learn is learnt; other defaults may change.
 TINY_CLASSIFIER = {
     "finetune_lm.epochs": "1",
     "finetune_lm.batch_size": "8",
     "finetune_lm.bptt": "20",
-    "classifier.epochs": "12",
+    "classifier.epochs": "15",
     "classifier.batch_size": "16",
     "classifier.max_tokens": "none",
-    "classifier.rates.lr": "0.03",
+    "classifier.patience": "none",
     "classifier.unfreezing": "full",
+    "classifier.rates.kind": "uniform",
+    "classifier.rates.lr": "0.02",
+    "classifier.schedule.kind": "stlr",
+    "classifier.optimizer.weight_decay": "0.0",
+    "classifier.ar_alpha": "0.0",
+    "classifier.tar_beta": "0.0",
     "classifier.head_p": "[0.0, 0.0]",
     **{f"classifier.dropouts.{name}": "0.0" for name in DROPOUTS},
 }

@@ -88,3 +88,6 @@ def test_several_labels_per_row(tmp_path: Path) -> None:
     assert found["multi_label"] is True
     assert found["confusion"] is None
     assert {score["name"] for score in found["classes"]} == {"cat", "dog"}
+    path.write_text(path.read_text().replace(";", "|"))
+    counts = json.loads(run("check", path, "--multi-label", "--json").out)["data"]["labels"]
+    assert counts == {"cat": 20, "dog": 20}

@@ -96,7 +96,7 @@ def test_several_labels_per_row(train_options: list[str], tmp_path: Path) -> Non
     out = tmp_path / "m"
     done = run("train", path, "--multi-label", "--out", out, "--json", "-q", *train_options)
     assert json.loads(done.out)["classes"] == ["film", "neg", "pos"]
-    found = json.loads(run("evaluate", out, path, "--label-separator", "|", "--json", "-q").out)
+    found = json.loads(run("evaluate", out, path, "--json", "-q").out)
     assert found["multi_label"] is True
     (entry,) = json.loads(run("predict", out, "--text", "a", "--json").out)["predictions"]
     assert isinstance(entry["labels"], list)

@@ -15,13 +15,14 @@ import pytest
 from tests.cli.conftest import run, write_csv
 from ulmfit.cli.main import app
 
-GOOD = "a lovely film with a great actor"
+GOOD = "film lovely actor story great wonderful scene"
+BAD = "film awful actor story boring terrible scene"
 
 
 @pytest.fixture
 def rows(tmp_path: Path) -> Path:
     """Rows with a column of numbers, a column of notes, and a blank text."""
-    lines = [("7", GOOD, "x,y"), ("8", "an awful film, a boring actor", ""), ("9", "", "z")]
+    lines = [("7", GOOD, "x,y"), ("8", f"{BAD}, {BAD}", ""), ("9", "", "z")]
     return write_csv(tmp_path / "new.csv", lines, ("id", "text", "note"))
 
 
@@ -87,7 +88,7 @@ def test_a_document_of_rows(model: Path, rows: Path) -> None:
 
 
 def test_standard_input_goes_to_standard_output(model: Path) -> None:
-    done = run("predict", model, "-", "-o", "-", "-q", stdin=f"{GOOD}\nawful\n")
+    done = run("predict", model, "-", "-o", "-", "-q", stdin=f"{GOOD}\n{BAD}\n")
     assert [line.split(",")[1] for line in done.out.splitlines()] == [
         "predicted_label",
         "pos",
@@ -96,7 +97,7 @@ def test_standard_input_goes_to_standard_output(model: Path) -> None:
 
 
 def test_the_text_column_is_named(model: Path, tmp_path: Path) -> None:
-    path = write_csv(tmp_path / "a.csv", [("awful bad", GOOD)], ("text", "body"))
+    path = write_csv(tmp_path / "a.csv", [(BAD, GOOD)], ("text", "body"))
     done = run("predict", model, path, "--text-column", "body", "-q")
     assert done.out.splitlines()[1].split(",")[2] == "pos"
     done = run("predict", model, path, "--text-column", "bdy")
@@ -211,9 +212,19 @@ def test_evaluate_takes_no_several_labels_for_a_model_of_one(model: Path, tmp_pa
     assert "has several labels per row" in done.err
 
 
-def test_language_models_are_listed() -> None:
+def test_language_models_are_listed(tiny_lm: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ulmfit.apps.pretrained.SHIPPED", tiny_lm.parent)
     done = run("lms")
     assert done.code == 0, done
+    lines = done.out.splitlines()
+    assert lines[0].split() == ["name", "direction", "vocabulary", "size", "perplexity"]
+    assert [line.split()[:2] for line in lines[1:3]] == [["lm", "forward"], ["lm", "backward"]]
+    assert done.out.endswith("more.txt. Licence: unknown.\n")
     records = json.loads(run("lms", "--json").out)
-    for record in records:
-        assert record["name"] in done.out
+    assert [record["direction"] for record in records] == ["forward", "backward"]
+
+
+def test_no_language_models_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ulmfit.apps.pretrained.SHIPPED", tmp_path)
+    assert run("lms").out.startswith("No language models in this installation")
+    assert json.loads(run("lms", "--json").out) == []

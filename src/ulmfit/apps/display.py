@@ -158,13 +158,14 @@ class BarDisplay:
         self._console = console
         self._pace: Pace | None = None
         self._live: Live | None = None
+        self._widest = 0
 
     def begin(self, title: str, total_steps: int, done_steps: int) -> None:
         """The bar appears."""
         from rich.live import Live
 
         self.end()
-        self._pace = Pace(title, total_steps, done_steps)
+        self._pace, self._widest = Pace(title, total_steps, done_steps), 0
         self._live = Live(
             console=self._console,
             get_renderable=self._render,
@@ -203,7 +204,9 @@ class BarDisplay:
         grid.add_column(ratio=1)
         grid.add_column(no_wrap=True)
         bar = ProgressBar(total=pace.total, completed=pace.done)
-        grid.add_row(bar, _figures(pace, width - _LEAST_BAR))
+        figures = _figures(pace, width - _LEAST_BAR)
+        self._widest = max(self._widest, len(figures))  # so that the bar does not jump about
+        grid.add_row(bar, figures.rjust(self._widest))
         grid.width = width
         return grid
 

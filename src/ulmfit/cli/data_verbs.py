@@ -19,6 +19,7 @@ from ulmfit.cli.options import (
     Label,
     LabelSeparator,
     Limit,
+    MultiLabel,
     Seed,
     Test,
     TestFraction,
@@ -52,6 +53,7 @@ def check(
     ] = None,
     text: Text = None,
     label: Label = None,
+    multi_label: MultiLabel = False,
     label_separator: LabelSeparator = None,
     encoding: Encoding = None,
     data_dir: DataDir = None,
@@ -71,7 +73,7 @@ def check(
         label=label,
         data_dir=data_dir,
         encoding=encoding,
-        label_separator=label_separator,
+        label_separator=Columns(label_separator=label_separator, multi_label=multi_label).separator,
     )
     if as_json:
         print_json(report.to_dict())
@@ -97,6 +99,7 @@ def baseline(
     test_fraction: TestFraction = 0.2,
     text: Text = None,
     label: Label = None,
+    multi_label: MultiLabel = False,
     label_separator: LabelSeparator = None,
     encoding: Encoding = None,
     data_dir: DataDir = None,
@@ -113,7 +116,7 @@ def baseline(
     from ulmfit.experiments.baselines import NAME, fit_baseline
     from ulmfit.train.metrics import evaluate_labels
 
-    columns = Columns(text, label, label_separator, encoding, data_dir)
+    columns = Columns(text, label, label_separator, encoding, data_dir, multi_label)
     parts = load_parts(
         data, columns, test=test, test_fraction=test_fraction, limit=limit, seed=seed
     )

@@ -38,6 +38,11 @@ class Columns:
     data_dir: Path | None = None
     multi_label: bool = False
 
+    @property
+    def separator(self) -> str | None:
+        """What parts several labels; None for one label per row."""
+        return self.label_separator or (SEPARATOR if self.multi_label else None)
+
     def load(self, source: str, split: Split = "train") -> Dataset:
         """Read labelled data."""
         from ulmfit.data.datasets import load_dataset
@@ -49,7 +54,7 @@ class Columns:
             split=split,
             data_dir=self.data_dir,
             encoding=self.encoding,
-            label_separator=self.label_separator or (SEPARATOR if self.multi_label else None),
+            label_separator=self.separator,
         )
 
 

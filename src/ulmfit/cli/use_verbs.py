@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 import sys
+import textwrap
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -42,7 +42,7 @@ from ulmfit.cli.options import (
     Threads,
     use_threads,
 )
-from ulmfit.cli.printing import evaluation_text, print_json
+from ulmfit.cli.printing import WIDTH, evaluation_text, print_json, table
 from ulmfit.errors import InputError, SettingsError
 
 if TYPE_CHECKING:
@@ -123,6 +123,7 @@ def predict(
     if file is None:
         _predict_texts(_load(model, device), text or [], as_json=as_json)
         return
+    from ulmfit.apps.predictions import PredictionWriter
     from ulmfit.data.streams import open_rows
 
     try:
@@ -130,6 +131,8 @@ def predict(
     except InputError as error:
         raise _for_predict(error) from error
     with rows:
+        if output is not None:
+            PredictionWriter(output, rows.schema)  # refuses a name before the model is loaded
         _predict_rows(_load(model, device), rows, output, as_json=as_json, quiet=quiet)
 
 
@@ -251,13 +254,16 @@ def evaluate(
     Of a folder, archive or named data set the test split is taken.
     """
     from ulmfit.apps.display import make_display
+    from ulmfit.artifacts import read_config
     from ulmfit.train.metrics import evaluate_labels, require_known
 
-    use_threads(threads)
-    columns = Columns(text, label, label_separator, encoding, data_dir)
+    # The model's folder and the data are looked at before torch and the weights are loaded.
+    several = read_config(model).get("classifier", {}).get("multi_label", False)
+    columns = Columns(text, label, label_separator, encoding, data_dir, multi_label=several)
     dataset = columns.load(data, "test")
+    use_threads(threads)
     predictor = _load(model, device)
-    dataset = _labelled_alike(dataset, predictor)
+    _require_one_label(dataset, predictor)
     assert dataset.labels is not None
     require_known(dataset.labels, predictor.labels, dataset.name)
     answers = classify_texts(predictor, dataset.texts, make_display(quiet=quiet))
@@ -275,17 +281,12 @@ def evaluate(
     typer.echo(evaluation_text(evaluation, title))
 
 
-def _labelled_alike(dataset: Dataset, predictor: Predictor) -> Dataset:
-    """One label per row is a set of one to a multi-label model; the other way round it is not."""
-    if dataset.multi_label == predictor.multi_label or dataset.labels is None:
-        return dataset
-    if not predictor.multi_label:
+def _require_one_label(dataset: Dataset, predictor: Predictor) -> None:
+    if dataset.multi_label and not predictor.multi_label:
         raise InputError(
             f"{dataset.name}: has several labels per row",
             expected="one label per row, as the model gives",
         )
-    labels = [(label,) if isinstance(label, str) else label for label in dataset.labels]
-    return replace(dataset, labels=labels, multi_label=True)
 
 
 @app.command(
@@ -297,7 +298,6 @@ def _labelled_alike(dataset: Dataset, predictor: Predictor) -> Dataset:
 def lms(as_json: Json = False, debug: Debug = False) -> None:
     """List the pretrained language models in this installation: names for --lm."""
     from ulmfit.apps.pretrained import list_lms
-    from ulmfit.cli.printing import table
 
     records = list_lms()
     if as_json:
@@ -312,6 +312,7 @@ def lms(as_json: Json = False, debug: Debug = False) -> None:
         size, words = f"{record.size_mb:.1f} MB", f"{record.vocabulary:,}"
         rows.append((record.name, record.direction, words, size, perplexity))
     typer.echo(table(rows, left=2))
-    corpora = {record.name: (record.corpus, record.licence) for record in records}
-    for name, (corpus, licence) in corpora.items():
-        typer.echo(f"\n{name}: {corpus}\n  licence: {licence}")
+    for name in dict.fromkeys(record.name for record in records):
+        record = next(record for record in records if record.name == name)
+        facts = f"{name}: {record.corpus}. Licence: {record.licence}."
+        typer.echo("\n" + textwrap.fill(facts, WIDTH, subsequent_indent="  "))

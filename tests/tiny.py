@@ -81,12 +81,18 @@ def classifier_model(
     n_classes: int = 3,
     chunk: int = 5,
     multi_label: bool = False,
+    pool_tokens: int | None = None,
     dropouts: Dropouts = NO_DROPOUT,
     head_p: float = 0.0,
 ) -> TextClassifierModel:
     torch.manual_seed(2)
     config = ClassifierConfig(
-        lm=lm_config(), n_classes=n_classes, head_size=7, chunk=chunk, multi_label=multi_label
+        lm=lm_config(),
+        n_classes=n_classes,
+        head_size=7,
+        chunk=chunk,
+        multi_label=multi_label,
+        pool_tokens=pool_tokens,
     )
     return TextClassifierModel(config, dropouts, HeadDropouts(first_p=head_p, second_p=head_p))
 

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from tests import tiny
+from ulmfit.data.batches import pad
 from ulmfit.data.corpus import TokenCorpus
 from ulmfit.errors import InputError
 from ulmfit.model.language_model import LanguageModel
@@ -133,6 +134,23 @@ def test_the_chunk_does_not_matter_where_gradients_are_not_cut() -> None:
     logits = [predict_logits(tiny.classifier_model(chunk=n).eval(), texts) for n in (1, 5, 1000)]
     np.testing.assert_allclose(logits[0], logits[2], atol=1e-5, rtol=0)
     np.testing.assert_allclose(logits[1], logits[2], atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("pool_tokens", [None, 7, 20])
+def test_a_document_alone_goes_in_longer_chunks_to_the_same_logits(
+    pool_tokens: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    classifier = tiny.classifier_model(pool_tokens=pool_tokens).eval()
+    found = []
+    for chunk in (5, 16, 512):
+        monkeypatch.setattr(evaluate, "ALONE_CHUNK", chunk)
+        found.append(np.stack([predict_logits(classifier, [text]) for text in documents()]))
+    np.testing.assert_allclose(found[1], found[0], atol=1e-5, rtol=0)
+    np.testing.assert_allclose(found[2], found[0], atol=1e-5, rtol=0)
+    batch = pad(documents(), np.arange(len(documents())))
+    with torch.no_grad():
+        model_s = classifier(torch.from_numpy(batch.tokens), torch.from_numpy(batch.lengths))
+    np.testing.assert_allclose(found[2][:, 0], model_s.logits, atol=1e-5, rtol=0)
 
 
 def test_no_documents_no_logits() -> None:

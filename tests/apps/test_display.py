@@ -52,12 +52,16 @@ def test_documents_have_no_perplexity() -> None:
     assert pace.facts() == ["3.1 docs/s", "loss 0.500", "lr 1.0e-02"]
 
 
-def test_an_unknown_number_of_documents_is_counted_up() -> None:
+def test_texts_are_counted_up_to_an_end_or_without_one() -> None:
     out = io.StringIO()
     display = LineDisplay(out, seconds=0)
-    display.begin("documents", 0, 0)
-    display.advance(1024, {"documents/s": 33.3})
-    assert out.getvalue() == "  1,024 documents, 33 docs/s\n"
+    display.begin("texts", 0, 0)
+    display.advance(1024, {"texts/s": 33.3})
+    assert out.getvalue() == "  1,024 texts, 33 texts/s\n"
+    display.begin("texts", 2000, 0)
+    display.advance(1024, {"texts/s": 33.3})
+    last = out.getvalue().splitlines()[-1]
+    assert last.startswith("  1,024 of 2,000 texts (51%), 33 texts/s, 0:")
 
 
 def test_nothing_is_shown_after_the_end() -> None:
@@ -98,9 +102,9 @@ def test_a_bar_keeps_to_the_terminal(width: int) -> None:
 def test_a_bar_counts_up_where_the_end_is_unknown() -> None:
     out = Terminal()
     display = BarDisplay(Console(file=out, width=80, force_terminal=True, color_system=None))
-    display.begin("documents", 0, 0)
-    display.advance(7, {"documents/s": 2.0})
-    assert display._render() == "7 documents  2.0 docs/s"
+    display.begin("texts", 0, 0)
+    display.advance(7, {"texts/s": 2.0})
+    assert display._render() == "7 texts  2.0 texts/s"
     display.end()
     display.end()  # a second time does no harm
     assert display._render() == ""

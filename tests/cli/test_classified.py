@@ -31,7 +31,7 @@ class Steps:
         self.shown.append((title, total_steps))
 
     def advance(self, step: int, values: dict[str, float]) -> None:
-        assert values["documents/s"] > 0
+        assert values["texts/s"] > 0
         self.shown.append(("step", step))
 
     def note(self, text: str) -> None:
@@ -50,7 +50,7 @@ def test_texts_go_through_in_slices(predictor: Predictor) -> None:
     texts = [text for text, _ in reviews(SLICE + 44)]
     steps = Steps()
     answers = classify_texts(predictor, texts, steps)
-    assert steps.shown == [("documents", SLICE + 44), ("step", SLICE), ("step", 300), ("end", 0)]
+    assert steps.shown == [("texts", SLICE + 44), ("step", SLICE), ("step", 300), ("end", 0)]
     assert answers.probabilities.shape == (300, 2)
     assert np.allclose(answers.probabilities, predictor.predict_proba(texts), atol=1e-5)
 

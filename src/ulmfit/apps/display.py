@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.live import Live
 
+TEXTS = "texts"  # unit of using a model
 LINE_SECONDS = 10.0  # between two plain lines
 _REDRAWS = 4  # a second
 _SMOOTHING = 30.0  # seconds; epochs differ in speed as layers thaw, so old steps must fade
@@ -41,7 +42,8 @@ class Pace:
     """Where a stretch of steps is, and how long the rest will take.
 
     Args:
-        unit: what is counted: "tokens" (of a language model) or "documents".
+        unit: what the speed is of: "tokens" of a language model, "documents" of a classifier in
+            training, or `TEXTS` where a step is one text.
         total: steps in all, 0 if nobody knows.
         done: steps done before.
     """
@@ -68,9 +70,11 @@ class Pace:
 
     @property
     def place(self) -> str:
-        """`step 12/345 (3%)`, or `12 documents` of an unknown number."""
+        """`step 12/345 (3%)`, `12 of 345 texts (3%)`, or `12 texts` of an unknown number."""
         if not self.total:
             return f"{self.done:,} {self.unit}"
+        if self.unit == TEXTS:
+            return f"{self.done:,} of {self.total:,} {self.unit} ({self.done / self.total:.0%})"
         return f"step {self.done}/{self.total} ({self.done / self.total:.0%})"
 
     def facts(self) -> list[str]:

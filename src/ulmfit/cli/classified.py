@@ -56,14 +56,14 @@ def classify_rows(
     from ulmfit.train.tracker import Speed
 
     speed, done = Speed(), 0
-    display.begin("documents", 0, 0)
+    display.begin("texts", 0, 0)
     try:
         for batch in rows:
             for start in range(0, batch.num_rows, at_a_time):
                 part = batch.slice(start, at_a_time)
                 yield classify(predictor, rows.texts(part), part)
                 done += part.num_rows
-                display.advance(done, {"documents/s": speed.update(part.num_rows)})
+                display.advance(done, {"texts/s": speed.update(part.num_rows)})
     finally:
         display.end()
 
@@ -75,12 +75,12 @@ def classify_texts(predictor: Predictor, texts: Sequence[str], display: Display)
     from ulmfit.train.tracker import Speed
 
     speed, blocks = Speed(), []
-    display.begin("documents", len(texts), 0)
+    display.begin("texts", len(texts), 0)
     try:
         for start in range(0, len(texts), SLICE):
             part = texts[start : start + SLICE]
             blocks.append(predictor.predict_proba(part))
-            display.advance(start + len(part), {"documents/s": speed.update(len(part))})
+            display.advance(start + len(part), {"texts/s": speed.update(len(part))})
     finally:
         display.end()
     probabilities = np.concatenate(blocks)

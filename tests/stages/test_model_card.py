@@ -90,7 +90,12 @@ def test_metrics_of_other_types_are_left_out() -> None:
 
 
 def test_language_model_card() -> None:
-    info = {"corpus": "films.txt", "vocabulary": "word", "settings": {"rates": {"lr": 0.003}}}
+    info = {
+        "corpus": "films.txt",
+        "tokens_seen": 13_888_000,
+        "vocabulary": "word",
+        "settings": {"rates": {"lr": 0.003}},
+    }
     metrics = {"perplexity": 61.25, "word_perplexity": 104.44444, "bits_per_char": 1.25}
     lines = lm_card(SIZES, "backward", "word", info, metrics).splitlines()
     for line in (
@@ -99,6 +104,7 @@ def test_language_model_card() -> None:
         "classifiers.",
         "- vocabulary: 30,000 entries (word)",
         "- corpus: films.txt",
+        "- tokens seen: 13,888,000",
         "- perplexity per token: 61.25",
         "- perplexity per white-space word: 104.4",
         "- bits per character: 1.25",

@@ -119,7 +119,8 @@ def _origin(info: Mapping[str, Any]) -> Iterator[str]:
     """What is known of the corpus: plain facts only, no tables of settings."""
     for key, value in info.items():
         if isinstance(value, str | int | float) and key != "vocabulary":
-            yield f"- {key.replace('_', ' ')}: {value}"
+            shown = value if isinstance(value, str | bool) else f"{value:,}"
+            yield f"- {key.replace('_', ' ')}: {shown}"
 
 
 def _lm_quality(metrics: Mapping[str, Any]) -> list[str]:

@@ -75,6 +75,11 @@ class LMConfig(Frozen):
         inner = [self.emb_size] + [self.hidden_size] * (self.n_layers - 1) + [self.emb_size]
         return list(pairwise(inner))
 
+    def weight_count(self) -> int:
+        """Weights of the encoder: embedding, and four gates with two biases in each LSTM layer."""
+        gates = sum(4 * n_out * (n_in + n_out + 2) for n_in, n_out in self.layer_sizes())
+        return self.vocab_size * self.emb_size + gates
+
 
 class ClassifierConfig(Frozen):
     """A classifier on top of an AWD-LSTM encoder.
@@ -95,3 +100,8 @@ class ClassifierConfig(Frozen):
     head_size: int = Field(50, gt=0)
     chunk: int = Field(70, gt=0)
     pool_tokens: int | None = Field(None, gt=0)
+
+    def weight_count(self) -> int:
+        """Weights of the encoder and of the head's two linear layers."""
+        head = self.head_size * (3 * self.lm.emb_size + self.n_classes)
+        return self.lm.weight_count() + head

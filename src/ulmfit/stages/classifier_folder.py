@@ -20,7 +20,7 @@ from ulmfit.stages.folder_config import (
     read_metrics,
     read_tokenizer,
 )
-from ulmfit.stages.folder_weights import read_weights
+from ulmfit.stages.folder_weights import read_weights, require_weights
 from ulmfit.stages.lm_folder import to_json
 
 
@@ -88,6 +88,7 @@ class TrainedClassifier:
         """
         settings = read_classifier_config(contents)
         config = settings.classifier
+        require_weights(contents, config.weight_count())
         return cls(
             config=config,
             direction=settings.direction,
@@ -102,6 +103,9 @@ class TrainedClassifier:
 
 
 def _empty_model(config: ClassifierConfig) -> TextClassifierModel:
-    """A module without memory for its weights: shapes only, and no random number drawn."""
-    with torch.device("meta"):
+    """A module whose weights do not count; the caller's random numbers stay as they are.
+
+    Not on torch's "meta" device: initialising weights there imports its compiler, two seconds.
+    """
+    with torch.random.fork_rng(devices=[]):
         return TextClassifierModel(config, Dropouts(), HeadDropouts())

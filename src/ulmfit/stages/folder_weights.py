@@ -40,6 +40,18 @@ def read_weights(contents: FolderContents, expected: Mapping[str, Tensor]) -> di
     return {name: tensors[name] for name in expected}
 
 
+def require_weights(contents: FolderContents, count: int) -> None:
+    """Refuse a `config.json` of a model that the weights' file cannot hold, before it is made.
+
+    Raises:
+        ModelFolderError: the file has fewer bytes than `count`, the weights of the model.
+    """
+    size = len(contents.require(WEIGHTS))
+    if size < count:
+        fault = f"has {size:,} bytes where config.json needs {count:,} weights"
+        raise broken(contents, WEIGHTS, [fault])
+
+
 def _faulty_scales(stored: Mapping[str, Tensor]) -> list[str]:
     """8-bit matrices need a scale per row, and scales a matrix."""
     faults = []

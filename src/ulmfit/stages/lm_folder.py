@@ -32,7 +32,7 @@ from ulmfit.stages.folder_config import (
     read_metrics,
     read_tokenizer,
 )
-from ulmfit.stages.folder_weights import read_weights
+from ulmfit.stages.folder_weights import read_weights, require_weights
 from ulmfit.stages.model_card import lm_card
 
 # What a run keeps beside the model it will become: checkpoints, corpora, logs.
@@ -116,6 +116,7 @@ class TrainedLM:
         """
         settings = read_lm_config(contents)
         tokenizer = read_tokenizer(contents, settings.lm.vocab_size)
+        require_weights(contents, settings.lm.weight_count())
         expected = _empty_model(settings.lm, Dropouts()).state_dict()
         return cls(
             config=settings.lm,
@@ -129,8 +130,11 @@ class TrainedLM:
 
 
 def _empty_model(config: LMConfig, dropouts: Dropouts) -> LanguageModel:
-    """A module without memory for its weights: shapes only, and no random number drawn."""
-    with torch.device("meta"):
+    """A module whose weights do not count; the caller's random numbers stay as they are.
+
+    Not on torch's "meta" device: initialising weights there imports its compiler, two seconds.
+    """
+    with torch.random.fork_rng(devices=[]):
         return LanguageModel(config, dropouts)
 
 

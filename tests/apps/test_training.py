@@ -131,9 +131,9 @@ def test_fine_tuning_the_language_model_can_be_left_out(tmp_path: Path) -> None:
 
 def test_several_labels_a_row(tmp_path: Path) -> None:
     texts, labels = tiny.labelled_texts(40)
-    rows = [
-        (label, "film") if "film" in text else () for text, label in zip(texts, labels, strict=True)
-    ]
+    rows: list[tuple[str, ...]] = []
+    for text, label in zip(texts, labels, strict=True):
+        rows.append((label, "film") if "film" in text else ())
     data = Dataset(texts, rows, multi_label=True)
     predictor = train_classifier(data, LMS, settings(), training_run(tmp_path))
     assert predictor.labels == ("film", "glad", "sad")

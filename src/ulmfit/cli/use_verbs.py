@@ -54,6 +54,45 @@ PANEL = "Use a model"
 _ROWS_ON_SCREEN = 16  # at a time, so that the first lines come soon
 
 
+InputFile = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="FILE",
+        help="Texts: CSV, TSV, JSONL, Parquet or text, each also .gz; - is standard input.",
+    ),
+]
+GivenTexts = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--text",
+        metavar="STR",
+        help="A text to label; may be given several times.",
+        rich_help_panel=DATA,
+    ),
+]
+TextColumn = Annotated[
+    str | None,
+    typer.Option(
+        "--text-column",
+        metavar="COL",
+        help="Column of the texts in FILE, or several as title,body. Found by itself where it "
+        "is clear.",
+        rich_help_panel=DATA,
+    ),
+]
+Output = Annotated[
+    Path | None,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="FILE",
+        help="Where to write: .csv, .tsv, .jsonl (each also .gz) or .parquet; - is standard "
+        "output.  [default: lines on a terminal, else CSV on standard output]",
+        rich_help_panel=OUTPUT,
+    ),
+]
+
+
 @app.command(
     cls=Verb,
     rich_help_panel=PANEL,
@@ -67,45 +106,12 @@ _ROWS_ON_SCREEN = 16  # at a time, so that the first lines come soon
 )
 def predict(
     model: Model,
-    file: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="FILE",
-            help="Texts: CSV, TSV, JSONL, Parquet or text, each also .gz; - is standard input.",
-        ),
-    ] = None,
-    text: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--text",
-            metavar="STR",
-            help="A text to label; may be given several times.",
-            rich_help_panel=DATA,
-        ),
-    ] = None,
-    text_column: Annotated[
-        str | None,
-        typer.Option(
-            "--text-column",
-            metavar="COL",
-            help="Column of the texts in FILE, or several as title,body. Found by itself where it "
-            "is clear.",
-            rich_help_panel=DATA,
-        ),
-    ] = None,
+    file: InputFile = None,
+    text: GivenTexts = None,
+    text_column: TextColumn = None,
     encoding: Encoding = None,
     data_dir: DataDir = None,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="FILE",
-            help="Where to write: .csv, .tsv, .jsonl (each also .gz) or .parquet; - is standard "
-            "output.  [default: lines on a terminal, else CSV on standard output]",
-            rich_help_panel=OUTPUT,
-        ),
-    ] = None,
+    output: Output = None,
     device: Device = "auto",
     threads: Threads = None,
     as_json: Json = False,

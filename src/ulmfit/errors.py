@@ -27,14 +27,17 @@ class UlmfitError(Exception):
         self.problem, self.expected, self.hint = problem, expected, hint
 
 
-class InputError(UlmfitError):
-    """Data that cannot be used: a missing file, a wrong column, a broken encoding."""
+class InputError(UlmfitError, ValueError):
+    """Data that cannot be used: a missing file, a wrong column, a broken encoding.
+
+    A ValueError too, as scikit-learn's contract asks of estimators.
+    """
 
     exit_code = 2
 
 
-class SettingsError(UlmfitError):
-    """A setting, flag or preset that is unknown or out of range."""
+class SettingsError(UlmfitError, ValueError):
+    """A setting, flag or preset that is unknown or out of range; a ValueError too."""
 
     exit_code = 2
 

@@ -35,8 +35,15 @@ def make_accelerator(precision: Precision = "no", *, cpu: bool = False) -> Accel
         precision: mixed precision of forward passes; weights stay float32.
         cpu: do not use a GPU even if there is one.
     """
+    import torch
     from accelerate import Accelerator
+    from accelerate.state import AcceleratorState
 
+    # accelerate keeps the first request for the life of the process: another one would be refused,
+    # or, from a CPU to a GPU, ignored.
+    AcceleratorState._reset_state(reset_partial_state=True)
+    # TF32 has 10 bits: the same text would get another answer in another batch.
+    torch.backends.cudnn.allow_tf32 = False
     return Accelerator(mixed_precision=precision, cpu=cpu)
 
 

@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from ulmfit.config import Dropouts, Frozen
+from ulmfit.config import PAPER_DROPOUTS, Dropouts, Frozen
 
 
 class OptimizerSettings(Frozen):
@@ -58,7 +58,7 @@ class RateSettings(Frozen):
         lr: largest rate of the top group.
         kind: `uniform`, `divide` (paper: each lower group at / factor), `shares` (of the groups,
             bottom first) or `log_spaced` (fastai: from lr / factor at the bottom up to lr).
-        factor: divisor of `divide` and `log_spaced`.
+        factor: divisor of `divide` (paper: 2.6) and `log_spaced`.
         shares: for `shares`.
     """
 
@@ -73,8 +73,9 @@ class TextSettings(Frozen):
 
     Attributes:
         kind: words, or subwords by BPE or a unigram LM.
-        vocab_size: at most so many entries.
-        min_freq: a word that occurs less often becomes xxunk.
+        vocab_size: at most so many entries (released code: 30,000 for pretraining).
+        min_freq: a word that occurs less often becomes xxunk (fastai 2.8 says 3; ours: 2, so that
+            a corpus of a few million words keeps its rarer ones).
     """
 
     kind: Literal["word", "bpe", "unigram"] = "word"
@@ -86,9 +87,9 @@ class LMSettings(Frozen):
     """Training of a language model on a token stream, from scratch or from pretrained weights.
 
     Attributes:
-        epochs: passes over the stream.
+        epochs: passes over the stream (paper: 15 on TREC-6; each stage has its own default).
         max_tokens: stop after so many tokens (None: after the epochs); bounds the wait.
-        batch_size: B, parallel streams.
+        batch_size: B, parallel streams (paper: 64).
         least_steps: fewer streams where an epoch would have fewer steps than this (paper: no such
             rule, so 1).
         bptt: T, steps per window (paper: 70).
@@ -99,7 +100,8 @@ class LMSettings(Frozen):
         softmax_samples: draws of the sampled softmax per batch, None for the full softmax (paper).
         patience: stop after so many epochs without improvement on validation, None for never.
         validate_every: validate also every so many steps, None for at the end of epochs only.
-        valid_fraction: share of the documents held out to choose the best epoch.
+        valid_fraction: share of the documents held out to choose the best epoch (paper, section
+            5: 10 %).
     """
 
     epochs: int = Field(4, ge=1)
@@ -156,7 +158,8 @@ class FinetuneLMSettings(LMSettings):
         vocab: words of the fine-tuned LM: those of the `task` text, or the `union` with the
             pretrained ones.
         max_vocab: at most so many words (released code: 60,000).
-        min_freq: a task word that occurs less often is left out.
+        min_freq: a task word that occurs less often is left out (ours: a word that is seen once
+            teaches nothing that its mean embedding does not say).
     """
 
     # A corpus of 5,000 short texts would be read in 14 steps of 64 streams: ours, docs/log.md.
@@ -165,7 +168,9 @@ class FinetuneLMSettings(LMSettings):
     epochs: int = Field(8, ge=1)
     max_tokens: int | None = Field(6_000_000, gt=0)
     softmax_samples: int | None = Field(1024, gt=0)
-    vocab: Literal["task", "union"] = "task"
+    # Released code: task. With 600 labels the pretrained words that only new texts hold are worth
+    # five points: ours, docs/log.md.
+    vocab: Literal["task", "union"] = "union"
     max_vocab: int = Field(60_000, ge=16)
     min_freq: int = Field(2, ge=1)
 
@@ -174,20 +179,25 @@ class ClassifierSettings(Frozen):
     """Training of the classifier on a fine-tuned encoder.
 
     Attributes:
-        epochs: passes over the labelled documents.
+        epochs: passes over the labelled documents (paper: 50; ours: 15, docs/log.md).
         max_tokens: fewer passes where the documents have more tokens than this in all of them
-            (at least 2 passes); bounds the wait. None: always `epochs`.
+            (at least 2 passes); bounds the wait to about half an hour a direction on two cores
+            (ours). None: always `epochs`.
         batch_size: B, documents (paper: 64).
         chunk: BPT3C's chunk (paper: 70).
         pool_tokens: max and mean pool over the last so many tokens, None for all.
-        grad_tokens: gradients flow through the last so many tokens, None for all.
+        grad_tokens: gradients flow through the last so many tokens, None for all (released code:
+            20 x 70).
         head_size: width of the head (paper: 50).
         head_p: the head's two dropouts (released code: .4, .1).
+        ar_alpha: AR weight (released code: 2).
+        tar_beta: TAR weight (released code: 1).
         unfreezing: `gradual`, `chain_thaw`, `last` or `full` (table 7).
         unfreeze_steps: top groups thawed in each frozen epoch, empty for one more each.
         class_weights: `balanced` weighs classes by inverse frequency.
         patience: stop after so many epochs without improvement, None for never.
-        valid_fraction: share of the labelled documents held out to choose the best epoch.
+        valid_fraction: share of the labelled documents held out to choose the best epoch (paper,
+            section 5: 10 %).
     """
 
     epochs: int = Field(15, ge=1)
@@ -198,7 +208,7 @@ class ClassifierSettings(Frozen):
     grad_tokens: int | None = Field(1400, gt=0)
     head_size: int = Field(50, gt=0)
     head_p: tuple[float, float] = (0.4, 0.1)
-    dropouts: Dropouts = Dropouts()
+    dropouts: Dropouts = Dropouts(**PAPER_DROPOUTS)
     ar_alpha: float = Field(2.0, ge=0)
     tar_beta: float = Field(1.0, ge=0)
     unfreezing: Literal["gradual", "chain_thaw", "last", "full"] = "gradual"

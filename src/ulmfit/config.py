@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 Direction = Literal["forward", "backward"]
 
-# `released-code` and fastai 2.8 keep this ratio between the five dropouts of an LM (PAPER.md, 4).
+# `released-code` and fastai 2.8 keep this ratio between the five dropouts of an LM.
 RELEASED_LM_DROPOUTS = {
     "output_p": 0.1,
     "hidden_p": 0.15,

@@ -8,8 +8,8 @@ The script makes a virtual environment in DIR, unless one is there, and installs
 come from the package index. Two of its declared dependencies stay out, torchvision (a CUDA build
 of a gigabyte, never imported by `fastai.text`) and spacy (a tokenizer, not needed for ids).
 
-On Linux the package index offers torch with CUDA; the CPU build is enough and far smaller:
-`PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu`.
+On Linux the package index offers torch with CUDA; the CPU build is enough and far smaller: name
+PyTorch's own index in `PIP_EXTRA_INDEX_URL`.
 """
 
 from __future__ import annotations

@@ -82,6 +82,7 @@ def batch_and_loss(
     if multi_label:
         targets[1] = [1, 1, 0]
         targets[2] = 0
+        targets[3] = [0, 1, 1]
     return pad(texts, np.array([2, 0, 3, 1])), ClassifierLoss(model, config, targets)
 
 

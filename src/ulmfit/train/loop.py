@@ -302,11 +302,12 @@ class _Run:
         self.best_weights = ckpt.weights(self.job.model)
 
     def save_if_due(self, stop: StopRequest) -> None:
+        stopping = bool(stop)  # asked once: a signal may come at any line
         due = time.monotonic() - self.saved >= self.options.checkpoint_seconds
-        if self.checkpoints is not None and (due or stop):
+        if self.checkpoints is not None and (due or stopping):
             self.checkpoints.save(self.progress.step, self.snapshot())
             self.saved = time.monotonic()
-        if stop:
+        if stopping:
             kept = "Run the same command with --resume to go on." if self.checkpoints else None
             raise Interrupted(f"stopped at step {self.progress.step}", hint=kept)
 

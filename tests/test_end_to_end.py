@@ -14,7 +14,7 @@ from ulmfit.apps.predictor import Predictor
 from ulmfit.apps.pretrained import resolve_lms
 from ulmfit.apps.run import TrainingRun
 from ulmfit.apps.training import train_classifier
-from ulmfit.config import Direction
+from ulmfit.config import RELEASED_LM_DROPOUTS, Direction
 from ulmfit.data.datasets import Dataset, load_dataset
 from ulmfit.runtime import make_accelerator
 from ulmfit.settings import ClassifierSettings, FinetuneLMSettings, PretrainSettings, Settings
@@ -37,10 +37,24 @@ PRETRAIN = PretrainSettings.model_validate(
 )
 SETTINGS = Settings(
     finetune_lm=FinetuneLMSettings.model_validate(
-        {"epochs": 1, "batch_size": 16, "bptt": 20, "least_steps": 1, "rates": {"lr": 0.01}}
+        {
+            "epochs": 1,
+            "batch_size": 16,
+            "bptt": 20,
+            "least_steps": 1,
+            "vocab": "task",
+            "rates": {"lr": 0.01},
+        }
     ),
     classifier=ClassifierSettings.model_validate(
-        {"epochs": 8, "batch_size": 32, "head_size": 20, "rates": {"lr": 0.02, "factor": 1.5}}
+        {
+            "epochs": 8,
+            "batch_size": 32,
+            "head_size": 20,
+            "head_p": [0.1, 0.1],
+            "dropouts": RELEASED_LM_DROPOUTS,
+            "rates": {"lr": 0.02, "factor": 1.5},
+        }
     ),
 )
 

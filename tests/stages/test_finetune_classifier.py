@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from tests import tiny
 from tests.train.toy_job import leaves
+from ulmfit.config import RELEASED_LM_DROPOUTS, Dropouts
 from ulmfit.data.batches import pad
 from ulmfit.data.tokenizer import Tokenizer
 from ulmfit.errors import InputError, SettingsError, TrainingError
@@ -197,6 +198,9 @@ EAGER: dict[str, Any] = {
     "rates": RateSettings(lr=0.05, factor=1.5),
     "batch_size": 40,
     "epochs": 20,
+    "dropouts": Dropouts(**RELEASED_LM_DROPOUTS),
+    "head_p": (0.1, 0.1),
+    "max_tokens": None,
 }
 
 
@@ -279,7 +283,7 @@ def test_it_learns_several_labels_a_row(words: Tokenizer, tmp_path: Path) -> Non
         two(160, 1),
         two(30, 2),
         ["film", "glad", "sad"],
-        settings(class_weights="balanced", **EAGER),
+        settings(class_weights="balanced", **{**EAGER, "epochs": 40}),
         tiny.context(tmp_path, checkpoint_seconds=1e9),
         multi_label=True,
     )

@@ -33,7 +33,9 @@ def base() -> Tokenizer:
 
 
 def settings(**changes: object) -> FinetuneLMSettings:
-    return FinetuneLMSettings.model_validate({"min_freq": 1, "least_steps": 1, **changes})
+    return FinetuneLMSettings.model_validate(
+        {"min_freq": 1, "least_steps": 1, "vocab": "task", **changes}
+    )
 
 
 def words(tokenizer: Tokenizer) -> list[str]:

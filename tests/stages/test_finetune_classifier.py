@@ -288,7 +288,7 @@ def test_it_learns_several_labels_a_row(words: Tokenizer, tmp_path: Path) -> Non
         multi_label=True,
     )
     assert trained.config.multi_label
-    assert trained.metrics["error"] <= 0.45  # two in three rows of the commonest labels are wrong
+    assert trained.metrics["error"] <= 0.2
 
 
 def test_a_backward_classifier_reads_documents_from_their_ends(

@@ -25,7 +25,7 @@ from ulmfit.apps.run import TrainingRun
 from ulmfit.apps.training import train_classifier
 from ulmfit.data.datasets import Dataset
 from ulmfit.errors import UlmfitError
-from ulmfit.runtime import make_accelerator
+from ulmfit.runtime import Precision, make_accelerator
 from ulmfit.settings import (
     ClassifierSettings,
     FinetuneLMSettings,
@@ -72,6 +72,7 @@ class Request:
         seed: of the run.
         checkpoint_seconds: least time between checkpoints.
         validate_every: of the language model, in steps.
+        precision: of forward passes.
     """
 
     run: str
@@ -82,6 +83,7 @@ class Request:
     seed: int = 0
     checkpoint_seconds: float = 0.0
     validate_every: int = 3
+    precision: Precision = "no"
 
 
 class Striking(Silent):
@@ -218,7 +220,7 @@ def carry_out(request: Request) -> int:
     folder = Path(request.folder)
     folder.mkdir(exist_ok=True)
     context = RunContext(
-        make_accelerator(cpu=True),
+        make_accelerator(request.precision, cpu=True),
         folder,
         Striking(request.blow),
         request.seed,

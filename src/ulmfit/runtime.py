@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING, Literal
 
+from ulmfit.errors import SettingsError
+
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
@@ -34,6 +36,9 @@ def make_accelerator(precision: Precision = "no", *, cpu: bool = False) -> Accel
     Args:
         precision: mixed precision of forward passes; weights stay float32.
         cpu: do not use a GPU even if there is one.
+
+    Raises:
+        SettingsError: the process is one of several that `torchrun` started.
     """
     import torch
     from accelerate import Accelerator
@@ -44,7 +49,15 @@ def make_accelerator(precision: Precision = "no", *, cpu: bool = False) -> Accel
     AcceleratorState._reset_state(reset_partial_state=True)
     # TF32 has 10 bits: the same text would get another answer in another batch.
     torch.backends.cudnn.allow_tf32 = False
-    return Accelerator(mixed_precision=precision, cpu=cpu)
+    accelerator = Accelerator(mixed_precision=precision, cpu=cpu)
+    if accelerator.num_processes > 1:
+        # Each of them would train on everything and write into the same folder.
+        raise SettingsError(
+            f"{accelerator.num_processes} processes were started to train together",
+            expected="one",
+            hint="Start the command without torchrun or `accelerate launch`.",
+        )
+    return accelerator
 
 
 def cpu_count() -> int:

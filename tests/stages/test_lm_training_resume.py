@@ -37,7 +37,9 @@ NT_ASGD = Request(
     },
     validate_every=1,
 )
-RUNS = {"adam": ADAM, "nt_asgd": NT_ASGD}
+# The carried state has 16 bits then.
+BF16 = replace(ADAM, precision="bf16", settings={"epochs": 1})
+RUNS = {"adam": ADAM, "nt_asgd": NT_ASGD, "bf16": BF16}
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ from __future__ import annotations
 import atexit
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -42,16 +43,18 @@ from ulmfit.train.tracker import Silent
 
 ROOT = Path(__file__).resolve().parent.parent
 
+DISK_FULL = "no file may be longer than 2,000 bytes"
+
 
 @dataclass(frozen=True)
 class Blow:
-    """A signal that a run sends to itself.
+    """A signal that a run sends to itself, or a disk that is full from then on.
 
     Attributes:
         count: at which occurrence of `event` in this process.
         event: "step": a step is done, its checkpoint not yet written; "note": among others, an
             epoch's record is in the log, its checkpoint not yet written.
-        signal: name of the signal.
+        signal: name of the signal, or `DISK_FULL`.
     """
 
     count: int
@@ -103,7 +106,11 @@ class Striking(Silent):
 
     def _count(self, event: str) -> None:
         self.seen[event] += 1
-        if self.blow and self.blow.event == event and self.blow.count == self.seen[event]:
+        if self.blow is None or self.blow.event != event or self.blow.count != self.seen[event]:
+            return
+        if self.blow.signal == DISK_FULL:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (2_000, resource.RLIM_INFINITY))
+        else:
             os.kill(os.getpid(), getattr(signal, self.blow.signal))
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from tests.child_runs import (
+    DISK_FULL,
     Blow,
     Request,
     end_of_child,
@@ -95,6 +96,21 @@ def test_stopped_by_the_user(
         "Interrupted: stopped at step 4. Run the same command with --resume to go on."
     )
     assert Checkpoints(tmp_path / "checkpoints").steps() == [4]
+    assert in_child(replace(request, resume=True)) == 0
+    assert result(tmp_path) == unbroken["adam"]
+
+
+def test_the_disk_is_full(unbroken: dict[str, dict[str, object]], tmp_path: Path) -> None:
+    request = replace(ADAM, folder=str(tmp_path))
+    assert in_child(replace(request, blow=Blow(5, signal=DISK_FULL))) == 1
+    message = (tmp_path / "error.txt").read_text(encoding="utf-8")
+    assert message.startswith(
+        f"StorageError: cannot write '{tmp_path / 'checkpoints' / 'step-5'}': file too large. "
+    )
+    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == [
+        "step-3",
+        "step-4",
+    ]
     assert in_child(replace(request, resume=True)) == 0
     assert result(tmp_path) == unbroken["adam"]
 

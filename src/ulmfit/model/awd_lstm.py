@@ -92,12 +92,6 @@ def detach(state: State) -> State:
     return tuple((h.detach(), c.detach()) for h, c in state)
 
 
-def select_rows(state: State, rows: int | Tensor) -> State:
-    """State of the first `rows` sequences, or of the sequences with the given indices."""
-    index = slice(rows) if isinstance(rows, int) else rows
-    return tuple((h[index], c[index]) for h, c in state)
-
-
 def state_tensors(state: State) -> dict[str, Tensor]:
     """Flat, named view for checkpoints: `h0`, `c0`, `h1`, ..."""
     flat: dict[str, Tensor] = {}
@@ -109,8 +103,3 @@ def state_tensors(state: State) -> dict[str, Tensor]:
 def state_from_tensors(flat: dict[str, Tensor]) -> State:
     """Inverse of `state_tensors`."""
     return tuple((flat[f"h{i}"], flat[f"c{i}"]) for i in range(len(flat) // 2))
-
-
-def parameter_count(module: nn.Module) -> int:
-    """Number of weights, tied ones counted once."""
-    return sum(p.numel() for p in module.parameters())

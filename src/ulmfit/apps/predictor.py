@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ulmfit.apps.text_blocks import text_blocks
 from ulmfit.artifacts import BACKWARD, CONFIG, FolderContents, read_folder, write_folder
 from ulmfit.data.batches import backwards
 from ulmfit.errors import InputError, ModelFolderError, SettingsError
@@ -24,10 +25,6 @@ from ulmfit.stages.model_card import classifier_card
 from ulmfit.train.evaluate import predict_logits
 
 Probabilities = NDArray[np.float32]
-
-# Texts encoded at a time: enough to sort by length, few enough to hold.
-BLOCK_TEXTS = 1024
-BLOCK_CHARS = 4_000_000
 
 # A label of a multi-label model is given from this probability on, as scikit-learn does.
 THRESHOLD = 0.5
@@ -234,20 +231,6 @@ def _disagreement(members: Sequence[TrainedClassifier]) -> str | None:
         if other.tokenizer.digest != first.tokenizer.digest:
             return "its tokenizer.json is another one"
     return None
-
-
-def text_blocks(texts: Iterable[str]) -> Iterator[list[str]]:
-    """Cut a stream in lists of at most `BLOCK_TEXTS` texts and about `BLOCK_CHARS` characters."""
-    block: list[str] = []
-    size = 0
-    for text in texts:
-        block.append(text)
-        size += len(text)
-        if len(block) == BLOCK_TEXTS or size >= BLOCK_CHARS:
-            yield block
-            block, size = [], 0
-    if block:
-        yield block
 
 
 def _probabilities(logits: NDArray[np.float32], multi_label: bool) -> Probabilities:

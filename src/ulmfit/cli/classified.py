@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-    from ulmfit.apps.predictor import Predictor
+    from ulmfit.apps.classifiers import Classifier
     from ulmfit.data.streams import Rows
     from ulmfit.train.tracker import Display
 
@@ -42,7 +42,7 @@ class Answers:
 
 
 def classify(
-    predictor: Predictor, texts: Sequence[str], batch: pa.RecordBatch | None = None
+    predictor: Classifier, texts: Sequence[str], batch: pa.RecordBatch | None = None
 ) -> Answers:
     """The model's answers to a few texts."""
     probabilities = predictor.predict_proba(texts)
@@ -50,7 +50,7 @@ def classify(
 
 
 def classify_rows(
-    predictor: Predictor, rows: Rows, display: Display, at_a_time: int = SLICE
+    predictor: Classifier, rows: Rows, display: Display, at_a_time: int = SLICE
 ) -> Iterator[Answers]:
     """Go through a stream in constant memory; `display` sees the rows done."""
     from ulmfit.train.tracker import Speed
@@ -68,7 +68,7 @@ def classify_rows(
         display.end()
 
 
-def classify_texts(predictor: Predictor, texts: Sequence[str], display: Display) -> Answers:
+def classify_texts(predictor: Classifier, texts: Sequence[str], display: Display) -> Answers:
     """The model's answers to texts in memory, in slices for the sake of progress."""
     import numpy as np
 

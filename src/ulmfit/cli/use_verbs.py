@@ -41,12 +41,13 @@ from ulmfit.cli.options import (
     Text,
     Threads,
     use_threads,
+    use_tokenizer_threads,
 )
 from ulmfit.cli.printing import WIDTH, evaluation_text, print_json, table
 from ulmfit.errors import InputError, SettingsError
 
 if TYPE_CHECKING:
-    from ulmfit.apps.predictor import Predictor
+    from ulmfit.apps.classifiers import Classifier
     from ulmfit.data.datasets import Dataset
     from ulmfit.data.streams import Rows
 
@@ -125,9 +126,8 @@ def predict(
     memory.
     """
     _require_one_input(file, text, text_column, output)
-    use_threads(threads)
     if file is None:
-        _predict_texts(_load(model, device), text or [], as_json=as_json)
+        _predict_texts(_load(model, device, threads), text or [], as_json=as_json)
         return
     from ulmfit.apps.predictions import PredictionWriter
     from ulmfit.data.streams import open_rows
@@ -139,7 +139,7 @@ def predict(
     with rows:
         if output is not None:
             PredictionWriter(output, rows.schema)  # refuses a name before the model is loaded
-        _predict_rows(_load(model, device), rows, output, as_json=as_json, quiet=quiet)
+        _predict_rows(_load(model, device, threads), rows, output, as_json=as_json, quiet=quiet)
 
 
 def _require_one_input(
@@ -172,13 +172,19 @@ def _for_predict(error: InputError) -> InputError:
     return InputError(problem, expected=renamed(error.expected), hint=renamed(error.hint))
 
 
-def _load(model: Path, device: str) -> Predictor:
-    from ulmfit.apps.predictor import Predictor
+def _load(model: Path, device: str, threads: int | None) -> Classifier:
+    from ulmfit.apps.classifiers import load_classifier
+    from ulmfit.apps.onnx_folder import is_exported
+    from ulmfit.artifacts import read_config
 
-    return Predictor.load(model, device)
+    if is_exported(read_config(model)):
+        use_tokenizer_threads(threads)
+    else:
+        use_threads(threads)
+    return load_classifier(model, device, threads)
 
 
-def _predict_texts(predictor: Predictor, texts: list[str], *, as_json: bool) -> None:
+def _predict_texts(predictor: Classifier, texts: list[str], *, as_json: bool) -> None:
     answers = classify(predictor, texts)
     if as_json:
         print_document(iter([answers]), predictor.labels, with_texts=True)
@@ -191,7 +197,7 @@ def _predict_texts(predictor: Predictor, texts: list[str], *, as_json: bool) -> 
 
 
 def _predict_rows(
-    predictor: Predictor, rows: Rows, output: Path | None, *, as_json: bool, quiet: bool
+    predictor: Classifier, rows: Rows, output: Path | None, *, as_json: bool, quiet: bool
 ) -> None:
     from ulmfit.apps.display import make_display
 
@@ -216,7 +222,7 @@ def _predict_rows(
 
 
 def _write(
-    slices: Iterator[Answers], predictor: Predictor, rows: Rows, target: Path
+    slices: Iterator[Answers], predictor: Classifier, rows: Rows, target: Path
 ) -> Counter[str]:
     """Write the rows with their labels; returns how often each label was given."""
     from ulmfit.apps.predictions import PredictionWriter
@@ -263,12 +269,11 @@ def evaluate(
     from ulmfit.artifacts import read_config
     from ulmfit.train.metrics import evaluate_labels, require_known
 
-    # The model's folder and the data are looked at before torch and the weights are loaded.
+    # The model's folder and the data are looked at before the weights are loaded, and maybe torch.
     several = read_config(model).get("classifier", {}).get("multi_label", False)
     columns = Columns(text, label, label_separator, encoding, data_dir, multi_label=several)
     dataset = columns.load(data, "test")
-    use_threads(threads)
-    predictor = _load(model, device)
+    predictor = _load(model, device, threads)
     _require_one_label(dataset, predictor)
     assert dataset.labels is not None
     require_known(dataset.labels, predictor.labels, dataset.name)
@@ -287,7 +292,7 @@ def evaluate(
     typer.echo(evaluation_text(evaluation, title))
 
 
-def _require_one_label(dataset: Dataset, predictor: Predictor) -> None:
+def _require_one_label(dataset: Dataset, predictor: Classifier) -> None:
     if dataset.multi_label and not predictor.multi_label:
         raise InputError(
             f"{dataset.name}: has several labels per row",

@@ -59,9 +59,7 @@ def test_it_answers_as_torch_does_however_batched(
     assert (classifier.labels, classifier.multi_label) == (predictor.labels, multi_label)
 
 
-def test_small_groups_give_the_same_answers(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_small_groups_give_the_same_answers(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     classifier = OnnxClassifier.load(folder, threads=1)
     expected = classifier.predict_proba(TEXTS)
     monkeypatch.setattr("ulmfit.apps.onnx_runtime.STEP_TOKENS", 20)
@@ -106,7 +104,7 @@ def test_nothing_to_answer(folder: Path) -> None:
     assert classifier.predict([]) == []
     with pytest.raises(InputError, match="texts is one string: expected a list of texts"):
         classifier.predict_proba("a text")
-    with pytest.raises(InputError, match="text 1 .* is None of type NoneType: expected a string"):
+    with pytest.raises(InputError, match=r"text 1 .* is None of type NoneType: expected a string"):
         classifier.predict_proba(["a", None])  # type: ignore[list-item]
 
 

@@ -36,9 +36,10 @@ _LOOP = """\
            state = outputs next_h0, next_c0, ... under the names h0, c0, ...
            remaining = remaining - {chunk}
        answer = outputs.probabilities
-{average}
-Rows of documents that have ended (`remaining` of 0 or less) keep state and answer as they are; they
-may stay in the batch or leave it. A document has at least one id. {chunks}
+
+{average}Rows of documents that have ended (`remaining` of 0 or less) keep state and answer as they
+are; they may stay in the batch or leave it. A document has at least one id.
+{chunks}
 
 | input | type | shape | what it is |
 |---|---|---|---|
@@ -73,7 +74,6 @@ def export_readme(settings: Mapping[str, Any]) -> str:
     sizes, directions = settings["classifier"], settings["directions"]
     several = len(directions) > 1
     graphs = " and ".join(f"`{direction}.onnx`" for direction in directions)
-    fixed = sizes["pool_tokens"] is not None
     return "\n".join(
         [
             f"# Text classifier, exported ({settings['precision']})",
@@ -84,16 +84,21 @@ def export_readme(settings: Mapping[str, Any]) -> str:
             _USE,
             _LOOP.format(
                 chunk=sizes["chunk"],
-                average="4. Average the probabilities of the two graphs.\n" if several else "",
-                chunks="The chunk's size is part of the model."
-                if fixed
-                else "A chunk may be of any size: the answer is the same.",
+                average="4. Average the probabilities of the two graphs.\n\n" if several else "",
+                chunks=_chunks(settings),
                 inputs="\n".join(_inputs(settings["state"])),
                 n_classes=sizes["n_classes"],
                 decide=_decision(settings),
             ),
         ]
     )
+
+
+def _chunks(settings: Mapping[str, Any]) -> str:
+    if settings["classifier"]["pool_tokens"] is not None:
+        return "The chunk's size is part of the model: it pools over whole chunks."
+    same = "the same" if settings["precision"] == "fp32" else "nearly the same"
+    return f"A chunk may be of any size: the answer is {same}."
 
 
 def _agreement(settings: Mapping[str, Any]) -> list[str]:
@@ -106,8 +111,8 @@ def _agreement(settings: Mapping[str, Any]) -> list[str]:
     ]
     if settings["precision"] == "int8":
         lines += [
-            "The weights are in eight bits. In the LSTMs the activations are too, by a scale that "
-            "onnxruntime finds for each batch anew: the same text in another batch gets a slightly "
+            "The weights are in eight bits. In the LSTMs the activations are too, by a scale that",
+            "onnxruntime finds for each batch anew: the same text in another batch gets a slightly",
             "different answer.",
             "",
         ]

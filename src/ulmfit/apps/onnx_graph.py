@@ -27,7 +27,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ulmfit.apps.onnx_builder import MICROSOFT, GraphBuilder
+from ulmfit.apps.onnx_builder import MICROSOFT, Attribute, GraphBuilder
 from ulmfit.apps.onnx_int8 import quantize_gates, quantize_rows
 from ulmfit.config import ClassifierConfig
 
@@ -166,7 +166,7 @@ def _pool(graph: GraphBuilder, hidden: str, pool_tokens: int | None) -> None:
     nothing = graph.weight("nothing", np.array(0, np.float32))
     of_max = graph.node("Where", [mask, hidden, least], ["hidden_or_least"])
     of_sum = graph.node("Where", [mask, hidden, nothing], ["hidden_or_zero"])
-    axes = {"axes": [0], "keepdims": 0}
+    axes: dict[str, Attribute] = {"axes": [0], "keepdims": 0}
     chunk_max = graph.node("ReduceMax", [of_max], ["chunk_maximum"], axes)
     chunk_sum = graph.node("ReduceSum", [of_sum, "first_axis"], ["chunk_total"], {"keepdims": 0})
     ones = graph.node("Cast", [mask], ["counted_float"], {"to": 1})

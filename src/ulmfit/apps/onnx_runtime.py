@@ -177,9 +177,7 @@ def _session(
     options.log_severity_level = 3  # errors
     content = contents.require(name)
     try:
-        session = onnxruntime.InferenceSession(
-            content, options, providers=["CPUExecutionProvider"]
-        )
+        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # what it raises depends on where the file is wrong
         raise ModelFolderError(
             f"model folder '{contents.path}': {name} does not load ({error})",

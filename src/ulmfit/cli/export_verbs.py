@@ -70,9 +70,7 @@ def export(
     from ulmfit.apps.predictor import Predictor
 
     check_place(onnx)  # before the model is loaded
-    exported = export_onnx(
-        Predictor.load(model, "cpu"), onnx, precision="int8" if int8 else "fp32"
-    )
+    exported = export_onnx(Predictor.load(model, "cpu"), onnx, precision="int8" if int8 else "fp32")
     if as_json:
         print_json(_document(exported, model))
         return

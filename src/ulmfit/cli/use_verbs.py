@@ -33,6 +33,7 @@ from ulmfit.cli.options import (
     Debug,
     Device,
     Encoding,
+    Int8,
     Json,
     Label,
     LabelSeparator,
@@ -133,6 +134,7 @@ def predict(
     output: Output = None,
     min_confidence: MinConfidence = None,
     device: Device = "auto",
+    int8: Int8 = False,
     threads: Threads = None,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -148,7 +150,7 @@ def predict(
     _require_one_input(file, text, text_column, output)
     use_threads(threads)
     if file is None:
-        predictor = _load(model, device).abstaining(min_confidence)
+        predictor = _load(model, device, int8).abstaining(min_confidence)
         _predict_texts(predictor, text or [], as_json=as_json)
         return
     from ulmfit.apps.predictions import PredictionWriter
@@ -161,7 +163,7 @@ def predict(
     with rows:
         if output is not None:
             PredictionWriter(output, rows.schema)  # refuses a name before the model is loaded
-        predictor = _load(model, device).abstaining(min_confidence)
+        predictor = _load(model, device, int8).abstaining(min_confidence)
         _predict_rows(predictor, rows, output, as_json=as_json, quiet=quiet)
 
 
@@ -195,10 +197,10 @@ def _for_predict(error: InputError) -> InputError:
     return InputError(problem, expected=renamed(error.expected), hint=renamed(error.hint))
 
 
-def _load(model: Path, device: str) -> Predictor:
+def _load(model: Path, device: str, int8: bool) -> Predictor:
     from ulmfit.apps.predictor import Predictor
 
-    return Predictor.load(model, device)
+    return Predictor.load(model, device, "int8" if int8 else "float32")
 
 
 def _predict_texts(predictor: Predictor, texts: list[str], *, as_json: bool) -> None:
@@ -277,6 +279,7 @@ def evaluate(
     encoding: Encoding = None,
     data_dir: DataDir = None,
     device: Device = "auto",
+    int8: Int8 = False,
     threads: Threads = None,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -299,7 +302,7 @@ def evaluate(
     columns = Columns(text, label, label_separator, encoding, data_dir, multi_label=several)
     dataset = columns.load(data, "test")
     use_threads(threads)
-    predictor = _load(model, device)
+    predictor = _load(model, device, int8)
     _require_one_label(dataset, predictor)
     assert dataset.labels is not None
     require_known(dataset.labels, predictor.labels, dataset.name)

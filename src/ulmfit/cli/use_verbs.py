@@ -311,23 +311,16 @@ def evaluate(
         dataset.labels,
         predictor.decide(answers.probabilities),
         predictor.labels,
-        multi_label=predictor.multi_label,
+        multi_label=several,
         name=dataset.name,
     )
-    several, shown = predictor.multi_label, answers.probabilities
     targets = indicators(dataset.labels, predictor.labels)
-    fit = reliability(shown, targets, multi_label=several)
-    coverage = coverage_table(shown, targets, multi_label=several)
+    fit = reliability(answers.probabilities, targets, multi_label=several)
+    coverage = coverage_table(answers.probabilities, targets, multi_label=several)
     if as_json:
-        print_json(
-            {
-                "model": str(model),
-                "data": dataset.name,
-                **evaluation.to_dict(),
-                "reliability": fit.to_dict(),
-                "coverage": [row.to_dict() for row in coverage],
-            }
-        )
+        found = {"reliability": fit.to_dict(), "coverage": [row.to_dict() for row in coverage]}
+        about = {"model": str(model), "data": dataset.name}
+        print_json({**about, **evaluation.to_dict(), **found})
         return
     title = f"{model} on {evaluation.rows:,} rows of {dataset.name}"
     typer.echo(f"{evaluation_text(evaluation, title)}\n\n{reliability_text(fit, coverage)}")

@@ -27,5 +27,8 @@ def test_either_kind_of_folder_is_loaded(tmp_path: Path) -> None:
         f"device 'cuda': '{out}' is an exported model: expected cpu, where exported models run. "
         "The model that it was made from runs on other devices."
     )
+    with pytest.raises(SettingsError) as caught:
+        load_classifier(out, int8=True)
+    assert str(caught.value).startswith(f"'{out}' was exported in fp32: expected an export in int8")
     with pytest.raises(ModelFolderError, match="does not exist"):
         load_classifier(tmp_path / "no")

@@ -7,6 +7,8 @@ from ulmfit.apps.export import export_onnx
 from ulmfit.apps.export_readme import export_readme
 from ulmfit.artifacts import read_folder
 
+SIZES = {"chunk": 70, "pool_tokens": 1400, "multi_label": True, "n_classes": 5}
+
 
 def test_it_names_every_input_and_shape(tmp_path: Path) -> None:
     out = export_onnx(tiny.both(), tmp_path / "out").path
@@ -29,8 +31,9 @@ def test_it_says_what_is_special_about_a_model() -> None:
     settings = {
         "precision": "int8",
         "directions": ["backward"],
-        "classifier": {"chunk": 70, "pool_tokens": 1400, "multi_label": True, "n_classes": 5},
+        "classifier": SIZES,
         "threshold": 0.5,
+        "calibration": {"version": 1, "temperature": 2.0},
         "state": {"h0": 4, "c0": 4, "n_pooled": 1},
         "agreement": {"texts": 84, "largest": 0.0123, "mean": 0.001, "same_label": 1.0},
     }
@@ -41,3 +44,10 @@ def test_it_says_what_is_special_about_a_model() -> None:
     assert "The chunk's size is part of the model:" in readme
     assert "a text has those with a probability above 0.5." in readme
     assert "Average" not in readme
+    assert "4. Calibrate each probability p: p ^ (1 / 2.0) / (p ^ (1 / 2.0) + (1 - p) ^" in readme
+    settings["classifier"] = {**SIZES, "multi_label": False}
+    settings["directions"] = ["forward", "backward"]
+    readme = export_readme(settings)
+    assert "4. Average the probabilities of the two graphs.\n5. Calibrate: take p ^ (1 / 2.0)" in (
+        readme
+    )

@@ -16,6 +16,7 @@ CONFIG: dict[str, Any] = {
     "classifier": {"multi_label": False, "chunk": 70, "pool_tokens": None, "n_classes": 2},
     "labels": ["neg", "pos"],
     "threshold": 0.5,
+    "calibration": {"version": 1, "temperature": 1.25},
     "state": {"h0": 8, "c0": 8, "maximum": 8},
 }
 AGAIN = "Copy the whole folder again from where it came from, or export again."
@@ -37,7 +38,8 @@ def test_settings_are_read() -> None:
     assert (settings.labels, settings.multi_label) == (("neg", "pos"), False)
     assert (settings.threshold, settings.chunk, settings.pool_tokens) == (0.5, 70, None)
     assert settings.state == (("h0", 8), ("c0", 8), ("maximum", 8))
-    assert settings.outputs == ["probabilities", "next_h0", "next_c0", "next_maximum"]
+    assert settings.temperature == 1.25
+    assert settings.outputs == ["logits", "next_h0", "next_c0", "next_maximum"]
     window = {**CONFIG["classifier"], "pool_tokens": 1400, "multi_label": True}
     assert read(classifier=window).pool_tokens == 1400
     assert read(classifier=window).multi_label
@@ -60,6 +62,11 @@ def test_another_kind_of_folder_is_named() -> None:
         ({"directions": ["../other"]}, "key 'directions' is ['../other']"),
         ({"labels": []}, "key 'labels' has a label twice, or none"),
         ({"labels": ["a", "a"]}, "key 'labels' has a label twice, or none"),
+        (
+            {"calibration": {"temperature": 1, "version": 2}},
+            "key 'calibration.version' is 2, not 1",
+        ),
+        ({"calibration": {"temperature": 0, "version": 1}}, "key 'calibration.temperature' is 0.0"),
         ({"threshold": "high"}, "could not convert string to float: 'high'"),
         ({"state": {"h0": "wide"}}, "invalid literal for int() with base 10: 'wide'"),
         ({"state": []}, "'list' object has no attribute 'items'"),

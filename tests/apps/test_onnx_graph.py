@@ -43,7 +43,7 @@ class Graph:
                 strict=True,
             )
         )
-        answer = found.pop("probabilities")
+        answer, _ = found.pop("probabilities"), found.pop("logits")
         return answer, {name.removeprefix("next_"): value for name, value in found.items()}
 
     def chunks(

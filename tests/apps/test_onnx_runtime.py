@@ -17,7 +17,7 @@ from ulmfit.apps.onnx_graph import Precision
 from ulmfit.apps.onnx_runtime import OnnxClassifier
 from ulmfit.apps.predictor import Predictor
 from ulmfit.artifacts import read_folder, write_folder
-from ulmfit.errors import InputError, ModelFolderError
+from ulmfit.errors import InputError, ModelFolderError, SettingsError
 
 TEXTS = tiny.TEXTS
 AGAIN = "Copy the whole folder again from where it came from, or export again."
@@ -86,6 +86,25 @@ def test_directions_are_averaged(exported: Exporter) -> None:
     np.testing.assert_allclose(
         exported(both).predict_proba(TEXTS), (forward + backward) / 2, atol=1e-6
     )
+
+
+@pytest.mark.parametrize("multi_label", [False, True])
+@pytest.mark.parametrize("temperature", [0.5, 3.0])
+def test_calibration_comes_along(exported: Exporter, multi_label: bool, temperature: float) -> None:
+    predictor = tiny.both(multi_label=multi_label, temperature=temperature)
+    expected = predictor.predict_proba(TEXTS)
+    assert abs(expected - tiny.both(multi_label=multi_label).predict_proba(TEXTS)).max() > 0.05
+    classifier = exported(predictor)
+    np.testing.assert_allclose(classifier.predict_proba(TEXTS), expected, atol=1e-5)
+    limit = float(np.median(expected.max(axis=1)))
+    found, answers = classifier.abstaining(limit).predict_proba(TEXTS), classifier.answers(expected)
+    np.testing.assert_array_equal(found, classifier.predict_proba(TEXTS))
+    assert list(answers) == predictor.decide(expected)
+    left_out = classifier.abstaining(limit).answers(expected)
+    assert list(left_out) == list(predictor.abstaining(limit).answers(expected))
+    assert None in left_out
+    with pytest.raises(SettingsError, match="min_confidence is 2: expected a probability"):
+        classifier.abstaining(2)
 
 
 def test_eight_bits_are_near(exported: Exporter) -> None:

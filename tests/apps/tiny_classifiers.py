@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 
 from tests import tiny
@@ -10,6 +12,7 @@ from ulmfit.config import ClassifierConfig, Direction, LMConfig
 from ulmfit.data.tokenizer import Tokenizer
 from ulmfit.model.classifier import HeadDropouts, TextClassifierModel
 from ulmfit.stages.classifier_folder import TrainedClassifier
+from ulmfit.stages.folder_config import Calibration
 
 WORDS = tiny.tokenizer()
 TEXTS = [
@@ -55,12 +58,12 @@ def both(
     labels: tuple[str, ...] = ("glad", "sad", "so-so"),
     multi_label: bool = False,
     pool_tokens: int | None = None,
+    temperature: float = 1.0,
 ) -> Predictor:
     """Both directions."""
-    return Predictor(
-        [
-            member(direction, labels=labels, multi_label=multi_label, pool_tokens=pool_tokens)
-            for direction in ("forward", "backward")
-        ],
-        device="cpu",
-    )
+    members = [
+        member(direction, labels=labels, multi_label=multi_label, pool_tokens=pool_tokens)
+        for direction in ("forward", "backward")
+    ]
+    calibration = Calibration(temperature=temperature)
+    return Predictor([replace(part, calibration=calibration) for part in members], device="cpu")

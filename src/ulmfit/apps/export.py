@@ -21,12 +21,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ulmfit.apps.decisions import THRESHOLD
 from ulmfit.apps.export_readme import export_readme
 from ulmfit.apps.onnx_builder import require_onnx
 from ulmfit.apps.onnx_folder import KIND
 from ulmfit.apps.onnx_graph import Precision, classifier_graph, state_sizes
 from ulmfit.apps.onnx_runtime import OnnxClassifier
-from ulmfit.apps.predictor import THRESHOLD, Predictor
+from ulmfit.apps.predictor import Predictor
 from ulmfit.artifacts import (
     CONFIG,
     README,
@@ -201,6 +202,7 @@ def _settings(predictor: Predictor, precision: Precision) -> dict[str, Any]:
         "classifier": first.config.model_dump(mode="json"),
         "labels": list(first.labels),
         "label_form": first.label_form.model_dump(mode="json"),
+        "calibration": first.calibration.model_dump(mode="json"),
         "threshold": THRESHOLD,
         "state": state_sizes(first.config),
     }

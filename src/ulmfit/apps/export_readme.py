@@ -37,7 +37,7 @@ _LOOP = """\
            remaining = remaining - {chunk}
        answer = outputs.probabilities
 
-{average}Rows of documents that have ended (`remaining` of 0 or less) keep state and answer as they
+{after}Rows of documents that have ended (`remaining` of 0 or less) keep state and answer as they
 are; they may stay in the batch or leave it. A document has at least one id.
 {chunks}
 
@@ -49,6 +49,7 @@ are; they may stay in the batch or leave it. A document has at least one id.
 
 | output | type | shape | what it is |
 |---|---|---|---|
+| `logits` | float32 | batch, {n_classes} | scores before softmax or sigmoid |
 | `probabilities` | float32 | batch, {n_classes} | of each class, for the documents up to here |
 | `next_...` | float32 | as the input | the state after this chunk |
 
@@ -72,7 +73,6 @@ def export_readme(settings: Mapping[str, Any]) -> str:
         settings: its `config.json`.
     """
     sizes, directions = settings["classifier"], settings["directions"]
-    several = len(directions) > 1
     graphs = " and ".join(f"`{direction}.onnx`" for direction in directions)
     return "\n".join(
         [
@@ -84,7 +84,7 @@ def export_readme(settings: Mapping[str, Any]) -> str:
             _USE,
             _LOOP.format(
                 chunk=sizes["chunk"],
-                average="4. Average the probabilities of the two graphs.\n\n" if several else "",
+                after=_after(settings),
                 chunks=_chunks(settings),
                 inputs="\n".join(_inputs(settings["state"])),
                 n_classes=sizes["n_classes"],
@@ -92,6 +92,26 @@ def export_readme(settings: Mapping[str, Any]) -> str:
             ),
         ]
     )
+
+
+def _after(settings: Mapping[str, Any]) -> str:
+    """What is left to do with the probabilities of the graphs."""
+    steps = []
+    if len(settings["directions"]) > 1:
+        steps.append("Average the probabilities of the two graphs.")
+    temperature = settings["calibration"]["temperature"]
+    if temperature != 1:
+        power = f"p ^ (1 / {temperature!r})"
+        if settings["classifier"]["multi_label"]:
+            whole = f"{power} / ({power} + (1 - p) ^ (1 / {temperature!r}))"
+            steps.append(f"Calibrate each probability p: {whole}.")
+        else:
+            steps.append(
+                f"Calibrate: take {power} of each probability p,\n"
+                "   and divide the results of a document by their sum."
+            )
+    numbered = [f"{number}. {step}" for number, step in enumerate(steps, start=4)]
+    return "".join(f"{step}\n" for step in numbered) + ("\n" if steps else "")
 
 
 def _chunks(settings: Mapping[str, Any]) -> str:

@@ -5,6 +5,7 @@ Whoever only predicts shall need nothing beyond onnxruntime, tokenizers and nump
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +29,7 @@ class OnnxSettings:
         labels: names of the classes, by position.
         multi_label: whether a text may have any number of them.
         threshold: a label of several is given above this probability.
+        temperature: scores are divided by it, see `stages.ensemble`.
         chunk: tokens of a document that go through the graph at a time.
         pool_tokens: the pooling window, which begins with a chunk; None: the whole document.
         state: name and width of all that goes from chunk to chunk.
@@ -38,14 +40,15 @@ class OnnxSettings:
     labels: tuple[str, ...]
     multi_label: bool
     threshold: float
+    temperature: float
     chunk: int
     pool_tokens: int | None
     state: tuple[tuple[str, int], ...]
 
     @property
     def outputs(self) -> list[str]:
-        """Names of what the graph is asked for: the probabilities, then the state."""
-        return ["probabilities", *(f"next_{name}" for name, _ in self.state)]
+        """Names of what the graph is asked for: the logits, then the state."""
+        return ["logits", *(f"next_{name}" for name, _ in self.state)]
 
 
 def is_exported(config: Mapping[str, Any]) -> bool:
@@ -83,6 +86,7 @@ def _parse(config: Mapping[str, Any]) -> OnnxSettings:
         labels=tuple(str(label) for label in config["labels"]),
         multi_label=bool(sizes["multi_label"]),
         threshold=float(config["threshold"]),
+        temperature=float(config["calibration"]["temperature"]),
         chunk=int(sizes["chunk"]),
         pool_tokens=None if sizes["pool_tokens"] is None else int(sizes["pool_tokens"]),
         state=tuple((str(name), int(size)) for name, size in config["state"].items()),
@@ -90,6 +94,10 @@ def _parse(config: Mapping[str, Any]) -> OnnxSettings:
     found = settings.directions
     if not found or len(set(found)) < len(found) or not set(found) <= set(_DIRECTIONS):
         raise ValueError(f"key 'directions' is {list(found)}")
+    if config["calibration"]["version"] != 1:
+        raise ValueError(f"key 'calibration.version' is {config['calibration']['version']}, not 1")
+    if not 0 < settings.temperature < math.inf:
+        raise ValueError(f"key 'calibration.temperature' is {settings.temperature}")
     if settings.chunk < 1:
         raise ValueError(f"key 'classifier.chunk' is {settings.chunk}")
     if not settings.labels or len(set(settings.labels)) < len(settings.labels):

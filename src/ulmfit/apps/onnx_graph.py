@@ -9,7 +9,8 @@
     total      float32 (batch, E)      their sum              | graph gave out for the chunk before
     n_pooled   float32 (batch, 1)      how many               | as next_h0, next_c0, ...
     ->
-    probabilities  float32 (batch, C)  of the documents up to here
+    logits         float32 (batch, C)  of the documents up to here, before softmax or sigmoid
+    probabilities  float32 (batch, C)  after it; before calibration
     next_h0, ...                       the state after the chunk
 
 Rows whose document has ended (`remaining` at most 0) keep their state and their probabilities, so
@@ -68,6 +69,7 @@ def classifier_graph(config: ClassifierConfig, weights: Weights, precision: Prec
         x = _layer(graph, x, depth, n_out, weights, precision)
     _pool(graph, x, config.pool_tokens)
     _head(graph, config, weights)
+    graph.output("logits", np.float32, ("batch", config.n_classes))
     graph.output("probabilities", np.float32, ("batch", config.n_classes))
     for name, size in state_sizes(config).items():
         graph.output(f"next_{name}", np.float32, ("batch", size))
@@ -179,14 +181,14 @@ def _pool(graph: GraphBuilder, hidden: str, pool_tokens: int | None) -> None:
 
 
 def _head(graph: GraphBuilder, config: ClassifierConfig, weights: Weights) -> None:
-    """Concat pooling and the two linear layers: `probabilities`."""
+    """Concat pooling and the two linear layers: `logits` and `probabilities`."""
     last = f"next_h{config.lm.n_layers - 1}"
     mean = graph.node("Div", ["next_total", "next_n_pooled"], ["mean"])
     x = graph.node("Concat", [last, "next_maximum", mean], ["pooled"], {"axis": 1})
-    for number in (1, 2):
+    for number, name in ((1, "scores"), (2, "logits")):
         w, b = _folded(weights, number)
         factor, bias = graph.weight(f"linear{number}", w), graph.weight(f"linear{number}_bias", b)
-        x = graph.node("Gemm", [x, factor, bias], [f"scores{number}"], {"transB": 1})
+        x = graph.node("Gemm", [x, factor, bias], [name], {"transB": 1})
         if number == 1:
             x = graph.node("Relu", [x], ["activated"])
     if config.multi_label:

@@ -11,12 +11,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from copy import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ulmfit.apps.decisions import most_probable, require_confidence, with_abstention
 from ulmfit.apps.onnx_folder import OnnxSettings, read_settings
 from ulmfit.apps.text_blocks import text_blocks
 from ulmfit.artifacts import TOKENIZER, FolderContents, read_folder
@@ -24,7 +26,7 @@ from ulmfit.data.batches import backwards, by_length, pad
 from ulmfit.data.tokenizer import Tokenizer
 from ulmfit.errors import InputError, ModelFolderError, SettingsError
 from ulmfit.runtime import cpu_count
-from ulmfit.stages.ensemble import average
+from ulmfit.stages.ensemble import average_scores, probabilities
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -57,6 +59,7 @@ class OnnxClassifier:
 
     def __init__(self, contents: FolderContents, threads: int | None = None) -> None:
         self.settings = read_settings(contents)
+        self.min_confidence: float | None = None  # `abstaining` sets it, on its copy
         self._tokenizer = _read_tokenizer(contents)
         self._sessions = {
             direction: _session(contents, f"{direction}.onnx", self.settings, threads)
@@ -102,33 +105,52 @@ class OnnxClassifier:
 
     def decide(self, probabilities: Probabilities) -> list[str] | list[tuple[str, ...]]:
         """The most probable class of each row; for multi-label all classes over the threshold."""
-        if self.multi_label:
-            return [
-                tuple(
-                    name
-                    for name, p in zip(self.labels, row, strict=True)
-                    if p > self.settings.threshold
-                )
-                for row in probabilities
-            ]
-        return [self.labels[i] for i in probabilities.argmax(axis=1)]
+        return most_probable(
+            probabilities,
+            self.labels,
+            multi_label=self.multi_label,
+            threshold=self.settings.threshold,
+        )
+
+    def answers(
+        self, probabilities: Probabilities
+    ) -> Sequence[str | None] | Sequence[tuple[str, ...] | None]:
+        """`decide`, with None for rows that are less sure than `abstaining` asks for."""
+        return with_abstention(
+            self.decide(probabilities),
+            probabilities,
+            self.min_confidence,
+            multi_label=self.multi_label,
+        )
+
+    def abstaining(self, min_confidence: float | None) -> OnnxClassifier:
+        """The same classifier, whose `answers` leave out what is less sure; None: answer all.
+
+        Raises:
+            SettingsError: no probability.
+        """
+        require_confidence(min_confidence)
+        same = copy(self)  # the sessions are shared
+        same.min_confidence = min_confidence
+        return same
 
     def predict_documents(self, documents: Sequence[NDArray[np.integer]]) -> Probabilities:
         """Probabilities of documents that are token ids, each of at least one, (N, C)."""
-        return average(
-            [
-                self._run(session, backwards(documents) if name == "backward" else documents)
-                for name, session in self._sessions.items()
-            ]
-        )
+        logits = [
+            self._run(session, backwards(documents) if name == "backward" else documents)
+            for name, session in self._sessions.items()
+        ]
+        scores = average_scores(logits, multi_label=self.multi_label)
+        temperature = self.settings.temperature
+        return probabilities(scores, multi_label=self.multi_label, temperature=temperature)
 
     def _predict_block(self, texts: Sequence[str]) -> Probabilities:
         return self.predict_documents(self._tokenizer.encode_batch(texts))
 
     def _run(
         self, session: InferenceSession, documents: Sequence[NDArray[np.integer]]
-    ) -> Probabilities:
-        """One direction's probabilities, in the order of the documents."""
+    ) -> NDArray[np.float32]:
+        """One direction's logits, (N, C), in the order of the documents."""
         answers = np.empty((len(documents), len(self.labels)), dtype=np.float32)
         lengths = np.array([len(document) for document in documents], dtype=np.int64)
         for rows in by_length(lengths, STEP_TOKENS, chunk=self.settings.chunk):
@@ -138,8 +160,8 @@ class OnnxClassifier:
 
     def _run_group(
         self, session: InferenceSession, tokens: NDArray[np.int64], lengths: NDArray[np.int64]
-    ) -> Probabilities:
-        """Probabilities of documents side by side, the longest first: chunk by chunk.
+    ) -> NDArray[np.float32]:
+        """Logits of documents side by side, the longest first: chunk by chunk.
 
         Rows whose document has ended leave the batch.
         """
@@ -200,7 +222,7 @@ def _misfit(session: InferenceSession, settings: OnnxSettings) -> str | None:
 
     inputs, outputs = widths(session.get_inputs()), widths(session.get_outputs())
     wanted_inputs = {"tokens": "time", "remaining": "batch", **dict(settings.state)}
-    wanted_outputs = {"probabilities": len(settings.labels)}
+    wanted_outputs = dict.fromkeys(("logits", "probabilities"), len(settings.labels))
     wanted_outputs |= {f"next_{name}": size for name, size in settings.state}
     if inputs != wanted_inputs:
         return f"its inputs are {inputs}, not {wanted_inputs}"

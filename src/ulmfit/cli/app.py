@@ -13,7 +13,7 @@ from ulmfit.cli.options import is_debug
 
 ORDER = (
     *("train", "pretrain", "finetune-lm", "finetune-classifier"),
-    *("predict", "evaluate", "export"),
+    *("predict", "explain", "evaluate", "export"),
     *("check", "baseline", "lms"),
 )
 

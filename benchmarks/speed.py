@@ -47,7 +47,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("names", nargs="*", metavar="COMPARISON", help=", ".join(NAMES))
     parser.add_argument("--repeats", type=int, default=3, help="rounds (default 3)")
     parser.add_argument("--threads", type=int, default=cpu_count(), help="default: all cores")
-    parser.add_argument("--smoke", action="store_true", help="tiny sizes, no peers")
+    parser.add_argument("--smoke", action="store_true", help="tiny sizes, peers only if given")
     parser.add_argument("--data", type=Path, default=DATA, help="folder with IMDb's two tables")
     parser.add_argument(
         "--material", type=Path, help="folder to keep texts, ids and weights in for the next run"
@@ -66,19 +66,20 @@ def parse() -> argparse.Namespace:
 
 
 def launches(options: argparse.Namespace) -> dict[str, Launch]:
-    """How every worker starts; without peers, this package also takes fastai's place."""
+    """How every worker starts; in the smoke test, ours takes fastai's place unless it is given."""
     ours = Launch("ours_side", sys.executable, options.threads)
     found = {
         "ours": ours,
         "ours-1": Launch("ours_side", sys.executable, 1),
         BOUND: Launch("bound_side", sys.executable, options.threads),
     }
-    if options.smoke:
-        return {**found, "fastai": ours}
     for name in PEERS:
-        python = getattr(options, name) or environments.python_of(name, options.envs)
-        found[name] = Launch(f"{name}_side", python, options.threads)
-    return found
+        python = getattr(options, name)
+        if python is None and not options.smoke:
+            python = environments.python_of(name, options.envs)
+        if python is not None:
+            found[name] = Launch(f"{name}_side", python, options.threads)
+    return {"fastai": ours, **found}
 
 
 def read_texts(options: argparse.Namespace) -> tuple[Dataset, list[str]]:

@@ -73,9 +73,10 @@ class Watch(Silent):
             self.profiler.start()
 
     def end(self) -> None:
-        """The last step is done."""
+        """The last step is done; may be said twice."""
         if self.profiler is not None:
             self.profiler.stop()
+            self.profiler = None
 
     def seconds(self, steps: int, skipped: int) -> float:
         """Time of `steps` steps after `skipped` others."""

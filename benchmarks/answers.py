@@ -24,16 +24,17 @@ def check_answers(ours: Worker, peer: Worker, size: str) -> dict[str, Any]:
     a, b = (np.array(side.ask("logits", size=size)["logits"]) for side in (ours, peer))
     losses = [side.ask("lm_loss", size=size)["loss"] for side in (ours, peer)]
     ids = [side.ask("tokens", size=size)["ids"] for side in (ours, peer)]
+    apart = float(np.abs(a - b).max())
     found = {
         "size": size,
         "documents": len(a),
-        "logits_differ_by": float(np.abs(a - b).max()),
+        "logits_differ_by": apart,
         "logits_spread": float(a.std(axis=0).max()),
         "lm_losses": losses,
         "same_ids": float(np.mean([x == y for x, y in zip(*ids, strict=True)])),
     }
     for name, difference in (
-        ("logits", found["logits_differ_by"]),
+        ("logits", apart),
         ("language model losses", abs(losses[0] - losses[1])),
     ):
         if not difference <= TOLERANCE:

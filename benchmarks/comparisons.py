@@ -76,7 +76,7 @@ def all_comparisons(
         folder: material.
         sizes: of the work.
         vocab_size: words that the material came to.
-        modes: ways in which ours predicts, `fp32` among them.
+        modes: ways in which ours predicts, `float32` among them.
     """
     config = {
         name: LMConfig(
@@ -115,13 +115,20 @@ def lm_training(config: LMConfig, sizes: Sizes) -> Comparison:
         {
             "fastai": Side("fastai", "lm_train", common),
             "ours": Side("ours", "lm_train", {**common, "softmax": "sampled"}),
-            "ours, full softmax": Side("ours", "lm_train", {**common, "softmax": "full"}),
+            "ours, float32": Side("ours", "lm_train", {**common, "precision": "float32"}),
+            "ours, float32, full softmax": Side(
+                "ours", "lm_train", {**common, "softmax": "full", "precision": "float32"}
+            ),
         },
-        (Goal("ours", "fastai", 2.0), Goal("ours, full softmax", "fastai")),
+        (
+            Goal("ours", "fastai", 2.0),
+            Goal("ours, float32", "fastai"),
+            Goal("ours, float32, full softmax", "fastai"),
+        ),
         products,
         tokens,
-        ("ours",),
-        "ours",
+        ("ours, float32",),
+        "ours, float32",
     )
 
 
@@ -138,20 +145,25 @@ def classifier_training(
         {
             "fastai": Side("fastai", "classifier_train", common),
             "ours": Side("ours", "classifier_train", common),
+            "ours, float32": Side("ours", "classifier_train", {**common, "precision": "float32"}),
             "fastText": Side("fasttext", "classifier_train", {"data": data}),
         },
-        (Goal("ours", "fastai", at_least), Goal("ours", "fastText")),
+        (
+            Goal("ours", "fastai", at_least),
+            Goal("ours, float32", "fastai"),
+            Goal("ours", "fastText"),
+        ),
         shapes.encoder(config, batch, length, training=True),
         batch,
-        ("ours",),
-        "ours",
+        ("ours, float32",),
+        "ours, float32",
     )
 
 
 def bulk_prediction(config: LMConfig, folder: Path, sizes: Sizes, modes: list[str]) -> Comparison:
     """Many reviews at once, from text."""
     length = mean_length(folder / "reviews.npz")
-    goals = {"fp32": 1.3, "int8": 3.0}
+    goals = {"float32": 1.3, "int8": 3.0}
     ours = {
         f"ours, {mode}": Side("ours", "predict_bulk", {"size": "paper", "mode": mode})
         for mode in modes
@@ -175,13 +187,13 @@ def bulk_prediction(config: LMConfig, folder: Path, sizes: Sizes, modes: list[st
         (
             *(Goal(f"ours, {mode}", "fastai", goals.get(mode)) for mode in modes),
             *(Goal(f"ours, small, {mode}", "fastai") for mode in modes),
-            Goal("ours, fp32", "MiniLM"),
-            Goal("ours, fp32", "fastText"),
+            Goal("ours, float32", "MiniLM"),
+            Goal("ours, float32", "fastText"),
         ),
         shapes.encoder(config, rows, length, training=False),
         rows,
-        ("ours, fp32",),
-        "ours, fp32",
+        ("ours, float32",),
+        "ours, float32",
     )
 
 
@@ -214,11 +226,11 @@ def one_text(
         f"one text of about {tokens} tokens a call",
         "calls",
         sides,
-        (*found, Goal("ours, fp32", "MiniLM")),
+        (*found, Goal("ours, float32", "MiniLM")),
         shapes.encoder(config["paper"], 1, tokens, training=False),
         1,
-        ("ours, fp32",),
-        "ours, fp32",
+        ("ours, float32",),
+        "ours, float32",
     )
 
 

@@ -55,7 +55,7 @@ def sides(batch: int, with_fastai: bool) -> dict[str, tuple[str, str, dict[str, 
             "ours", "lm_train", {**common, "softmax": softmax, "precision": precision}
         )
         for softmax in ("sampled", "full")
-        for precision in ("no", "bf16")
+        for precision in ("float32", "bf16")
     }  # fmt: skip
     layers = LMConfig(vocab_size=FULL.vocab_size, emb_size=400, hidden_size=1152).layer_sizes()
     alone = {"layers": layers, "rows": batch, "steps": BPTT, "times": STEPS}

@@ -64,7 +64,9 @@ def language_model(vocab_size: int) -> TrainedLM:
 
 def context(folder: str, watch: Silent) -> RunContext:
     """A run that writes no checkpoint."""
-    return RunContext(make_accelerator(cpu=True), Path(folder), watch, checkpoint_seconds=1e9)
+    return RunContext(
+        make_accelerator("auto", cpu=True), Path(folder), watch, checkpoint_seconds=1e9
+    )
 
 
 class Watch(Silent):

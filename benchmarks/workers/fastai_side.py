@@ -201,7 +201,7 @@ def predictor(size: str) -> Any:
     return LEARNERS[size]
 
 
-def predict_bulk(size: str, mode: str = "fp32") -> dict[str, Any]:
+def predict_bulk(size: str, mode: str = "float32") -> dict[str, Any]:
     """`get_preds` over the reviews; making the test loader, which tokenises, is not counted."""
     learner, texts = predictor(size), material("texts")["reviews"]
     started = now()
@@ -212,7 +212,7 @@ def predict_bulk(size: str, mode: str = "fp32") -> dict[str, Any]:
     return {"seconds": now() - made, "items": len(texts), "loader_seconds": made - started}
 
 
-def predict_one(size: str, texts: str, calls: int, mode: str = "fp32") -> dict[str, Any]:
+def predict_one(size: str, texts: str, calls: int, mode: str = "float32") -> dict[str, Any]:
     """One `learn.predict` after another."""
     learner, chosen = predictor(size), material("texts")[texts]
     started = now()

@@ -8,7 +8,6 @@ probabilities.
 
 from __future__ import annotations
 
-import inspect
 import json
 import os
 import sys
@@ -109,7 +108,7 @@ def language_model(size: str) -> TrainedLM:
     return TrainedLM(config, "forward", tokenizer(), weights)
 
 
-def context(folder: str, watch: Watch, precision: Precision = "no") -> RunContext:
+def context(folder: str, watch: Watch, precision: Precision = "auto") -> RunContext:
     """A run that writes nothing while it is timed."""
     accelerator = make_accelerator(precision, cpu=DEVICE.type == "cpu")
     return RunContext(accelerator, Path(folder), watch, checkpoint_seconds=NO_CHECKPOINT)
@@ -120,7 +119,7 @@ def lm_train(
     batch: int,
     steps: int,
     softmax: str = "sampled",
-    precision: Precision = "no",
+    precision: Precision = "auto",
     watch: Watch | None = None,
 ) -> dict[str, Any]:
     """`finetune_lm` with its default settings, or with the full softmax."""
@@ -137,7 +136,12 @@ def lm_train(
 
 
 def classifier_train(
-    data: str, size: str, batch: int, skipped: int, watch: Watch | None = None
+    data: str,
+    size: str,
+    batch: int,
+    skipped: int,
+    precision: Precision = "auto",
+    watch: Watch | None = None,
 ) -> dict[str, Any]:
     """`finetune_classifier`, all layers, over the shared documents once."""
     chosen = watch if watch is not None else Watch()
@@ -151,7 +155,7 @@ def classifier_train(
             None,
             names,
             settings,
-            context(folder, chosen),
+            context(folder, chosen, precision),
         )
     total = chosen.marks[-1][0]
     items = len(texts) * (total - skipped) / total
@@ -159,31 +163,12 @@ def classifier_train(
 
 
 @cache
-def predictor(size: str, mode: str = "fp32") -> Predictor:
-    """The classifier that both sides have, loaded from its folder.
-
-    Raises:
-        ValueError: this version has no such way to compute.
-    """
-    if mode == "fp32" and PRECISION is None:
-        return Predictor.load(FOLDER / f"{size}-2", device=DEVICE.type)
-    if PRECISION is None:
-        raise ValueError(f"no {mode} here")
-    return Predictor.load(FOLDER / f"{size}-2", device=DEVICE.type, **{PRECISION: mode})
+def predictor(size: str, mode: str = "float32") -> Predictor:
+    """The classifier that both sides have, loaded from its folder; `mode`: its precision."""
+    return Predictor.load(FOLDER / f"{size}-2", DEVICE.type, mode)
 
 
-# The argument of `Predictor.load` that chooses fp32 or int8, where there is one.
-PRECISION = next(
-    (
-        name
-        for name in ("precision", "mode")
-        if name in inspect.signature(Predictor.load).parameters
-    ),
-    None,
-)
-
-
-def predict_bulk(size: str, mode: str = "fp32") -> dict[str, Any]:
+def predict_bulk(size: str, mode: str = "float32") -> dict[str, Any]:
     """`Predictor.predict_proba` over the reviews, from text."""
     model, texts = predictor(size, mode), material("texts")["reviews"]
     started = now()
@@ -191,7 +176,7 @@ def predict_bulk(size: str, mode: str = "fp32") -> dict[str, Any]:
     return {"seconds": now() - started, "items": len(texts)}
 
 
-def predict_one(size: str, texts: str, calls: int, mode: str = "fp32") -> dict[str, Any]:
+def predict_one(size: str, texts: str, calls: int, mode: str = "float32") -> dict[str, Any]:
     """One `Predictor.predict_proba` of one text after another."""
     model, chosen = predictor(size, mode), material("texts")[texts]
     started = now()
@@ -200,7 +185,7 @@ def predict_one(size: str, texts: str, calls: int, mode: str = "fp32") -> dict[s
     return {"seconds": now() - started, "items": calls, "last": answer[0].tolist()}
 
 
-def logits(size: str, mode: str = "fp32") -> dict[str, Any]:
+def logits(size: str, mode: str = "float32") -> dict[str, Any]:
     """Scores of the shared documents."""
     checked = [np.array(ids, dtype=np.int64) for ids in material("checked")]
     return {"logits": predict_logits(predictor(size, mode).models[0], checked).tolist()}
@@ -257,7 +242,7 @@ def versions() -> dict[str, Any]:
         "ulmfit": ulmfit.__version__,
         "torch": torch.__version__,
         "tokenizers": tokenizers.__version__,
-        "modes": ["fp32"] if PRECISION is None else ["fp32", "int8"],
+        "modes": ["float32", "int8"],
     }
 
 

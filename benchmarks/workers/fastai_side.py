@@ -165,7 +165,7 @@ def classifier_train(data: str, size: str, batch: int, skipped: int) -> dict[str
         device=DEVICE,
     )
     dls = DataLoaders(loader, loader, device=DEVICE)
-    dls.vocab = L([material("vocab"), sorted({int(row[1]) for row in rows})])
+    dls.vocab = L([material("vocab"), range(1 + max(int(row[1]) for row in rows))])
     learner = classifier_learner(dls, size, n_out=len(dls.vocab[1]))
     copy_weights(learner.model, load_file(FOLDER / f"{size}-lm.safetensors"))
     learner.unfreeze()

@@ -30,6 +30,29 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
 
 
+def choose_precision(name: str, *, cpu: bool) -> Precision:
+    """`no` or `bf16` for a name; `auto` is bf16 where a GPU is used that has it.
+
+    Args:
+        name: no, bf16 or auto.
+        cpu: whether a GPU is left alone.
+
+    Raises:
+        SettingsError: another name.
+    """
+    if name == "auto":
+        import torch
+
+        return (
+            "bf16"
+            if not cpu and torch.cuda.is_available() and torch.cuda.is_bf16_supported()
+            else "no"
+        )
+    if name not in ("no", "bf16"):
+        raise SettingsError(f"precision = {name!r}", expected="no, bf16 or auto")
+    return "bf16" if name == "bf16" else "no"
+
+
 def make_accelerator(precision: Precision = "no", *, cpu: bool = False) -> Accelerator:
     """Device placement and mixed precision of this process.
 

@@ -17,9 +17,7 @@ import numpy as np
 import pytest
 import torch
 
-from ulmfit.errors import SettingsError
 from ulmfit.runtime import (
-    choose_precision,
     cpu_count,
     make_accelerator,
     seed_everything,
@@ -45,14 +43,6 @@ def test_the_accelerator_can_be_kept_from_the_gpu() -> None:
     assert accelerator.device.type == "cpu"
     with accelerator.autocast():
         assert torch.mm(torch.ones(1, 1), torch.ones(1, 1)).dtype == torch.float32
-
-
-def test_precision_by_name() -> None:
-    assert [choose_precision(name, cpu=True) for name in ("no", "bf16", "auto")] == [
-        *("no", "bf16", "no")
-    ]
-    with pytest.raises(SettingsError, match="precision = 'fp16': expected no, bf16 or auto"):
-        choose_precision("fp16", cpu=True)
 
 
 def test_processors() -> None:

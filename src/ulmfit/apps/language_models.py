@@ -81,7 +81,7 @@ def pretrain_lms(
     if seconds is not None:
         left = seconds - (time.monotonic() - began)
         by_direction = plan.timed(settings, directions, left, not start, corpora)
-    told = {**(info or {}), **_counts(facts)}
+    told = {"vocabulary": corpora[0].kind, **(info or {}), **_counts(facts)}
     found: LMs = {}
     for direction, chosen in by_direction.items():
         begin = (start or {}).get(direction)

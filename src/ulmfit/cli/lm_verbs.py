@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -34,6 +34,7 @@ from ulmfit.cli.options import (
     Store,
     Text,
     Threads,
+    TrainingPrecision,
     Valid,
     Where,
     parse_info,
@@ -86,15 +87,6 @@ Start = Annotated[
         rich_help_panel=TRAINING,
     ),
 ]
-Precision = Annotated[
-    Literal["auto", "no", "bf16"],
-    typer.Option(
-        "--precision",
-        metavar="NAME",
-        help="Of matrix products: no (32 bits), bf16; auto is bf16 on a GPU that has it.",
-        rich_help_panel=TRAINING,
-    ),
-]
 PackedOut = Annotated[
     Path,
     typer.Option("--out", metavar="FILE", help="The file to write.", rich_help_panel=OUTPUT),
@@ -128,9 +120,9 @@ def pretrain(
     direction: DirectionName = "both",
     changes: Set = None,
     config: Config = None,
-    precision: Precision = "auto",
     seed: Seed = 0,
     device: Device = "auto",
+    precision: TrainingPrecision = "auto",
     threads: Threads = None,
     resume: Resume = False,
     info: Info = None,
@@ -306,6 +298,7 @@ def finetune_lm(
     config: Config = None,
     seed: Seed = 0,
     device: Device = "auto",
+    precision: TrainingPrecision = "auto",
     threads: Threads = None,
     resume: Resume = False,
     as_json: Json = False,
@@ -324,7 +317,7 @@ def finetune_lm(
     from ulmfit.apps.language_models import finetune_lms, save_lms  # takes a while
     from ulmfit.apps.pretrained import resolve_lms
 
-    place = Place(out, seed, resume, quiet, device)
+    place = Place(out, seed, resume, quiet, device, precision)
     place.prepare()
     use_threads(threads)
     base = resolve_lms(lm, directions_of(direction))

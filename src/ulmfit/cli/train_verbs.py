@@ -36,6 +36,7 @@ from ulmfit.cli.options import (
     TestFraction,
     Text,
     Threads,
+    TrainingPrecision,
     TunedLM,
     Unlabeled,
     Valid,
@@ -106,6 +107,7 @@ def train(
     config: Config = None,
     seed: Seed = 0,
     device: Device = "auto",
+    precision: TrainingPrecision = "auto",
     threads: Threads = None,
     out: OutOrDefault = None,
     resume: Resume = False,
@@ -131,7 +133,7 @@ def train(
     )
     held_out = columns.load(valid, "valid") if valid else None
     recipe = Recipe(lm, direction, settings, more, held_out, not no_baseline)
-    place = Place(out or default_out(data), seed, resume, quiet, device)
+    place = Place(out or default_out(data), seed, resume, quiet, device, precision)
     use_threads(threads)
     _train(recipe, parts, place, as_json=as_json)
 
@@ -165,6 +167,7 @@ def finetune_classifier(
     config: Config = None,
     seed: Seed = 0,
     device: Device = "auto",
+    precision: TrainingPrecision = "auto",
     threads: Threads = None,
     resume: Resume = False,
     no_baseline: NoBaseline = False,
@@ -184,7 +187,7 @@ def finetune_classifier(
     )
     held_out = columns.load(valid, "valid") if valid else None
     recipe = Recipe(lm, direction, settings, None, held_out, not no_baseline)
-    place = Place(out, seed, resume, quiet, device)
+    place = Place(out, seed, resume, quiet, device, precision)
     use_threads(threads)
     _train(recipe, parts, place, as_json=as_json)
 

@@ -18,6 +18,7 @@ from ulmfit.errors import InputError, Interrupted, SettingsError, UlmfitError
 if TYPE_CHECKING:
     from ulmfit.apps.run import TrainingRun
     from ulmfit.config import Direction
+    from ulmfit.runtime import Precision
     from ulmfit.settings import Settings
     from ulmfit.train.tracker import Display
 
@@ -35,7 +36,7 @@ class Place:
         resume: go on with a stopped run.
         quiet: show no progress.
         device: where to compute.
-        precision: of the matrix products: no, bf16, or auto for bf16 on a GPU that has it.
+        precision: of the products.
         minutes: save and stop after so many, None for never.
     """
 
@@ -44,7 +45,7 @@ class Place:
     resume: bool
     quiet: bool
     device: str = "auto"
-    precision: str = "no"
+    precision: Precision = "auto"
     minutes: float | None = None
 
     @property
@@ -83,11 +84,10 @@ class Place:
             Interrupted: Ctrl-C outside of the training loop; what is done can be resumed.
         """
         from ulmfit.apps.run import TrainingRun
-        from ulmfit.runtime import choose_precision, make_accelerator
+        from ulmfit.runtime import make_accelerator
 
         began = time.monotonic()
-        cpu = self.device == "cpu"
-        accelerator = make_accelerator(choose_precision(self.precision, cpu=cpu), cpu=cpu)
+        accelerator = make_accelerator(self.precision, cpu=self.device == "cpu")
         kept = self.work.exists()
         run = TrainingRun(self.work, accelerator, display, self.seed, self.resume)
         if self.minutes is not None:

@@ -32,6 +32,7 @@ from ulmfit.cli.options import (
     Debug,
     Device,
     Encoding,
+    Int8,
     Json,
     Label,
     LabelSeparator,
@@ -112,6 +113,7 @@ def predict(
     data_dir: DataDir = None,
     output: Output = None,
     device: Device = "auto",
+    int8: Int8 = False,
     threads: Threads = None,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -126,7 +128,7 @@ def predict(
     _require_one_input(file, text, text_column, output)
     use_threads(threads)
     if file is None:
-        _predict_texts(_load(model, device), text or [], as_json=as_json)
+        _predict_texts(_load(model, device, int8), text or [], as_json=as_json)
         return
     from ulmfit.apps.predictions import PredictionWriter
     from ulmfit.data.streams import open_rows
@@ -138,7 +140,7 @@ def predict(
     with rows:
         if output is not None:
             PredictionWriter(output, rows.schema)  # refuses a name before the model is loaded
-        _predict_rows(_load(model, device), rows, output, as_json=as_json, quiet=quiet)
+        _predict_rows(_load(model, device, int8), rows, output, as_json=as_json, quiet=quiet)
 
 
 def _require_one_input(
@@ -171,10 +173,10 @@ def _for_predict(error: InputError) -> InputError:
     return InputError(problem, expected=renamed(error.expected), hint=renamed(error.hint))
 
 
-def _load(model: Path, device: str) -> Predictor:
+def _load(model: Path, device: str, int8: bool) -> Predictor:
     from ulmfit.apps.predictor import Predictor
 
-    return Predictor.load(model, device)
+    return Predictor.load(model, device, "int8" if int8 else "float32")
 
 
 def _predict_texts(predictor: Predictor, texts: list[str], *, as_json: bool) -> None:
@@ -249,6 +251,7 @@ def evaluate(
     encoding: Encoding = None,
     data_dir: DataDir = None,
     device: Device = "auto",
+    int8: Int8 = False,
     threads: Threads = None,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -267,7 +270,7 @@ def evaluate(
     columns = Columns(text, label, label_separator, encoding, data_dir, multi_label=several)
     dataset = columns.load(data, "test")
     use_threads(threads)
-    predictor = _load(model, device)
+    predictor = _load(model, device, int8)
     _require_one_label(dataset, predictor)
     assert dataset.labels is not None
     require_known(dataset.labels, predictor.labels, dataset.name)

@@ -65,6 +65,13 @@ def test_fine_tuning_that_the_settings_leave_out_is_refused(data: Path, tmp_path
     assert done.err.startswith("Error: finetune_lm is none in these settings\n")
 
 
+SHORT = {
+    "pretrain.epochs": "1",
+    "pretrain.batch_size": "8",
+    "pretrain.valid_fraction": "0.2",
+}
+
+
 def test_a_filter_a_start_and_a_resume(data: Path, tiny_lm: Path, tmp_path: Path) -> None:
     corpus, out = tmp_path / "all.jsonl", tmp_path / "lm"
     lines = (data / "more.txt").read_text().splitlines()
@@ -77,7 +84,7 @@ def test_a_filter_a_start_and_a_resume(data: Path, tiny_lm: Path, tmp_path: Path
     options = [
         *("pretrain", corpus, "--where", "source=a,b", "--start", tiny_lm, "--out", out),
         *("--direction", "backward", "--info", "licence=CC0", "--precision", "bf16", "--resume"),
-        *settings({"pretrain.epochs": "1", "pretrain.batch_size": "8"}),
+        *settings(SHORT),
     ]
     stopped = run(*options, "--stop-after", "0.0001")
     assert stopped.code == 130, stopped

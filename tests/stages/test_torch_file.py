@@ -85,8 +85,12 @@ def test_a_payload_among_the_weights_is_refused(tmp_path: Path, new: bool, place
     marker = tmp_path / "marker"
     payload = Runs(f"touch {marker}")
     weights = {"w": torch.ones(2)}
-    value = {"key": {**weights, payload: 1}, "beside": [weights, payload], "alone": payload}[place]
-    path = saved(tmp_path / "x.pth", value, new)
+    values: dict[str, Any] = {
+        "key": {**weights, payload: 1},
+        "beside": [weights, payload],
+        "alone": payload,
+    }
+    path = saved(tmp_path / "x.pth", values[place], new)
     with pytest.raises(InputError, match=r"asks for 'posix\.system' and was not read"):
         read_torch_file(path)
     assert not marker.exists()

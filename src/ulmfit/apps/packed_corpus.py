@@ -1,8 +1,7 @@
 """A tokenised corpus as one small file, to be trained on elsewhere: a machine with a GPU, say.
 
 A ZIP archive, compressed with LZMA, of `packed.json` (what the corpus is), `tokenizer.json`, and
-the folders `train/` and `valid/` of `data/corpus.py`. The bytes of ids are stored in planes, low
-bytes and high bytes apart, which LZMA packs better.
+the folders `train/` and `valid/` of `data/corpus.py`.
 """
 
 from __future__ import annotations
@@ -15,10 +14,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-
 from ulmfit.apps.corpus_facts import CorpusFacts
-from ulmfit.data.corpus import IDS_FILE, META_FILE, STARTS_FILE, TokenCorpus, read_meta
+from ulmfit.data.corpus import IDS_FILE, META_FILE, STARTS_FILE, TokenCorpus
 from ulmfit.data.tokenizer import Tokenizer
 from ulmfit.errors import InputError
 from ulmfit.settings import PretrainSettings
@@ -76,12 +73,8 @@ def pack_corpus(
             archive.writestr(FACTS, json.dumps(content, indent=1))
             archive.write(folder / TOKENIZER, TOKENIZER)
             for part in PARTS:
-                meta = read_meta(folder / part)
                 for inner in FILES:
-                    data = (folder / part / inner).read_bytes()
-                    if inner == IDS_FILE:
-                        data = _planes(data, np.dtype(meta.dtype).itemsize)
-                    archive.writestr(f"{part}/{inner}", data)
+                    archive.write(folder / part / inner, f"{part}/{inner}")
     return content
 
 
@@ -125,23 +118,12 @@ def unpack_corpus(path: Path, folder: Path) -> None:
                 if (folder / part).is_dir():
                     continue
                 with atomic_directory(folder / part) as draft:
-                    for inner in (META_FILE, STARTS_FILE, IDS_FILE):
-                        data = archive.read(f"{part}/{inner}")
-                        if inner == IDS_FILE:
-                            data = _joined(data, np.dtype(read_meta(draft).dtype).itemsize)
-                        (draft / inner).write_bytes(data)
+                    for inner in FILES:
+                        (draft / inner).write_bytes(archive.read(f"{part}/{inner}"))
     except (zipfile.BadZipFile, lzma.LZMAError, KeyError, EOFError, ValueError) as error:
         raise _broken(path, error) from error
     for part in PARTS:
         TokenCorpus.open(folder / part)
-
-
-def _planes(data: bytes, width: int) -> bytes:
-    return np.frombuffer(data, np.uint8).reshape(-1, width).T.tobytes()
-
-
-def _joined(data: bytes, width: int) -> bytes:
-    return np.frombuffer(data, np.uint8).reshape(width, -1).T.tobytes()
 
 
 def _broken(path: Path, error: Exception) -> InputError:

@@ -22,9 +22,11 @@ from ulmfit.data.corpus import TokenCorpus
 from ulmfit.data.tokenizer import Tokenizer
 from ulmfit.runtime import cpu_count
 from ulmfit.settings import PretrainSettings
-from ulmfit.stages.lm_speed import measure_speed
+from ulmfit.stages.lm_speed import MEASURED_SECONDS, measure_speed
 from ulmfit.stages.lm_training import fitting_batch
 from ulmfit.storage import atomic_write
+
+MEASURED_SHARE = 0.02  # of the time, at most, goes into measuring
 
 
 class Plan:
@@ -66,15 +68,16 @@ class Plan:
             return {d: PretrainSettings.model_validate(kept[d]) for d in directions}
         tokenizer, train, valid = corpora
         self.run.display.note("measuring the speed")
+        measuring = min(MEASURED_SECONDS, MEASURED_SHARE * seconds)
         speed = measure_speed(
             settings,
             tokenizer.vocab_size,
             train,
             valid,
             self.run.accelerator,
-            seconds=min(20.0, seconds / 50),
+            seconds=measuring,
         )
-        seconds -= min(20.0, seconds / 50)
+        seconds -= measuring
         sizes, batch = (train.n_tokens, valid.n_tokens), fitting_batch(train, settings)
         found = {
             direction: fit_budget(settings, seconds * share, speed, sizes, batch, self.given or ())

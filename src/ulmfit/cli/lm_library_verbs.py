@@ -15,7 +15,6 @@ from ulmfit.cli.help import Verb, example_command, examples
 from ulmfit.cli.labelled import Columns
 from ulmfit.cli.options import (
     DATA,
-    MODEL,
     OUTPUT,
     Corpora,
     DataDir,
@@ -259,7 +258,7 @@ Vocabulary = Annotated[
         metavar="FILE",
         help="Words by id: a pickled list (.pkl), JSON or lines.  [default: the one beside the "
         "weights]",
-        rich_help_panel=MODEL,
+        rich_help_panel=DATA,
     ),
 ]
 BackwardWeights = Annotated[
@@ -268,7 +267,7 @@ BackwardWeights = Annotated[
         "--backward",
         metavar="FILE",
         help="Weights of the backward model of the same vocabulary.",
-        rich_help_panel=MODEL,
+        rich_help_panel=DATA,
     ),
 ]
 OneDirection = Annotated[
@@ -277,7 +276,7 @@ OneDirection = Annotated[
         "--direction",
         metavar="NAME",
         help="Reading order of SOURCE: forward or backward.",
-        rich_help_panel=MODEL,
+        rich_help_panel=DATA,
     ),
 ]
 

@@ -75,7 +75,7 @@ def pretrain_lms(
     if start and given is not None:
         settings, given = _like(start, settings), [*given, *STARTED]
     plan = Plan(run, facts, given)
-    settings = plan.adapted(settings)
+    settings = plan.adapted(settings, timed=seconds is not None)
     corpora = _corpora(texts, valid, settings, start, run.work / "corpus")
     by_direction: dict[Direction, PretrainSettings] = dict.fromkeys(directions, settings)
     if seconds is not None:

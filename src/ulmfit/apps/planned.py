@@ -43,14 +43,14 @@ class Plan:
         path = plan_path(run.work)
         self.kept: dict[str, Any] = json.loads(path.read_bytes()) if path.exists() else {}
 
-    def adapted(self, settings: PretrainSettings) -> PretrainSettings:
+    def adapted(self, settings: PretrainSettings, *, timed: bool = False) -> PretrainSettings:
         """Settings for this corpus and this machine, where the user leaves the choice."""
         if "settings" in self.kept:
             return PretrainSettings.model_validate(self.kept["settings"])
         if self.given is not None:
             suggestion = suggest(self.facts, machine_of(self.run))
             settings = filled(settings, suggestion.values, self.given)
-            self.run.display.note(describe(settings, suggestion.reason))
+            self.run.display.note(describe(settings, suggestion.reason, timed=timed))
         self._keep("settings", settings.model_dump())
         return settings
 

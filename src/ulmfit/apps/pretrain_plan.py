@@ -36,6 +36,7 @@ DROPOUTS_BY_EPOCHS = ((2, 0.2), (6, 0.5), (math.inf, 1.0))
 
 # Of the time: what may go wrong with a measured speed; what validation may take.
 MARGIN, VALIDATION_SHARE, MOST_VALIDATIONS = 0.05, 0.1, 20
+LEAST_STEPS_BETWEEN = 50  # of two validations: fewer change little
 # The second direction starts from the first and needs less (docs/log.md: a third saved).
 FIRST_SHARE = 0.6
 
@@ -118,11 +119,12 @@ def filled(
     return settings
 
 
-def describe(settings: PretrainSettings, reason: str) -> str:
+def describe(settings: PretrainSettings, reason: str, *, timed: bool = False) -> str:
     """The plan in one line, for people."""
     text = settings.text
     vocabulary = "words" if text.kind == "word" else f"subwords ({text.kind})"
     passes = "1 pass" if settings.epochs == 1 else f"{settings.epochs} passes"
+    passes = "as many passes as there is time for" if timed else passes
     return (
         f"plan: at most {text.vocab_size:,} {vocabulary}, {settings.emb_size} / "
         f"{settings.hidden_size} x {settings.n_layers}, batch {settings.batch_size} x "
@@ -178,7 +180,7 @@ def fit_budget(
         "max_tokens": steps * per_step,
         "epochs": epochs,
         "dropouts": dropouts_for(epochs),
-        "validate_every": max(1, steps // n_validations),
+        "validate_every": max(LEAST_STEPS_BETWEEN, steps // n_validations),
     }
     return filled(settings, values, [key for key in given if key not in ("max_tokens", "epochs")])
 

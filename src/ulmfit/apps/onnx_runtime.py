@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 
 Probabilities = NDArray[np.float32]
 
-# Tokens in one call of the graph: the 64 x 70 of training. More gain little (docs/log.md).
+# Tokens in one call of the graph: 64 documents of 70 tokens, as in training. In layers of 1,150
+# units, the products of all their gates take 80 MB.
 STEP_TOKENS = 4_480
 # A document alone goes in longer chunks, as in `train.evaluate`: fewer calls, the same answer.
 ALONE_CHUNK = 512

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import sys
 
-from ulmfit.cli import data_verbs, explain_verb, export_verbs, lm_verbs, train_verbs, use_verbs
+from ulmfit.cli import (
+    data_verbs,
+    explain_verb,
+    export_verbs,
+    lm_library_verbs,
+    lm_verbs,
+    train_verbs,
+    use_verbs,
+)
 from ulmfit.cli.app import app
 from ulmfit.cli.failures import INTERRUPTED, silence_stdout
 
@@ -13,6 +21,7 @@ __all__ = [
     "data_verbs",
     "explain_verb",
     "export_verbs",
+    "lm_library_verbs",
     "lm_verbs",
     "run",
     "train_verbs",

@@ -6,7 +6,6 @@ import re
 import sys
 import textwrap
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,12 +13,10 @@ import typer
 
 from ulmfit.cli.app import app
 from ulmfit.cli.classified import (
-    Answers,
     answer_text,
     classify,
     classify_rows,
     classify_texts,
-    name_of,
     print_document,
     print_lines,
 )
@@ -42,6 +39,7 @@ from ulmfit.cli.options import (
     Threads,
     use_threads,
 )
+from ulmfit.cli.prediction_runs import PredictionRun, write_rows
 from ulmfit.cli.printing import WIDTH, evaluation_text, print_json, table
 from ulmfit.errors import InputError, SettingsError
 
@@ -91,6 +89,14 @@ Output = Annotated[
         rich_help_panel=OUTPUT,
     ),
 ]
+ResumePredict = Annotated[
+    bool,
+    typer.Option(
+        "--resume",
+        help="Go on with a stopped run that was writing the same output file.",
+        rich_help_panel=OUTPUT,
+    ),
+]
 
 
 @app.command(
@@ -101,6 +107,7 @@ Output = Annotated[
         "ulmfit predict model new.csv -o labelled.csv",
         "ulmfit predict model --text 'What a film!' --text 'Never again.'",
         "ulmfit predict model new.jsonl --text-column body -o out.parquet",
+        "ulmfit predict model new.csv -o labelled.csv --resume",
         "cat questions.txt | ulmfit predict model - | head",
     ),
 )
@@ -112,6 +119,7 @@ def predict(
     encoding: Encoding = None,
     data_dir: DataDir = None,
     output: Output = None,
+    resume: ResumePredict = False,
     device: Device = "auto",
     threads: Threads = None,
     as_json: Json = False,
@@ -122,9 +130,15 @@ def predict(
 
     The rows of FILE come out in their order and with all their columns, with the columns
     predicted_label and probability_<class> added. A file of any size goes through in constant
-    memory.
+    memory. The output file appears when it is whole; a run that was stopped goes on with
+    --resume and ends with the same file.
     """
     _require_one_input(file, text, text_column, output)
+    if resume and (output is None or str(output) == "-"):
+        raise SettingsError(
+            "--resume has no output file to go on with",
+            expected="-o FILE, the file that the stopped run was writing",
+        )
     use_threads(threads)
     if file is None:
         _predict_texts(_load(model, device), text or [], as_json=as_json)
@@ -139,7 +153,14 @@ def predict(
     with rows:
         if output is not None:
             PredictionWriter(output, rows.schema)  # refuses a name before the model is loaded
-        _predict_rows(_load(model, device), rows, output, as_json=as_json, quiet=quiet)
+        predictor = _load(model, device)
+        if output is None or str(output) == "-":
+            _print_rows(predictor, rows, output, as_json=as_json, quiet=quiet)
+            return
+        options = {"encoding": encoding, "device": device}
+        run = PredictionRun(output, model, file, options, resume=resume, quiet=quiet)
+        counts = run.write(predictor, rows, data_dir)
+    _tell_written(output, counts, as_json=as_json, quiet=quiet)
 
 
 def _require_one_input(
@@ -190,9 +211,10 @@ def _predict_texts(predictor: Predictor, texts: list[str], *, as_json: bool) -> 
     typer.echo("\n\n".join(parts))
 
 
-def _predict_rows(
+def _print_rows(
     predictor: Predictor, rows: Rows, output: Path | None, *, as_json: bool, quiet: bool
 ) -> None:
+    """On standard output: lines for a terminal, a JSON document, or CSV."""
     from ulmfit.apps.display import make_display
 
     on_screen = output is None and sys.stdout.isatty()
@@ -204,31 +226,15 @@ def _predict_rows(
         else:
             print_lines(slices, predictor.labels)
         return
-    target = output if output is not None else Path("-")
-    counts = _write(classify_rows(predictor, rows, display), predictor, rows, target)
-    if str(target) == "-":
-        return
+    write_rows(classify_rows(predictor, rows, display), predictor, rows, Path("-"))
+
+
+def _tell_written(target: Path, counts: Counter[str], *, as_json: bool, quiet: bool) -> None:
     if as_json:
         print_json({"output": str(target), "rows": counts.total(), "predicted": dict(counts)})
     elif not quiet:
         common = ", ".join(f"{name} {count:,}" for name, count in counts.most_common(10))
         typer.echo(f"wrote {target}: {counts.total():,} rows ({common})", err=True)
-
-
-def _write(
-    slices: Iterator[Answers], predictor: Predictor, rows: Rows, target: Path
-) -> Counter[str]:
-    """Write the rows with their labels; returns how often each label was given."""
-    from ulmfit.apps.predictions import PredictionWriter
-
-    counts: Counter[str] = Counter()
-    with PredictionWriter(
-        target, rows.schema, predictor.labels, multi_label=predictor.multi_label
-    ) as writer:
-        for answers in slices:
-            writer.write(answers.batch, answers.labels, answers.probabilities)
-            counts.update(name_of(label) for label in answers.labels)
-    return counts
 
 
 @app.command(

@@ -43,6 +43,14 @@ def predictor(lm_folder: Path) -> Predictor:
 
 
 @pytest.fixture(scope="session")
+def model_folder(predictor: Predictor, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The classifier as a folder."""
+    path = tmp_path_factory.mktemp("served") / "moods"
+    predictor.save(path)
+    return path
+
+
+@pytest.fixture(scope="session")
 def texts() -> list[str]:
     """Fifty texts of several lengths, an empty one among them."""
     found = tiny.labelled_texts(48, seed=5)[0]

@@ -28,7 +28,8 @@ for (const name of TABS) {
 function facts(model) {
   const labels = model.labels.length;
   const parts = [labels > 6 ? `${number(labels)} labels` : model.labels.join(" · ")];
-  if (typeof model.metrics.error === "number") parts.push(`${(100 * model.metrics.error).toFixed(1)} % error on held-out texts`);
+  const error = model.metrics.test_error;
+  if (typeof error === "number") parts.push(`${(100 * error).toFixed(1)} % error on test texts`);
   return parts.join("  –  ");
 }
 

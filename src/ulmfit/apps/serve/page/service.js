@@ -68,18 +68,15 @@ function token(wasWrong) {
   asking ??= new Promise((done) => {
     const dialog = document.getElementById("ask");
     const input = document.getElementById("token");
-    const problem = document.getElementById("ask-problem");
-    problem.hidden = !wasWrong;
-    problem.textContent = "That token is not right.";
-    const go = () => {
+    document.getElementById("ask-problem").hidden = !wasWrong;
+    document.getElementById("ask-form").onsubmit = (event) => {
+      event.preventDefault();
       const given = input.value.trim();
       if (!/^[\x21-\x7e]+$/.test(given)) { input.focus(); return; }
       sessionStorage.setItem(KEPT, given);
       input.value = "";
       dialog.close();
     };
-    document.getElementById("ask-go").onclick = go;
-    input.onkeydown = (event) => { if (event.key === "Enter") go(); };
     dialog.oncancel = (event) => event.preventDefault();
     dialog.onclose = () => { asking = null; done(); };
     dialog.showModal();

@@ -16,12 +16,14 @@ from ulmfit.artifacts import BACKWARD, CONFIG, FolderContents, read_folder, writ
 from ulmfit.data.batches import backwards
 from ulmfit.errors import InputError, ModelFolderError, SettingsError
 from ulmfit.model.classifier import TextClassifierModel
+from ulmfit.stages.calibration import CalibrationRecord
 from ulmfit.stages.classifier_folder import TrainedClassifier
-from ulmfit.stages.ensemble import average
-from ulmfit.stages.folder_config import LabelForm
+from ulmfit.stages.ensemble import Scores, average_scores, probabilities
+from ulmfit.stages.folder_config import Calibration, LabelForm
 from ulmfit.stages.lm_folder import WORK_FOLDER
 from ulmfit.stages.model_card import classifier_card
 from ulmfit.train.evaluate import predict_logits
+from ulmfit.train.reliability import row_confidence
 
 Probabilities = NDArray[np.float32]
 
@@ -86,6 +88,7 @@ class Predictor:
         self.members = tuple(members)
         self.metrics = {**members[0].metrics, **(metrics or {})}
         self.device = device
+        self.min_confidence: float | None = None  # `abstaining` sets it, on its copy
         place = choose_device(device)
         self.models: list[TextClassifierModel] = [member.model().to(place) for member in members]
 
@@ -103,6 +106,11 @@ class Predictor:
     def multi_label(self) -> bool:
         """Whether a text may have any number of labels."""
         return self.members[0].config.multi_label
+
+    @property
+    def temperature(self) -> float:
+        """What the scores are divided by, see `stages.calibration`."""
+        return self.members[0].calibration.temperature
 
     def predict_proba(self, texts: Iterable[str]) -> Probabilities:
         """Probability of each class, (N, C): rows add up to one unless multi-label.
@@ -122,6 +130,11 @@ class Predictor:
         for block in text_blocks(texts):
             yield self._predict_block(block)
 
+    def scores(self, texts: Iterable[str]) -> Scores:
+        """Averaged scores before calibration, (N, C), see `stages.ensemble.average_scores`."""
+        blocks = [self._score_block(block) for block in text_blocks(texts)]
+        return np.concatenate(blocks) if blocks else np.zeros((0, len(self.labels)))
+
     def decide(self, probabilities: Probabilities) -> list[str] | list[tuple[str, ...]]:
         """The most probable class of each row; for multi-label all classes over one half."""
         if self.multi_label:
@@ -131,18 +144,61 @@ class Predictor:
             ]
         return [self.labels[i] for i in probabilities.argmax(axis=1)]
 
+    def answers(
+        self, probabilities: Probabilities
+    ) -> Sequence[str | None] | Sequence[tuple[str, ...] | None]:
+        """`decide`, with None for rows that are less sure than `min_confidence`.
+
+        How sure is `train.reliability.row_confidence`: the probability that the answer is right,
+        with several labels that all of them are.
+        """
+        decided = self.decide(probabilities)
+        if self.min_confidence is None:
+            return decided
+        sure = row_confidence(probabilities, multi_label=self.multi_label) >= self.min_confidence
+        answers: list[Any] = [
+            label if enough else None for label, enough in zip(decided, sure.tolist(), strict=True)
+        ]
+        return answers
+
+    def abstaining(self, min_confidence: float | None) -> Predictor:
+        """The same classifier, whose `answers` leave out what is less sure; None: answer all.
+
+        Raises:
+            SettingsError: no probability.
+        """
+        if min_confidence is not None and not 0 <= min_confidence <= 1:
+            raise SettingsError(
+                f"min_confidence is {min_confidence}", expected="a probability, from 0 to 1"
+            )
+        same = Predictor.__new__(Predictor)
+        same.__dict__.update(self.__dict__)  # the models are shared, not copied
+        same.min_confidence = min_confidence
+        return same
+
     def _predict_block(self, texts: Sequence[str]) -> Probabilities:
+        scores = self._score_block(texts)
+        return probabilities(scores, multi_label=self.multi_label, temperature=self.temperature)
+
+    def _score_block(self, texts: Sequence[str]) -> Scores:
         documents = self.members[0].tokenizer.encode_batch(texts)
-        answers = []
+        logits = []
         for member, model in zip(self.members, self.models, strict=True):
             turned = backwards(documents) if member.direction == "backward" else documents
-            answers.append(_probabilities(predict_logits(model, turned), self.multi_label))
-        return average(answers)
+            logits.append(predict_logits(model, turned))
+        return average_scores(logits, multi_label=self.multi_label)
 
     def with_label_form(self, form: LabelForm) -> Predictor:
         """The same classifier, which knows how its labels looked in Python."""
         members = [replace(member, label_form=form) for member in self.members]
         return Predictor(members, self.metrics, self.device)
+
+    def with_calibration(self, record: CalibrationRecord) -> Predictor:
+        """The same classifier with a temperature; what it was worth goes into the metrics."""
+        calibration = Calibration(temperature=record.temperature)
+        members = [replace(member, calibration=calibration) for member in self.members]
+        metrics = {**self.metrics, "calibration": record.to_dict()}
+        return Predictor(members, metrics, self.device)
 
     def save(self, path: Path, *, log: bytes | None = None) -> None:
         """Write the model folder: the first member, the other one in `backward/`.
@@ -248,13 +304,3 @@ def text_blocks(texts: Iterable[str]) -> Iterator[list[str]]:
             block, size = [], 0
     if block:
         yield block
-
-
-def _probabilities(logits: NDArray[np.float32], multi_label: bool) -> Probabilities:
-    scores = logits.astype(np.float64)
-    if multi_label:
-        # the same for both signs, and neither can overflow
-        odds = np.exp(-np.abs(scores))
-        return np.asarray(np.where(scores >= 0, 1.0, odds) / (1 + odds), dtype=np.float32)
-    shifted = np.exp(scores - scores.max(axis=1, keepdims=True))
-    return np.asarray(shifted / shifted.sum(axis=1, keepdims=True), dtype=np.float32)

@@ -121,7 +121,11 @@ def write_rows(
 
     counts: Counter[str] = Counter()
     with PredictionWriter(
-        target, rows.schema, predictor.labels, multi_label=predictor.multi_label
+        target,
+        rows.schema,
+        predictor.labels,
+        multi_label=predictor.multi_label,
+        abstention=predictor.min_confidence is not None,
     ) as writer:
         for answers in slices:
             writer.write(answers.batch, answers.labels, answers.probabilities)

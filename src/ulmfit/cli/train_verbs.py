@@ -41,7 +41,14 @@ from ulmfit.cli.options import (
     Valid,
     use_threads,
 )
-from ulmfit.cli.outcomes import example_text, judge, outcome_text, say_next, score_record
+from ulmfit.cli.outcomes import (
+    calibration_text,
+    example_text,
+    judge,
+    outcome_text,
+    say_next,
+    score_record,
+)
 from ulmfit.cli.printing import print_json
 from ulmfit.cli.training_runs import Place, default_out, directions_of, read_settings, reader
 from ulmfit.errors import SettingsError
@@ -221,8 +228,12 @@ def _train(recipe: Recipe, parts: Parts, place: Place, *, as_json: bool) -> None
                 "test_rows_from": parts.origin,
                 "test": outcome.model and outcome.model.to_dict(),
                 "baseline": outcome.baseline and outcome.baseline.to_dict(),
+                "calibration": predictor.metrics.get("calibration"),
+                "reliability": outcome.reliability and outcome.reliability.to_dict(),
             }
         )
         return
     texts = parts.test.texts if parts.test is not None else parts.train.texts
-    typer.echo(f"{outcome_text(outcome, parts)}\n\n{say_next(place.out, example_text(texts))}")
+    calibrated = calibration_text(predictor.metrics, outcome)
+    advice = say_next(place.out, example_text(texts))
+    typer.echo(f"{outcome_text(outcome, parts)}\n\n{calibrated}\n\n{advice}")

@@ -40,7 +40,13 @@ from ulmfit.cli.options import (
     use_threads,
 )
 from ulmfit.cli.prediction_runs import PredictionRun, write_rows
-from ulmfit.cli.printing import WIDTH, evaluation_text, print_json, table
+from ulmfit.cli.printing import (
+    WIDTH,
+    evaluation_text,
+    print_json,
+    reliability_text,
+    table,
+)
 from ulmfit.errors import InputError, SettingsError
 
 if TYPE_CHECKING:
@@ -78,6 +84,18 @@ TextColumn = Annotated[
         rich_help_panel=DATA,
     ),
 ]
+MinConfidence = Annotated[
+    float | None,
+    typer.Option(
+        "--min-confidence",
+        metavar="P",
+        min=0.0,
+        max=1.0,
+        help="Give no label where the model's own probability of being right is below P; adds the "
+        "column abstained.  [default: always a label]",
+        rich_help_panel=OUTPUT,
+    ),
+]
 Output = Annotated[
     Path | None,
     typer.Option(
@@ -108,6 +126,7 @@ ResumePredict = Annotated[
         "ulmfit predict model --text 'What a film!' --text 'Never again.'",
         "ulmfit predict model new.jsonl --text-column body -o out.parquet",
         "ulmfit predict model new.csv -o labelled.csv --resume",
+        "ulmfit predict model new.csv --min-confidence 0.9 -o sure.csv",
         "cat questions.txt | ulmfit predict model - | head",
     ),
 )
@@ -119,6 +138,7 @@ def predict(
     encoding: Encoding = None,
     data_dir: DataDir = None,
     output: Output = None,
+    min_confidence: MinConfidence = None,
     resume: ResumePredict = False,
     device: Device = "auto",
     threads: Threads = None,
@@ -131,7 +151,8 @@ def predict(
     The rows of FILE come out in their order and with all their columns, with the columns
     predicted_label and probability_<class> added. A file of any size goes through in constant
     memory. The output file appears when it is whole; a run that was stopped goes on with
-    --resume and ends with the same file.
+    --resume and ends with the same file. With --min-confidence, rows that the model is less sure
+    of have no label and True in the column abstained; their probabilities are there.
     """
     _require_one_input(file, text, text_column, output)
     if resume and (output is None or str(output) == "-"):
@@ -141,7 +162,8 @@ def predict(
         )
     use_threads(threads)
     if file is None:
-        _predict_texts(_load(model, device), text or [], as_json=as_json)
+        predictor = _load(model, device).abstaining(min_confidence)
+        _predict_texts(predictor, text or [], as_json=as_json)
         return
     from ulmfit.apps.predictions import PredictionWriter
     from ulmfit.data.streams import open_rows
@@ -153,11 +175,11 @@ def predict(
     with rows:
         if output is not None:
             PredictionWriter(output, rows.schema)  # refuses a name before the model is loaded
-        predictor = _load(model, device)
+        predictor = _load(model, device).abstaining(min_confidence)
         if output is None or str(output) == "-":
             _print_rows(predictor, rows, output, as_json=as_json, quiet=quiet)
             return
-        options = {"encoding": encoding, "device": device}
+        options = {"encoding": encoding, "min_confidence": min_confidence, "device": device}
         run = PredictionRun(output, model, file, options, resume=resume, quiet=quiet)
         counts = run.write(predictor, rows, data_dir)
     _tell_written(output, counts, as_json=as_json, quiet=quiet)
@@ -263,11 +285,15 @@ def evaluate(
 ) -> None:
     """Error of a model on labelled data, with its 95 % interval, F1 and the confusions.
 
+    Then how far its probabilities can be relied on: the expected calibration error (15 bins), and
+    the error that is left when --min-confidence of `ulmfit predict` leaves out the rest.
+
     Of a folder, archive or named data set the test split is taken.
     """
     from ulmfit.apps.display import make_display
     from ulmfit.artifacts import read_config
-    from ulmfit.train.metrics import evaluate_labels, require_known
+    from ulmfit.train.metrics import evaluate_labels, indicators, require_known
+    from ulmfit.train.reliability import coverage_table, reliability
 
     # The model's folder and the data are looked at before torch and the weights are loaded.
     several = read_config(model).get("classifier", {}).get("multi_label", False)
@@ -281,16 +307,28 @@ def evaluate(
     answers = classify_texts(predictor, dataset.texts, make_display(quiet=quiet))
     evaluation = evaluate_labels(
         dataset.labels,
-        answers.labels,
+        predictor.decide(answers.probabilities),
         predictor.labels,
         multi_label=predictor.multi_label,
         name=dataset.name,
     )
+    several, shown = predictor.multi_label, answers.probabilities
+    targets = indicators(dataset.labels, predictor.labels)
+    fit = reliability(shown, targets, multi_label=several)
+    coverage = coverage_table(shown, targets, multi_label=several)
     if as_json:
-        print_json({"model": str(model), "data": dataset.name, **evaluation.to_dict()})
+        print_json(
+            {
+                "model": str(model),
+                "data": dataset.name,
+                **evaluation.to_dict(),
+                "reliability": fit.to_dict(),
+                "coverage": [row.to_dict() for row in coverage],
+            }
+        )
         return
     title = f"{model} on {evaluation.rows:,} rows of {dataset.name}"
-    typer.echo(evaluation_text(evaluation, title))
+    typer.echo(f"{evaluation_text(evaluation, title)}\n\n{reliability_text(fit, coverage)}")
 
 
 def _require_one_label(dataset: Dataset, predictor: Predictor) -> None:

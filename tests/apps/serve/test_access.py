@@ -60,12 +60,12 @@ def test_nobody_without_the_token(predictor: Predictor) -> None:
             "hint": "Ask whoever runs the service for the token.",
         }
         for given in (f"Bearer {TOKEN}x", f"Bearer {TOKEN[:-1]}", f"Basic {TOKEN}", TOKEN, "é"):
-            headers = {"authorization": given.encode("latin-1")}
-            answer = client.post("/predict", json={"text": "a"}, headers=headers)
+            wrong = {b"authorization": given.encode("latin-1")}
+            answer = client.post("/predict", json={"text": "a"}, headers=wrong)
             assert answer.status_code == 401, given
         for scheme in ("Bearer", "bearer"):
-            headers = {"authorization": f"{scheme} {TOKEN}".encode()}
-            answer = client.post("/predict", json={"text": "a"}, headers=headers)
+            shown = {"authorization": f"{scheme} {TOKEN}"}
+            answer = client.post("/predict", json={"text": "a"}, headers=shown)
             assert answer.status_code == 200
         for path in ("/", "/health", "/docs", "/openapi.json", "/page/main.js"):
             assert client.get(path).status_code == 200, path  # the page asks for the token

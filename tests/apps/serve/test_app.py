@@ -8,6 +8,7 @@ from dataclasses import replace
 import httpx
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from tests.apps.serve.conftest import chances, close, encoded, occluding, served
 from ulmfit.apps.predictor import Predictor
@@ -173,7 +174,7 @@ def test_several_labels(predictor: Predictor) -> None:
         labels, multi_label = predictor.labels, True
         predict_proba = staticmethod(predictor.predict_proba)
 
-        def decide(self, probabilities: np.ndarray) -> list[tuple[str, ...]]:  # type: ignore[type-arg]
+        def decide(self, probabilities: NDArray[np.float32]) -> list[tuple[str, ...]]:
             return [
                 tuple(name for name, p in zip(self.labels, row, strict=True) if p > 0.5)
                 for row in probabilities
@@ -182,7 +183,7 @@ def test_several_labels(predictor: Predictor) -> None:
     with served(Service(Several())) as client:
         (found,) = client.post("/predict", json={"text": SAD}).json()["predictions"]
         assert (found["label"], found["labels"]) == (None, ["sad"])
-        assert found["confidence"] == pytest.approx(found["probabilities"]["sad"], abs=1e-5)
+        assert found["confidence"] == pytest.approx(found["probabilities"]["sad"] ** 2, abs=1e-5)
 
 
 def test_nothing_at_an_address(client: httpx.Client) -> None:

@@ -15,7 +15,6 @@ from selenium import webdriver
 from selenium.webdriver.chrome.service import Service as Chromedriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.remote.webdriver import WebDriver
 from selenium.webdriver.remote.webelement import WebElement
 
 from tests import tiny
@@ -48,7 +47,7 @@ def downloads(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def driver(downloads: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebDriver]:
+def driver(downloads: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
     options = webdriver.ChromeOptions()
     options.binary_location = CHROMIUM or ""
     for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
@@ -63,7 +62,7 @@ def driver(downloads: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 class Page:
     """What a user sees and does."""
 
-    def __init__(self, driver: WebDriver, address: str, path: str = "/") -> None:
+    def __init__(self, driver: webdriver.Chrome, address: str, path: str = "/") -> None:
         self.driver = driver
         driver.get(f"{address}{path}")
 
@@ -72,7 +71,7 @@ class Page:
         return self
 
     def run(self, script: str, *arguments: object) -> Any:
-        return self.driver.execute_script(script, *arguments)  # type: ignore[no-untyped-call]
+        return self.driver.execute_script(script, *arguments)
 
     def __getitem__(self, name: str) -> WebElement:
         return self.driver.find_element(By.ID, name)
@@ -95,11 +94,11 @@ class Page:
         )
 
     def faults(self) -> list[str]:
-        return [entry["message"] for entry in self.driver.get_log("browser")]  # type: ignore[no-untyped-call]
+        return [entry["message"] for entry in self.driver.get_log("browser")]
 
 
 @pytest.fixture
-def page(driver: WebDriver, client: httpx.Client) -> Iterator[Page]:
+def page(driver: webdriver.Chrome, client: httpx.Client) -> Iterator[Page]:
     found = Page(driver, str(client.base_url).rstrip("/")).ready()
     yield found
     assert found.faults() == []  # nothing forbidden by the policy, nothing missing
@@ -221,7 +220,7 @@ def test_what_is_no_csv(page: Page) -> None:
 @pytest.mark.parametrize("width", [320, 390])
 def test_a_phone_needs_no_scrolling_aside(page: Page, width: int) -> None:
     metrics = {"width": width, "height": 700, "deviceScaleFactor": 2, "mobile": True}
-    page.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)  # type: ignore[attr-defined]
+    page.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
     try:
         page.type(f"{SAD} {'endless' * 40}")
         until(lambda: bool(page.texts("#marked mark.for")))
@@ -230,7 +229,7 @@ def test_a_phone_needs_no_scrolling_aside(page: Page, width: int) -> None:
         until(lambda: page["table"].is_displayed())
         assert page.run("return document.documentElement.scrollWidth") <= width
     finally:
-        page.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})  # type: ignore[attr-defined]
+        page.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
 CONTRAST = """
@@ -258,7 +257,7 @@ return [...document.querySelectorAll("h1,h2,p,label,button,a,span,td,th,textarea
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_everything_can_be_read_in_both_schemes(page: Page, scheme: str) -> None:
     wanted = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
-    page.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", wanted)  # type: ignore[attr-defined]
+    page.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", wanted)
     page.type(SAD)
     until(lambda: bool(page.texts("#marked mark.for")))
     dark = page.run("return getComputedStyle(document.body).backgroundColor") == "rgb(18, 19, 25)"
@@ -277,7 +276,7 @@ def test_every_control_has_a_name(page: Page) -> None:
     assert page["panel-text"].is_displayed()
 
 
-def test_a_token_is_asked_for(driver: WebDriver, predictor: Predictor) -> None:
+def test_a_token_is_asked_for(driver: webdriver.Chrome, predictor: Predictor) -> None:
     token = "correct-horse-battery"
     service = Service(predictor, occluding(predictor), token=token)
     with served(service) as client:
@@ -293,7 +292,7 @@ def test_a_token_is_asked_for(driver: WebDriver, predictor: Predictor) -> None:
 
 
 def test_the_interface_is_described_without_help_from_elsewhere(
-    driver: WebDriver, client: httpx.Client
+    driver: webdriver.Chrome, client: httpx.Client
 ) -> None:
     page = Page(driver, str(client.base_url).rstrip("/"), "/docs").ready()
     shown = page["calls"].text
@@ -302,7 +301,7 @@ def test_the_interface_is_described_without_help_from_elsewhere(
     assert page.faults() == []
 
 
-def test_a_service_that_has_gone_is_said(driver: WebDriver, predictor: Predictor) -> None:
+def test_a_service_that_has_gone_is_said(driver: webdriver.Chrome, predictor: Predictor) -> None:
     with served(Service(predictor)) as client:
         page = Page(driver, str(client.base_url).rstrip("/")).ready()
     page.type(SAD)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ulmfit.apps.serve.classifier import confidences, predictions, rounded
+from ulmfit.apps.serve.classifier import predictions, rounded
 
 TABLE = np.array([[0.7, 0.2, 0.1], [0.4, 0.35, 0.25]], dtype=np.float32)
 
@@ -24,14 +24,6 @@ class Fixed:
         if self.multi_label:
             return [("a",), ()]
         return ["a", "a"]
-
-
-def test_confidence_of_one_label_is_its_probability() -> None:
-    assert confidences(TABLE, multi_label=False) == pytest.approx([0.7, 0.4])
-
-
-def test_confidence_of_several_labels_is_that_of_the_least_sure_one() -> None:
-    assert confidences(TABLE, multi_label=True) == pytest.approx([0.7, 0.6])
 
 
 def test_one_label_each() -> None:
@@ -56,6 +48,7 @@ def test_just_sure_enough_is_no_abstention() -> None:
 def test_several_labels_each() -> None:
     first, second = predictions(Fixed(multi_label=True), TABLE, None)
     assert (first.label, first.labels) == (None, ["a"])
+    assert first.confidence == pytest.approx(0.7 * 0.8 * 0.9)  # that all three are right
     assert (second.label, second.labels, second.abstained) == (None, [], False)
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import signal
@@ -16,7 +17,6 @@ import pytest
 
 from tests.apps.serve.conftest import chances, close, encoded, until
 from ulmfit.apps.predictor import Predictor
-from ulmfit.apps.serve import server
 from ulmfit.apps.serve.server import ServeSettings, require_extra, run_service
 from ulmfit.errors import ModelFolderError, SettingsError
 
@@ -144,9 +144,9 @@ def test_a_broken_model_is_named_once(tmp_path: Path) -> None:
 
 
 def test_an_extra_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    find = server.importlib.util.find_spec
+    find = importlib.util.find_spec
     monkeypatch.setattr(
-        server.importlib.util, "find_spec", lambda name: None if name == "uvicorn" else find(name)
+        "importlib.util.find_spec", lambda name: None if name == "uvicorn" else find(name)
     )
     with pytest.raises(SettingsError) as caught:
         require_extra()

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ulmfit.apps.serve.messages import Prediction
+from ulmfit.train.reliability import row_confidence
 
 Probabilities = NDArray[np.float32]
 
@@ -83,24 +84,11 @@ Explainer = Callable[[str, str | None], Explanation]
 """Explains a text: for a label, or for the most probable one."""
 
 
-def confidences(probabilities: Probabilities, *, multi_label: bool) -> NDArray[np.float64]:
-    """How sure each row is: its greatest probability; of several labels the least sure yes or no.
-
-    Args:
-        probabilities: (N, C).
-        multi_label: whether each column is a yes or no of its own.
-    """
-    table = probabilities.astype(np.float64)
-    if multi_label:
-        return np.asarray(np.maximum(table, 1 - table).min(axis=1))
-    return np.asarray(table.max(axis=1))
-
-
 def predictions(
     classifier: Classifier, probabilities: Probabilities, min_confidence: float | None
 ) -> list[Prediction]:
     """Answers, the labels of those left out that are less sure than `min_confidence`."""
-    sure = confidences(probabilities, multi_label=classifier.multi_label)
+    sure = row_confidence(probabilities, multi_label=classifier.multi_label)
     decided = classifier.decide(probabilities)
     names = list(classifier.labels)
     answers = []

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 from concurrent.futures import ThreadPoolExecutor
 
-from ulmfit.apps.serve.classifier import Classifier, Explainer, Explanation
+from ulmfit.apps.serve.classifier import Explainer, Explanation
 from ulmfit.apps.serve.limits import Limits, overloaded
 
 
@@ -43,10 +42,3 @@ class ExplainQueue:
     def stop(self) -> None:
         """Finish the one that is being computed."""
         self._thread.shutdown(cancel_futures=True)
-
-
-def explainer_of(classifier: Classifier) -> Explainer | None:
-    """Integrated gradients of a classifier; None where it has no gradients."""
-    if importlib.util.find_spec("ulmfit.apps.explain") is None:
-        return None
-    return None

@@ -37,8 +37,8 @@ class Prediction(BaseModel):
     confidence: Annotated[
         float,
         Field(
-            description="The greatest probability; of a model of several labels that of its least "
-            "sure yes or no."
+            description="The model's own probability that the answer is right: the greatest one; "
+            "with several labels that each yes or no is right."
         ),
     ]
     abstained: Annotated[bool, Field(description="The confidence is below `min_confidence`.")]

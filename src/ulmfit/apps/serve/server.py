@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 
 from ulmfit.apps.serve.app import Service, make_app
 from ulmfit.apps.serve.asgi import App
-from ulmfit.apps.serve.explaining import explainer_of
 from ulmfit.apps.serve.limits import Limits
 from ulmfit.apps.serve.metrics import SHARED
 from ulmfit.apps.serve.watching import log
@@ -70,6 +69,7 @@ def load_app(settings: ServeSettings) -> App:
     _log_to_stderr(access_log=settings.access_log)
     import torch
 
+    from ulmfit.apps.explain import explain
     from ulmfit.apps.predictor import Predictor
 
     torch.set_num_threads(settings.threads)
@@ -77,7 +77,7 @@ def load_app(settings: ServeSettings) -> App:
     return make_app(
         Service(
             predictor,
-            explainer_of(predictor),
+            functools.partial(explain, predictor),
             settings.model.resolve().name,
             predictor.metrics,
             settings.min_confidence,

@@ -245,6 +245,7 @@ function download() {
     names.push(free);
   };
   add("predicted_label");
+  if (model.min_confidence !== null) add("abstained");
   for (const label of model.labels) add(`probability_${label}`);
   const rows = work.rows.map((row, place) => [...row, ...answerCells(work.answers[place])]);
   const link = make("a", {
@@ -256,6 +257,7 @@ function download() {
 }
 
 function answerCells(answer) {
-  if (!answer) return ["", ...model.labels.map(() => "")];
-  return [answer.labels.join("|"), ...model.labels.map((label) => String(answer.probabilities[label]))];
+  const abstained = model.min_confidence === null ? [] : [!answer ? "" : answer.abstained ? "True" : "False"];
+  const chances = model.labels.map((label) => (answer ? String(answer.probabilities[label]) : ""));
+  return [answer?.labels.join("|") ?? "", ...abstained, ...chances];
 }

@@ -84,11 +84,13 @@ class Connection:
         found = await reader.readexactly(int(headers["content-length"]))
         return int(first.split()[1]), headers, found
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Hang up."""
-        if self._streams is not None:
-            self._streams[1].close()
-            self._streams = None
+        streams, self._streams = self._streams, None
+        if streams is not None:
+            streams[1].close()
+            with contextlib.suppress(OSError):
+                await streams[1].wait_closed()
 
 
 async def client(
@@ -110,7 +112,7 @@ async def client(
                 status, headers, found = await connection.ask("/predict", body)
         except (OSError, EOFError, TimeoutError):
             tally.statuses["broken"] += 1
-            connection.close()
+            await connection.close()
             continue
         tally.statuses[str(status)] += 1
         tally.seconds.append(time.perf_counter() - begin)
@@ -119,7 +121,7 @@ async def client(
             tally.worst = max(tally.worst, distance(found, expected[rows]))
         elif status == 429:
             await asyncio.sleep(min(float(headers["retry-after"]), max(0, end - time.monotonic())))
-    connection.close()
+    await connection.close()
 
 
 def distance(answer: bytes, expected: NDArray[np.float32]) -> float:
@@ -139,6 +141,15 @@ async def load(
     return tally
 
 
+async def once(port: int, body: bytes) -> tuple[int, dict[str, str], bytes]:
+    """One request on a connection of its own."""
+    connection = Connection(port)
+    try:
+        return await connection.ask("/predict", body)
+    finally:
+        await connection.close()
+
+
 async def refusals(port: int) -> dict[str, str]:
     """What is said to requests beyond the limits."""
     said = {}
@@ -148,9 +159,7 @@ async def refusals(port: int) -> dict[str, str]:
         ("too many bytes", json.dumps({"text": "a" * (4 << 20)}).encode()),
         ("not JSON", b"{"),
     ):
-        connection = Connection(port)
-        status, _, found = await connection.ask("/predict", body)
-        connection.close()
+        status, _, found = await once(port, body)
         said[name] = f"{status}: {json.loads(found)['error']}; {json.loads(found)['expected']}"
     return said
 
@@ -182,7 +191,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         more += ["--max-waiting", str(options.max_waiting)]
     load_before = os.getloadavg()[0]
     with service(options.model, more) as port:
-        asyncio.run(Connection(port).ask("/predict", b'{"text": "wait until it is there"}'))
+        asyncio.run(once(port, b'{"text": "wait until it is there"}'))
         tally = asyncio.run(load(port, texts, expected, options.clients, options.seconds))
         said = asyncio.run(refusals(port))
     found = sorted(tally.seconds)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.apps.serve.conftest import chances, close, encoded, occluding, served
+from tests.apps.serve.conftest import chances, close, encoded, occluding, served, until
 from ulmfit.apps.predictor import Predictor
 from ulmfit.apps.serve.app import PATHS, Service
 from ulmfit.apps.serve.limits import Limits
@@ -203,6 +204,29 @@ def test_the_description_is_of_what_is_there(client: httpx.Client) -> None:
     schema = refusals["422"]["content"]["application/json"]["schema"]
     assert schema == {"$ref": "#/components/schemas/Problem"}
     assert json.dumps(found).count("HTTPValidationError") == 0
+
+
+def test_clients_that_go_away_in_the_middle_hurt_nobody(
+    client: httpx.Client, texts: list[str]
+) -> None:
+    body = json.dumps(encoded(texts * 20)).encode()
+    head = "POST /predict HTTP/1.1\r\nHost: here\r\nContent-Type: application/json\r\n"
+    head += f"Content-Length: {len(body)}\r\n\r\n"
+    address = (client.base_url.host, client.base_url.port)
+    for sent in (b"POST", head.encode(), head.encode() + body[:99], head.encode() + body):
+        for _ in range(5):
+            with socket.create_connection(address) as connection:
+                connection.sendall(sent)
+    gone = r'^ulmfit_requests_total{path="/predict",status="gone"} (\S+)$'
+
+    def all_are_over() -> bool:
+        page = client.get("/metrics").text
+        found = re.search(gone, page, re.MULTILINE)
+        # whoever sent all of it may have been answered before it was seen to go
+        return "in_progress 1.0" in page and found is not None and float(found[1]) >= 10
+
+    until(all_are_over)
+    assert client.post("/predict", json=encoded(texts)).status_code == 200
 
 
 def test_metrics(client: httpx.Client, texts: list[str]) -> None:

@@ -94,7 +94,7 @@ class Page:
         )
 
     def faults(self) -> list[str]:
-        return [entry["message"] for entry in self.driver.get_log("browser")]
+        return [entry["message"] for entry in self.driver.get_log("browser")]  # type: ignore[no-untyped-call]
 
 
 @pytest.fixture

@@ -39,8 +39,12 @@ def request(app: App, path: str = "/predict") -> tuple[list[Message], str]:
     return sent, metrics.page()[0].decode()
 
 
+@pytest.fixture(autouse=True)
+def propagated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log, "propagate", True)
+
+
 def test_what_breaks_is_logged_without_its_message(caplog: pytest.LogCaptureFixture) -> None:
-    log.propagate = True
     sent, page = request(broken)
     assert sent[0]["status"] == 500
     assert b"the service failed to answer" in sent[1]["body"]
@@ -64,8 +68,8 @@ def test_paths_that_somebody_made_up_are_one() -> None:
 
 
 def test_no_text_is_logged(predictor: Predictor, caplog: pytest.LogCaptureFixture) -> None:
-    log.propagate = True
     caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.DEBUG, logger=log.name)
     with served(Service(predictor, access_log=True)) as client:
         client.post("/predict", json={"text": "a secret film"})
         client.post("/predict?text=secret", json={"txet": "a secret film"})

@@ -185,8 +185,10 @@ def _listening(settings: ServeSettings) -> Iterator[socket.socket]:
             (settings.host, settings.port), family=family, backlog=_BACKLOG
         )
     except OSError as error:
+        unknown = isinstance(error, socket.gaierror) or error.errno is None
+        why = error.strerror if unknown else os.strerror(error.errno or 0)
         raise SettingsError(
-            f"cannot listen on {settings.host} port {settings.port}: {error.strerror or error}",
+            f"cannot listen on {settings.host} port {settings.port}: {why}",
             hint="Choose another one with --host and --port; --port 0 takes any free port.",
         ) from error
     with found:

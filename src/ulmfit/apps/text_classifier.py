@@ -33,7 +33,7 @@ from ulmfit.config import Direction
 from ulmfit.data.datasets import Dataset, from_python
 from ulmfit.errors import InputError, Interrupted, SettingsError
 from ulmfit.presets import load_settings
-from ulmfit.runtime import make_accelerator
+from ulmfit.runtime import Precision, make_accelerator
 from ulmfit.stages.folder_config import LabelForm
 
 DIRECTIONS: dict[str, tuple[Direction, ...]] = {
@@ -72,6 +72,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         seed: of everything that is drawn.
         overrides: single settings by dotted name, such as `{"classifier.epochs": 5}`.
         device: `auto` for a GPU where there is one, or `cpu`, `cuda`, `mps`.
+        precision: of the products in training: `float32`, `bf16`, or `auto` for bf16 where the
+            processor has it. Answers are always float32 after `fit`.
         verbose: show progress on standard error.
 
     Attributes:
@@ -92,6 +94,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         overrides: Mapping[str, object] | None = None,
         device: str = "auto",
         verbose: bool = False,
+        precision: Precision = "auto",
     ) -> None:
         self.lm = lm
         self.preset = preset
@@ -100,6 +103,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.overrides = overrides
         self.device = device
         self.verbose = verbose
+        self.precision = precision
 
     def fit(self, X: Any, y: Any, unlabeled: Unlabeled | None = None) -> TextClassifier:
         """Train on texts and labels, from the language model on: a second `fit` starts anew.
@@ -124,7 +128,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         with tempfile.TemporaryDirectory(prefix="ulmfit-") as work, _own_random_numbers():
             run = TrainingRun(
                 work=Path(work) / "run",
-                accelerator=make_accelerator(cpu=device.type == "cpu"),
+                accelerator=make_accelerator(self.precision, cpu=device.type == "cpu"),
                 display=make_display(quiet=not self.verbose),
                 seed=self.seed,
             )
@@ -214,7 +218,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self._fitted().save(Path(path))
 
     @classmethod
-    def load(cls, path: str | Path, device: str = "auto") -> TextClassifier:
+    def load(cls, path: str | Path, device: str = "auto", *, int8: bool = False) -> TextClassifier:
         """Read a model folder that `save` or `ulmfit train` wrote.
 
         The parameters are the defaults but for `direction` and `device`: the folder does not say
@@ -223,7 +227,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Raises:
             ModelFolderError: the folder is broken, or not a classifier's.
         """
-        predictor = Predictor.load(Path(path), device)
+        predictor = Predictor.load(Path(path), device, "int8" if int8 else "float32")
         first, *others = predictor.members
         classifier = cls(direction="both" if others else first.direction, device=device)
         return classifier._become(predictor)

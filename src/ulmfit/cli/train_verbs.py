@@ -36,6 +36,7 @@ from ulmfit.cli.options import (
     TestFraction,
     Text,
     Threads,
+    TrainingPrecision,
     TunedLM,
     Unlabeled,
     Valid,
@@ -113,6 +114,7 @@ def train(
     config: Config = None,
     seed: Seed = 0,
     device: Device = "auto",
+    precision: TrainingPrecision = "auto",
     threads: Threads = None,
     out: OutOrDefault = None,
     resume: Resume = False,
@@ -138,7 +140,7 @@ def train(
     )
     held_out = columns.load(valid, "valid") if valid else None
     recipe = Recipe(lm, direction, settings, more, held_out, not no_baseline)
-    place = Place(out or default_out(data), seed, resume, quiet, device)
+    place = Place(out or default_out(data), seed, resume, quiet, device, precision)
     use_threads(threads)
     _train(recipe, parts, place, as_json=as_json)
 
@@ -172,6 +174,7 @@ def finetune_classifier(
     config: Config = None,
     seed: Seed = 0,
     device: Device = "auto",
+    precision: TrainingPrecision = "auto",
     threads: Threads = None,
     resume: Resume = False,
     no_baseline: NoBaseline = False,
@@ -191,7 +194,7 @@ def finetune_classifier(
     )
     held_out = columns.load(valid, "valid") if valid else None
     recipe = Recipe(lm, direction, settings, None, held_out, not no_baseline)
-    place = Place(out, seed, resume, quiet, device)
+    place = Place(out, seed, resume, quiet, device, precision)
     use_threads(threads)
     _train(recipe, parts, place, as_json=as_json)
 

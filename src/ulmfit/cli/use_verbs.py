@@ -30,6 +30,7 @@ from ulmfit.cli.options import (
     Debug,
     Device,
     Encoding,
+    Int8,
     Json,
     Label,
     LabelSeparator,
@@ -141,6 +142,7 @@ def predict(
     min_confidence: MinConfidence = None,
     resume: ResumePredict = False,
     device: Device = "auto",
+    int8: Int8 = False,
     threads: Threads = None,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -162,7 +164,7 @@ def predict(
         )
     use_threads(threads)
     if file is None:
-        predictor = _load(model, device).abstaining(min_confidence)
+        predictor = _load(model, device, int8).abstaining(min_confidence)
         _predict_texts(predictor, text or [], as_json=as_json)
         return
     from ulmfit.apps.predictions import PredictionWriter
@@ -175,11 +177,16 @@ def predict(
     with rows:
         if output is not None:
             PredictionWriter(output, rows.schema)  # refuses a name before the model is loaded
-        predictor = _load(model, device).abstaining(min_confidence)
+        predictor = _load(model, device, int8).abstaining(min_confidence)
         if output is None or str(output) == "-":
             _print_rows(predictor, rows, output, as_json=as_json, quiet=quiet)
             return
-        options = {"encoding": encoding, "min_confidence": min_confidence, "device": device}
+        options = {
+            "encoding": encoding,
+            "min_confidence": min_confidence,
+            "device": device,
+            "int8": int8,
+        }
         run = PredictionRun(output, model, file, options, resume=resume, quiet=quiet)
         counts = run.write(predictor, rows, data_dir)
     _tell_written(output, counts, as_json=as_json, quiet=quiet)
@@ -215,10 +222,10 @@ def _for_predict(error: InputError) -> InputError:
     return InputError(problem, expected=renamed(error.expected), hint=renamed(error.hint))
 
 
-def _load(model: Path, device: str) -> Predictor:
+def _load(model: Path, device: str, int8: bool) -> Predictor:
     from ulmfit.apps.predictor import Predictor
 
-    return Predictor.load(model, device)
+    return Predictor.load(model, device, "int8" if int8 else "float32")
 
 
 def _predict_texts(predictor: Predictor, texts: list[str], *, as_json: bool) -> None:
@@ -278,6 +285,7 @@ def evaluate(
     encoding: Encoding = None,
     data_dir: DataDir = None,
     device: Device = "auto",
+    int8: Int8 = False,
     threads: Threads = None,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -300,7 +308,7 @@ def evaluate(
     columns = Columns(text, label, label_separator, encoding, data_dir, multi_label=several)
     dataset = columns.load(data, "test")
     use_threads(threads)
-    predictor = _load(model, device)
+    predictor = _load(model, device, int8)
     _require_one_label(dataset, predictor)
     assert dataset.labels is not None
     require_known(dataset.labels, predictor.labels, dataset.name)
@@ -309,23 +317,16 @@ def evaluate(
         dataset.labels,
         predictor.decide(answers.probabilities),
         predictor.labels,
-        multi_label=predictor.multi_label,
+        multi_label=several,
         name=dataset.name,
     )
-    several, shown = predictor.multi_label, answers.probabilities
     targets = indicators(dataset.labels, predictor.labels)
-    fit = reliability(shown, targets, multi_label=several)
-    coverage = coverage_table(shown, targets, multi_label=several)
+    fit = reliability(answers.probabilities, targets, multi_label=several)
+    coverage = coverage_table(answers.probabilities, targets, multi_label=several)
     if as_json:
-        print_json(
-            {
-                "model": str(model),
-                "data": dataset.name,
-                **evaluation.to_dict(),
-                "reliability": fit.to_dict(),
-                "coverage": [row.to_dict() for row in coverage],
-            }
-        )
+        found = {"reliability": fit.to_dict(), "coverage": [row.to_dict() for row in coverage]}
+        about = {"model": str(model), "data": dataset.name}
+        print_json({**about, **evaluation.to_dict(), **found})
         return
     title = f"{model} on {evaluation.rows:,} rows of {dataset.name}"
     typer.echo(f"{evaluation_text(evaluation, title)}\n\n{reliability_text(fit, coverage)}")

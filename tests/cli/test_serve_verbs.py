@@ -35,7 +35,9 @@ def test_options(asked: list[ServeSettings], tmp_path: Path) -> None:
     token.write_text("correct-horse-battery\n")
     limits = ("--max-body", 9, "--max-texts", 8, "--max-chars", 7, "--max-waiting", 6)
     more = ("--host", "0.0.0.0", "--port", 80, "--workers", 3, "--min-confidence", 0.8)
-    done = run("serve", "model", *more, *limits, "--token-file", token, "--threads", 2, "-q")
+    done = run(
+        "serve", "model", *more, *limits, "--token-file", token, "--threads", 2, "--int8", "-q"
+    )
     assert (done.code, done.err) == (0, "")
     assert asked[0] == ServeSettings(
         Path("model"),
@@ -43,6 +45,7 @@ def test_options(asked: list[ServeSettings], tmp_path: Path) -> None:
         port=80,
         workers=3,
         threads=2,
+        int8=True,
         token="correct-horse-battery",
         min_confidence=0.8,
         limits=replace(Limits(), body_bytes=9, texts=8, chars=7, waiting_texts=6),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import ipaddress
 from pathlib import Path
 from typing import Annotated
@@ -12,7 +13,7 @@ import typer
 from ulmfit.cli.app import app
 from ulmfit.cli.failures import print_warning
 from ulmfit.cli.help import Verb, examples
-from ulmfit.cli.options import Debug, Device, Model, Quiet, Threads
+from ulmfit.cli.options import Debug, Device, Int8, Model, Quiet, Threads
 from ulmfit.cli.use_verbs import PANEL
 
 SERVICE, LIMITS = "Service", "Limits"
@@ -128,6 +129,7 @@ def serve(
     max_chars: MaxChars = 500_000,
     max_waiting: MaxWaiting = 4_000,
     device: Device = "auto",
+    int8: Int8 = False,
     threads: Threads = None,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -147,10 +149,7 @@ def serve(
     read_config(model)  # what is no model folder is refused before torch is loaded
     token = read_token(token_file)
     if token is None and not _is_loopback(host):
-        print_warning(
-            f"everybody who reaches {host} can use the service",
-            "--token-file FILE lets in only those who have the token.",
-        )
+        _warn_of_everybody(host)
     limits = dataclasses.replace(
         Limits(), body_bytes=max_body, texts=max_texts, chars=max_chars, waiting_texts=max_waiting
     )
@@ -161,20 +160,29 @@ def serve(
         workers=workers,
         threads=threads or max(1, cpu_count() // workers),
         device=device,
+        int8=int8,
         token=token,
         min_confidence=min_confidence,
         limits=limits,
         access_log=access_log,
     )
 
-    def announce(address: str) -> None:
-        if not quiet:
-            typer.echo(f"{model} is served on {address}", err=True)
-            typer.echo(f"  {address}/docs describes its interface; Ctrl-C stops it", err=True)
-
-    run_service(settings, announce)
+    run_service(settings, functools.partial(_announce, model, quiet=quiet))
     if not quiet:
         typer.echo("Stopped.", err=True)
+
+
+def _announce(model: Path, address: str, *, quiet: bool) -> None:
+    if not quiet:
+        typer.echo(f"{model} is served on {address}", err=True)
+        typer.echo(f"  {address}/docs describes its interface; Ctrl-C stops it", err=True)
+
+
+def _warn_of_everybody(host: str) -> None:
+    print_warning(
+        f"everybody who reaches {host} can use the service",
+        "--token-file FILE lets in only those who have the token.",
+    )
 
 
 def _is_loopback(host: str) -> bool:

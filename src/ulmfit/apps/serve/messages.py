@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-_SURE = "Give no label where the confidence is below this; None for the service's own setting."
+_SURE = "Give no label where the confidence is below this; null for the service's own setting."
 
 
 class _Strict(BaseModel):

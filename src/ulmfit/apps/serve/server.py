@@ -40,6 +40,7 @@ class ServeSettings:
         workers: processes, each with a model of its own.
         threads: of each worker.
         device: where to compute.
+        int8: answer in 8-bit integers.
         token: that clients must show.
         min_confidence: abstain below it.
         limits: of requests.
@@ -52,6 +53,7 @@ class ServeSettings:
     workers: int = 1
     threads: int = 1
     device: str = "auto"
+    int8: bool = False
     token: str | None = None
     min_confidence: float | None = None
     limits: Limits = field(default_factory=Limits)
@@ -70,10 +72,11 @@ def load_app(settings: ServeSettings) -> App:
     import torch
 
     from ulmfit.apps.explain import explain
-    from ulmfit.apps.predictor import Predictor
+    from ulmfit.apps.predictor import Precision, Predictor
 
     torch.set_num_threads(settings.threads)
-    predictor = Predictor.load(settings.model, settings.device)
+    precision: Precision = "int8" if settings.int8 else "float32"
+    predictor = Predictor.load(settings.model, settings.device, precision)
     return make_app(
         Service(
             predictor,

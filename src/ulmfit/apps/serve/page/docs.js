@@ -14,10 +14,15 @@ function kind(schema) {
   return schema.type ?? "anything";
 }
 
+// Words in backticks are code.
+function prose(text) {
+  return text.split("`").map((part, place) => (place % 2 ? make("code", { textContent: part }) : part));
+}
+
 function fields(schema, inner = true) {
   const rows = Object.entries(resolved(schema).properties ?? {}).map(([name, field]) => make(
     "tr", {}, make("td", {}, make("code", { textContent: name })),
-    make("td", { textContent: kind(field) }), make("td", { textContent: field.description ?? "" }),
+    make("td", { textContent: kind(field) }), make("td", {}, ...prose(field.description ?? "")),
   ));
   const tables = [make("div", { className: "scroll" }, make("table", {}, make("tbody", {}, ...rows)))];
   if (!inner) return tables;
@@ -48,7 +53,7 @@ function section(path, method, call) {
   if (answer) made.append(make("h3", { textContent: "You get" }), ...fields(answer));
   const refusals = Object.entries(call.responses).filter(([status]) => status !== "200");
   if (refusals.length) {
-    const rows = refusals.map(([status, why]) => make("tr", {}, make("td", {}, make("code", { textContent: status })), make("td", { textContent: why.description })));
+    const rows = refusals.map(([status, why]) => make("tr", {}, make("td", {}, make("code", { textContent: status })), make("td", {}, ...prose(why.description))));
     made.append(make("h3", { textContent: "Or" }), make("div", { className: "scroll" }, make("table", {}, make("tbody", {}, ...rows))));
   }
   return made;

@@ -18,6 +18,7 @@ let last = null;
 
 export function startText(found) {
   model = found;
+  element("hint").hidden = !model.explains;
   const text = element("text");
   text.oninput = () => changed(TYPING);
   element("clear").onclick = () => { text.value = ""; text.focus(); changed(0); };

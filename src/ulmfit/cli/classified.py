@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ulmfit.apps.classifiers import Classifier
+    from ulmfit.apps.prediction_journal import Journal
     from ulmfit.data.streams import Rows
     from ulmfit.train.tracker import Display
 
@@ -51,22 +52,50 @@ def classify(
 
 
 def classify_rows(
-    predictor: Classifier, rows: Rows, display: Display, at_a_time: int = SLICE
+    predictor: Classifier,
+    rows: Rows,
+    display: Display,
+    at_a_time: int = SLICE,
+    *,
+    total: int = 0,
+    journal: Journal | None = None,
 ) -> Iterator[Answers]:
-    """Go through a stream in constant memory; `display` sees the rows done."""
+    """Go through a stream in constant memory.
+
+    Args:
+        predictor: gives the answers.
+        rows: the stream.
+        display: sees the rows done.
+        at_a_time: rows of a slice.
+        total: rows of the stream, 0 if nobody knows.
+        journal: keeps the answers, and knows those of the run that is resumed.
+    """
     from ulmfit.train.tracker import Speed
 
     speed, done = Speed(), 0
-    display.begin("texts", 0, 0)
+    display.begin("texts", total, 0)
     try:
         for batch in rows:
             for start in range(0, batch.num_rows, at_a_time):
                 part = batch.slice(start, at_a_time)
-                yield classify(predictor, rows.texts(part), part)
+                recalled = journal is not None and journal.recalling
+                yield _classify_kept(predictor, rows.texts(part), part, journal)
                 done += part.num_rows
-                display.advance(done, {"texts/s": speed.update(part.num_rows)})
+                rate = speed.update(0 if recalled else part.num_rows)
+                display.advance(done, {} if recalled else {"texts/s": rate})
+        if journal is not None:
+            journal.require_all_used()
     finally:
         display.end()
+
+
+def _classify_kept(
+    predictor: Classifier, texts: list[str], batch: pa.RecordBatch, journal: Journal | None
+) -> Answers:
+    if journal is None:
+        return classify(predictor, texts, batch)
+    probabilities = journal.answers(texts, predictor.predict_proba)
+    return Answers(batch, texts, predictor.answers(probabilities), probabilities)
 
 
 def classify_texts(predictor: Classifier, texts: Sequence[str], display: Display) -> Answers:

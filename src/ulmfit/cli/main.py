@@ -10,6 +10,7 @@ from ulmfit.cli import (
     export_verbs,
     lm_library_verbs,
     lm_verbs,
+    serve_verbs,
     train_verbs,
     use_verbs,
 )
@@ -24,6 +25,7 @@ __all__ = [
     "lm_library_verbs",
     "lm_verbs",
     "run",
+    "serve_verbs",
     "train_verbs",
     "use_verbs",
 ]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,12 +12,10 @@ import typer
 
 from ulmfit.cli.app import app
 from ulmfit.cli.classified import (
-    Answers,
     answer_text,
     classify,
     classify_rows,
     classify_texts,
-    name_of,
     print_document,
     print_lines,
 )
@@ -43,6 +40,7 @@ from ulmfit.cli.options import (
     use_threads,
     use_tokenizer_threads,
 )
+from ulmfit.cli.prediction_runs import PredictionRun, write_rows
 from ulmfit.cli.printing import evaluation_text, print_json, reliability_text
 from ulmfit.errors import InputError, SettingsError
 
@@ -104,6 +102,14 @@ Output = Annotated[
         rich_help_panel=OUTPUT,
     ),
 ]
+ResumePredict = Annotated[
+    bool,
+    typer.Option(
+        "--resume",
+        help="Go on with a stopped run that was writing the same output file.",
+        rich_help_panel=OUTPUT,
+    ),
+]
 
 
 @app.command(
@@ -114,6 +120,7 @@ Output = Annotated[
         "ulmfit predict model new.csv -o labelled.csv",
         "ulmfit predict model --text 'What a film!' --text 'Never again.'",
         "ulmfit predict model new.jsonl --text-column body -o out.parquet",
+        "ulmfit predict model new.csv -o labelled.csv --resume",
         "ulmfit predict model new.csv --min-confidence 0.9 -o sure.csv",
         "cat questions.txt | ulmfit predict model - | head",
     ),
@@ -127,6 +134,7 @@ def predict(
     data_dir: DataDir = None,
     output: Output = None,
     min_confidence: MinConfidence = None,
+    resume: ResumePredict = False,
     device: Device = "auto",
     int8: Int8 = False,
     threads: Threads = None,
@@ -138,10 +146,16 @@ def predict(
 
     The rows of FILE come out in their order and with all their columns, with the columns
     predicted_label and probability_<class> added. A file of any size goes through in constant
-    memory. With --min-confidence, rows that the model is less sure of have no label and True in the
-    column abstained; their probabilities are there.
+    memory. The output file appears when it is whole; a run that was stopped goes on with
+    --resume and ends with the same file. With --min-confidence, rows that the model is less sure
+    of have no label and True in the column abstained; their probabilities are there.
     """
     _require_one_input(file, text, text_column, output)
+    if resume and (output is None or str(output) == "-"):
+        raise SettingsError(
+            "--resume has no output file to go on with",
+            expected="-o FILE, the file that the stopped run was writing",
+        )
     if file is None:
         predictor = _load(model, device, threads, int8).abstaining(min_confidence)
         _predict_texts(predictor, text or [], as_json=as_json)
@@ -157,7 +171,18 @@ def predict(
         if output is not None:
             PredictionWriter(output, rows.schema)  # refuses a name before the model is loaded
         predictor = _load(model, device, threads, int8).abstaining(min_confidence)
-        _predict_rows(predictor, rows, output, as_json=as_json, quiet=quiet)
+        if output is None or str(output) == "-":
+            _print_rows(predictor, rows, output, as_json=as_json, quiet=quiet)
+            return
+        options = {
+            "encoding": encoding,
+            "min_confidence": min_confidence,
+            "device": device,
+            "int8": int8,
+        }
+        run = PredictionRun(output, model, file, options, resume=resume, quiet=quiet)
+        counts = run.write(predictor, rows, data_dir)
+    _tell_written(output, counts, as_json=as_json, quiet=quiet)
 
 
 def _require_one_input(
@@ -214,9 +239,10 @@ def _predict_texts(predictor: Classifier, texts: list[str], *, as_json: bool) ->
     typer.echo("\n\n".join(parts))
 
 
-def _predict_rows(
+def _print_rows(
     predictor: Classifier, rows: Rows, output: Path | None, *, as_json: bool, quiet: bool
 ) -> None:
+    """On standard output: lines for a terminal, a JSON document, or CSV."""
     from ulmfit.apps.display import make_display
 
     on_screen = output is None and sys.stdout.isatty()
@@ -228,35 +254,15 @@ def _predict_rows(
         else:
             print_lines(slices, predictor.labels)
         return
-    target = output if output is not None else Path("-")
-    counts = _write(classify_rows(predictor, rows, display), predictor, rows, target)
-    if str(target) == "-":
-        return
+    write_rows(classify_rows(predictor, rows, display), predictor, rows, Path("-"))
+
+
+def _tell_written(target: Path, counts: Counter[str], *, as_json: bool, quiet: bool) -> None:
     if as_json:
         print_json({"output": str(target), "rows": counts.total(), "predicted": dict(counts)})
     elif not quiet:
         common = ", ".join(f"{name} {count:,}" for name, count in counts.most_common(10))
         typer.echo(f"wrote {target}: {counts.total():,} rows ({common})", err=True)
-
-
-def _write(
-    slices: Iterator[Answers], predictor: Classifier, rows: Rows, target: Path
-) -> Counter[str]:
-    """Write the rows with their labels; returns how often each label was given."""
-    from ulmfit.apps.predictions import PredictionWriter
-
-    counts: Counter[str] = Counter()
-    with PredictionWriter(
-        target,
-        rows.schema,
-        predictor.labels,
-        multi_label=predictor.multi_label,
-        abstention=predictor.min_confidence is not None,
-    ) as writer:
-        for answers in slices:
-            writer.write(answers.batch, answers.labels, answers.probabilities)
-            counts.update(name_of(label) for label in answers.labels)
-    return counts
 
 
 @app.command(

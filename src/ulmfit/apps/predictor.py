@@ -17,7 +17,7 @@ from ulmfit.data.batches import backwards
 from ulmfit.errors import InputError, ModelFolderError, SettingsError
 from ulmfit.model.classifier import TextClassifierModel
 from ulmfit.stages.classifier_folder import TrainedClassifier
-from ulmfit.stages.ensemble import average
+from ulmfit.stages.ensemble import Scores, average_scores, probabilities
 from ulmfit.stages.folder_config import LabelForm
 from ulmfit.stages.lm_folder import WORK_FOLDER
 from ulmfit.stages.model_card import classifier_card
@@ -104,6 +104,11 @@ class Predictor:
         """Whether a text may have any number of labels."""
         return self.members[0].config.multi_label
 
+    @property
+    def temperature(self) -> float:
+        """What the scores are divided by, see `stages.calibration`."""
+        return self.members[0].calibration.temperature
+
     def predict_proba(self, texts: Iterable[str]) -> Probabilities:
         """Probability of each class, (N, C): rows add up to one unless multi-label.
 
@@ -132,12 +137,16 @@ class Predictor:
         return [self.labels[i] for i in probabilities.argmax(axis=1)]
 
     def _predict_block(self, texts: Sequence[str]) -> Probabilities:
+        scores = self._score_block(texts)
+        return probabilities(scores, multi_label=self.multi_label, temperature=self.temperature)
+
+    def _score_block(self, texts: Sequence[str]) -> Scores:
         documents = self.members[0].tokenizer.encode_batch(texts)
-        answers = []
+        logits = []
         for member, model in zip(self.members, self.models, strict=True):
             turned = backwards(documents) if member.direction == "backward" else documents
-            answers.append(_probabilities(predict_logits(model, turned), self.multi_label))
-        return average(answers)
+            logits.append(predict_logits(model, turned))
+        return average_scores(logits, multi_label=self.multi_label)
 
     def with_label_form(self, form: LabelForm) -> Predictor:
         """The same classifier, which knows how its labels looked in Python."""
@@ -248,13 +257,3 @@ def text_blocks(texts: Iterable[str]) -> Iterator[list[str]]:
             block, size = [], 0
     if block:
         yield block
-
-
-def _probabilities(logits: NDArray[np.float32], multi_label: bool) -> Probabilities:
-    scores = logits.astype(np.float64)
-    if multi_label:
-        # the same for both signs, and neither can overflow
-        odds = np.exp(-np.abs(scores))
-        return np.asarray(np.where(scores >= 0, 1.0, odds) / (1 + odds), dtype=np.float32)
-    shifted = np.exp(scores - scores.max(axis=1, keepdims=True))
-    return np.asarray(shifted / shifted.sum(axis=1, keepdims=True), dtype=np.float32)

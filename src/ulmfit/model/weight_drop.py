@@ -50,7 +50,7 @@ def lstm_layer(
         has_biases=True,
         num_layers=1,
         dropout=0.0,
-        train=training,
+        train=training or x.requires_grad,  # or cuDNN keeps nothing for a gradient
         bidirectional=False,
         batch_first=True,
     )

@@ -14,6 +14,7 @@ from ulmfit.cli.options import is_debug
 ORDER = (
     *("train", "pretrain", "finetune-lm", "finetune-classifier"),
     *("predict", "evaluate"),
+    *("push", "pull"),
     *("check", "baseline", "lms"),
 )
 

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ulmfit.cli.classified import classify_texts
+from ulmfit.cli.classified import Answers, classify_texts
 from ulmfit.cli.help import example_command
 from ulmfit.cli.labelled import Parts
 from ulmfit.cli.printing import interval, percent, shorten
 
 if TYPE_CHECKING:
     from ulmfit.apps.predictor import Predictor
-    from ulmfit.train.metrics import Evaluation
+    from ulmfit.train.metrics import Evaluation, Labels
     from ulmfit.train.tracker import Display
 
 
@@ -25,10 +25,14 @@ class Outcome:
     Attributes:
         model: None where there is nothing to test on.
         baseline: None where it was not asked for.
+        answers: the model's, to each test row.
+        baseline_labels: the baseline's, likewise.
     """
 
     model: Evaluation | None
     baseline: Evaluation | None
+    answers: Answers | None = None
+    baseline_labels: Labels | None = None
 
 
 def judge(predictor: Predictor, parts: Parts, display: Display, *, baseline: bool) -> Outcome:
@@ -40,18 +44,20 @@ def judge(predictor: Predictor, parts: Parts, display: Display, *, baseline: boo
     if test is None or test.labels is None:
         return Outcome(None, None)
 
-    def score(labels: list[str] | list[tuple[str, ...]]) -> Evaluation:
+    def score(labels: Labels) -> Evaluation:
         assert test is not None and test.labels is not None
         return evaluate_labels(
             test.labels, labels, predictor.labels, multi_label=test.multi_label, name=test.name
         )
 
     display.note(f"testing on {len(test):,} rows")
-    own = score(classify_texts(predictor, test.texts, display).labels)
+    answers = classify_texts(predictor, test.texts, display)
+    own = score(answers.labels)
     if not baseline:
-        return Outcome(own, None)
+        return Outcome(own, None, answers)
     display.note(f"training and testing {NAME} on the same rows")
-    return Outcome(own, score(fit_baseline(parts.train).predict(test.texts)))
+    simple = fit_baseline(parts.train).predict(test.texts)
+    return Outcome(own, score(simple), answers, simple)
 
 
 def outcome_text(outcome: Outcome, parts: Parts) -> str:
@@ -71,9 +77,9 @@ def outcome_text(outcome: Outcome, parts: Parts) -> str:
     return "\n".join(lines)
 
 
-def say_next(out: Path, example: str | None) -> str:
+def say_next(out: Path, example: str | None, report: Path | None = None) -> str:
     """What to do with a new model: command lines that work as printed."""
-    lines = [f"Model: {out}", ""]
+    lines = [f"Model:  {out}", f"Report: {report}", ""] if report else [f"Model: {out}", ""]
     if example is not None:
         lines += ["Try it:", f"  {example_command('predict', str(out), '--text', example)}"]
     lines.append(f"  {example_command('predict', str(out), 'FILE', '-o', 'labelled.csv')}")
@@ -84,6 +90,24 @@ def example_text(texts: Iterable[str]) -> str:
     """A short text from the data to try a model with: the first that fits on a line."""
     first = next(iter(texts))
     return next((text for text in texts if 10 <= len(text) <= 50), shorten(first, 50))
+
+
+def data_record(parts: Parts) -> dict[str, Any]:
+    """What the model card says of the data; names of files without their folders."""
+    from collections import Counter
+    from itertools import chain
+    from statistics import median
+
+    labels = parts.train.labels or []
+    names = chain.from_iterable((one,) if isinstance(one, str) else one for one in labels)
+    return {
+        "name": Path(parts.train.name).name,
+        "train_rows": len(parts.train),
+        "test_rows": len(parts.test) if parts.test is not None else 0,
+        "held_out": parts.origin.startswith("held out"),
+        "median_words": int(median(len(text.split()) for text in parts.train.texts)),
+        "labels": dict(Counter(names).most_common()),
+    }
 
 
 def score_record(outcome: Outcome) -> dict[str, Any]:

@@ -18,13 +18,12 @@ from ulmfit.cli.classified import (
     answer_text,
     classify,
     classify_rows,
-    classify_texts,
     name_of,
     print_document,
     print_lines,
 )
 from ulmfit.cli.help import Verb, examples
-from ulmfit.cli.labelled import Columns
+from ulmfit.cli.labelled import Columns, Parts
 from ulmfit.cli.options import (
     DATA,
     OUTPUT,
@@ -38,11 +37,15 @@ from ulmfit.cli.options import (
     LabelSeparator,
     Model,
     Quiet,
+    Report,
     Text,
     Threads,
+    TrainingData,
     use_threads,
 )
+from ulmfit.cli.outcomes import judge
 from ulmfit.cli.printing import WIDTH, evaluation_text, print_json, table
+from ulmfit.cli.reports import write_report
 from ulmfit.errors import InputError, SettingsError
 
 if TYPE_CHECKING:
@@ -239,11 +242,13 @@ def _write(
         "ulmfit evaluate model test.csv",
         "ulmfit evaluate model name:trec6",
         "ulmfit evaluate model test.parquet --label topic --json",
+        "ulmfit evaluate model test.csv --train train.csv --report report.html",
     ),
 )
 def evaluate(
     model: Model,
     data: Data,
+    train: TrainingData = None,
     text: Text = None,
     label: Label = None,
     label_separator: LabelSeparator = None,
@@ -251,6 +256,7 @@ def evaluate(
     data_dir: DataDir = None,
     device: Device = "auto",
     threads: Threads = None,
+    report: Report = None,
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -261,8 +267,10 @@ def evaluate(
     """
     from ulmfit.apps.display import make_display
     from ulmfit.artifacts import read_config
-    from ulmfit.train.metrics import evaluate_labels, require_known
+    from ulmfit.train.metrics import require_known
 
+    if train is not None and report is None:
+        raise SettingsError("--train is for the report", expected="--report FILE with it")
     # The model's folder and the data are looked at before torch and the weights are loaded.
     several = read_config(model).get("classifier", {}).get("multi_label", False)
     columns = Columns(text, label, label_separator, encoding, data_dir, multi_label=several)
@@ -272,19 +280,35 @@ def evaluate(
     _require_one_label(dataset, predictor)
     assert dataset.labels is not None
     require_known(dataset.labels, predictor.labels, dataset.name)
-    answers = classify_texts(predictor, dataset.texts, make_display(quiet=quiet))
-    evaluation = evaluate_labels(
-        dataset.labels,
-        answers.labels,
-        predictor.labels,
-        multi_label=predictor.multi_label,
-        name=dataset.name,
-    )
+    learnt = _training_rows(train, columns, predictor) if train is not None else None
+    parts = Parts(learnt or dataset, dataset, dataset.name)
+    display = make_display(quiet=quiet)
+    outcome = judge(predictor, parts, display, baseline=learnt is not None)
+    evaluation = outcome.model
+    assert evaluation is not None
+    if report is not None:
+        display.note("writing the report")
+        log, origin = predictor.members[0].log, dataset.name
+        write_report(
+            report, model, predictor, outcome, train=learnt, test=dataset, origin=origin, log=log
+        )
     if as_json:
-        print_json({"model": str(model), "data": dataset.name, **evaluation.to_dict()})
+        about = {"model": str(model), "data": dataset.name, "report": report and str(report)}
+        print_json({**about, **evaluation.to_dict()})
         return
     title = f"{model} on {evaluation.rows:,} rows of {dataset.name}"
-    typer.echo(evaluation_text(evaluation, title))
+    typer.echo(evaluation_text(evaluation, title) + (f"\n\nReport: {report}" if report else ""))
+
+
+def _training_rows(source: str, columns: Columns, predictor: Predictor) -> Dataset:
+    from ulmfit.data.datasets import training_rows
+    from ulmfit.train.metrics import require_known
+
+    train = training_rows(columns.load(source))
+    _require_one_label(train, predictor)
+    assert train.labels is not None
+    require_known(train.labels, predictor.labels, train.name)
+    return train
 
 
 def _require_one_label(dataset: Dataset, predictor: Predictor) -> None:

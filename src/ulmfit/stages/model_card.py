@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ulmfit.config import ClassifierConfig, Direction, LMConfig
+from ulmfit.stages.hub_metadata import front_matter
 
 _MOST_CLASSES = 30  # named in a card; the rest is counted
 _ALL_SETTINGS = "All of them are in config.json, under `info`."
@@ -74,8 +75,11 @@ def classifier_card(
     does = "Gives a text any number of" if config.multi_label else "Gives a text one of"
     two = "; the probabilities of both are averaged" if len(directions) > 1 else ""
     quality = [line for direction in directions for line in _member(direction, metrics[direction])]
+    whole = metrics[directions[0]]
     return "\n".join(
         [
+            *front_matter(len(labels), info, whole),
+            "",
             "# Text classifier",
             "",
             f"{does} {len(labels)} labels: {', '.join(names)}.",
@@ -83,9 +87,16 @@ def classifier_card(
             "ULMFiT: a pretrained language model, fine-tuned to classify, "
             f"{' and '.join(directions)}{two}.",
             "",
+            "## Intended use",
+            "",
+            "Texts like those it was trained on, where a wrong label now and then does no harm or",
+            "somebody looks at the unsure ones. It knows no other labels than these: a text that",
+            "fits none of them gets one all the same.",
+            "",
+            *_data(whole.get("data")),
             "## Quality",
             "",
-            *_tested(metrics[directions[0]]),
+            *_tested(whole),
             *(quality or ["Not measured while training: too few labelled texts to hold any out."]),
             "",
             "## Use",
@@ -97,6 +108,18 @@ def classifier_card(
             "or `ulmfit predict THIS_FOLDER FILE`. Probabilities are the model's own: where they",
             "decide something, check them on labelled texts of yours (`ulmfit evaluate`).",
             "",
+            "## Limits",
+            "",
+            "- What the training data lack, the model does not know: other topics, languages,",
+            "  years. The error above holds for texts drawn like the test rows.",
+            "- It repeats what is one-sided in the texts it learnt and in their labels.",
+            "- `log.jsonl` and `metrics.json` hold numbers and names of labels. The vocabulary in",
+            "  `tokenizer.json` holds frequent words of the texts.",
+            "",
+            "## Licence",
+            "",
+            *_licence(info.get("lm")),
+            "",
             "## Language model",
             "",
             f"- vocabulary: {config.lm.vocab_size:,} entries",
@@ -106,6 +129,38 @@ def classifier_card(
             *_settings(info),
         ]
     )
+
+
+def _data(data: Any) -> list[str]:
+    """The rows behind the model, as far as they are known."""
+    if not isinstance(data, Mapping):
+        return []
+    rows, words = _number(data, "train_rows"), _number(data, "median_words")
+    name = f" from {_code(str(data['name']))}" if data.get("name") else ""
+    lines = [f"- training: {rows:,.0f} rows{name}"] if rows is not None else []
+    if words is not None:
+        lines.append(f"- length: {words:,.0f} words, median")
+    if data.get("held_out"):
+        lines.append("- the test rows were held out of the same data, labels in proportion")
+    labels = data.get("labels")
+    if isinstance(labels, Mapping) and rows:
+        shown = [
+            f"{_code(str(label))} {count:,} ({count / rows:.0%})"
+            for label, count in list(labels.items())[:_MOST_CLASSES]
+            if isinstance(count, int)
+        ]
+        more = len(labels) - len(shown)
+        lines.append(f"- labels: {', '.join(shown)}{f', and {more} more' if more > 0 else ''}")
+    return ["## Data", "", *lines, ""] if lines else []
+
+
+def _licence(lm: Any) -> list[str]:
+    licence = lm.get("licence") if isinstance(lm, Mapping) else None
+    known = f": {licence}" if isinstance(licence, str) else "'s is not recorded"
+    return [
+        f"That of the language model it was made from{known}. The licence of the training data is",
+        "for whoever shares this model to add.",
+    ]
 
 
 def _layers(config: LMConfig) -> str:

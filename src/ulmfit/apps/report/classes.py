@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ulmfit.apps.report.figures import count, percent
 from ulmfit.apps.report.markup import Markup, join, tag
-from ulmfit.apps.report.subject import Section, Tested
+from ulmfit.apps.report.subject import Answered, Section
 from ulmfit.train.metrics import ClassScore, Evaluation
 
 _MOST_CLASSES = 100  # in the table; the hardest are shown
@@ -14,7 +14,7 @@ _MOST_IN_MATRIX = 16
 _MOST_CONFUSIONS = 20
 
 
-def classes(tested: Tested) -> Section:
+def classes(tested: Answered) -> Section:
     """Table of the classes, and the confusion matrix or the most frequent confusions."""
     score = tested.evaluation
     present = [each for each in score.classes if each.support]

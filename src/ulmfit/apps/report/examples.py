@@ -10,7 +10,7 @@ from ulmfit.apps.report.figures import count, probability
 from ulmfit.apps.report.label_errors import Suspect, find_label_errors
 from ulmfit.apps.report.markup import Markup, Part, excerpt, join, tag
 from ulmfit.apps.report.mistakes import confident_mistakes, name_of
-from ulmfit.apps.report.subject import Section, Subject, Tested
+from ulmfit.apps.report.subject import Answered, Section, Subject
 from ulmfit.data.datasets import Dataset
 
 MOST = 12  # texts in a list: what somebody reads
@@ -18,11 +18,11 @@ _CHARS = 360  # of a text at once
 _MORE_CHARS = 3_000  # when it is opened
 
 # Training rows are classified again for this: so many characters take a few seconds.
-_CHARS_OF_TRAINING = 600_000
+_CHARS_OF_TRAINING = 150_000
 _ROWS_OF_TRAINING = 20_000
 
 
-def mistakes(tested: Tested) -> Section:
+def mistakes(tested: Answered) -> Section:
     """The wrong answers that the model was surest of."""
     found = confident_mistakes(
         tested.truth, tested.predicted, tested.probabilities, multi_label=tested.dataset.multi_label
@@ -46,7 +46,7 @@ def mistakes(tested: Tested) -> Section:
     return Section("mistakes", "Most confident mistakes", lead, _listed(shown))
 
 
-def label_errors(subject: Subject, tested: Tested) -> Section:
+def label_errors(subject: Subject, tested: Answered) -> Section:
     """Rows that confident learning holds for mislabelled."""
     several = subject.multi_label
     found = find_label_errors(

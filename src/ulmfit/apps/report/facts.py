@@ -96,11 +96,12 @@ def settings(subject: Subject) -> Section:
     first = subject.predictor.members[0]
     info = dict(first.info)
     lm = info.pop("lm", {})
+    lm_config = first.config.lm
     about = {
         "directions": ", ".join(member.direction for member in subject.predictor.members),
-        "vocabulary": f"{first.config.lm.vocab_size:,} entries",
-        "layers": f"embedding of {first.config.lm.emb_size}, {first.config.lm.n_layers} LSTM layers "
-        f"of {first.config.lm.hidden_size}",
+        "vocabulary": f"{lm_config.vocab_size:,} entries",
+        "layers": f"embedding of {lm_config.emb_size}, {lm_config.n_layers} LSTM layers of "
+        f"{lm_config.hidden_size}",
     }
     parts = [_described("Model", about)]
     if isinstance(lm, Mapping):

@@ -9,7 +9,7 @@ from ulmfit.apps.report.charts import ErrorBar, error_chart
 from ulmfit.apps.report.figures import count, interval, percent
 from ulmfit.apps.report.markup import Markup, join, tag
 from ulmfit.apps.report.mistakes import mcnemar, name_of, right
-from ulmfit.apps.report.subject import Rival, Section, Subject, Tested
+from ulmfit.apps.report.subject import Answered, Rival, Section, Subject
 from ulmfit.train.metrics import Labels, evaluate_labels
 from ulmfit.train.reliability import reliability
 
@@ -43,7 +43,7 @@ def headline(subject: Subject) -> Section:
     )
 
 
-def _verdict(tested: Tested) -> Markup:
+def _verdict(tested: Answered) -> Markup:
     score = tested.evaluation
     what = "a wrong or missing label" if score.multi_label else "the wrong label"
     if 0 < score.error <= 0.4:
@@ -61,15 +61,16 @@ def _verdict(tested: Tested) -> Markup:
     )
 
 
-def _tiles(subject: Subject, tested: Tested) -> Markup:
+def _tiles(subject: Subject, tested: Answered) -> Markup:
     score = tested.evaluation
     found = reliability(
         tested.probabilities, tested.targets(subject.labels), multi_label=score.multi_label
     )
+    classes = count(len(score.classes), "class", "classes")
     numbers = [
         ("Error", percent(score.error), interval(score.error_interval)),
         ("Accuracy", percent(score.accuracy), f"{score.rows - score.wrong:,} of {score.rows:,}"),
-        ("Macro F1", f"{score.macro_f1:.3f}", f"mean of {count(len(score.classes), 'class', 'classes')}"),
+        ("Macro F1", f"{score.macro_f1:.3f}", f"mean of {classes}"),
         ("Calibration error", percent(found.ece), "confidence against truth"),
     ]  # fmt: skip
     if score.multi_label:
@@ -90,7 +91,7 @@ def _tiles(subject: Subject, tested: Tested) -> Markup:
     )
 
 
-def _simplest(subject: Subject, tested: Tested) -> Iterator[Rival]:
+def _simplest(subject: Subject, tested: Answered) -> Iterator[Rival]:
     """Always the most frequent label of the training rows: what no model may fall below."""
     known = subject.train.labels if subject.train is not None else None
     if not known:
@@ -102,7 +103,7 @@ def _simplest(subject: Subject, tested: Tested) -> Iterator[Rival]:
     yield Rival(f"Always “{name_of(most)}”", answers, score)
 
 
-def _comparison(tested: Tested, rival: Rival) -> Markup:
+def _comparison(tested: Answered, rival: Rival) -> Markup:
     """Row by row: who is right where the other is wrong, and whether that can be chance."""
     mine = right(tested.truth, tested.predicted)
     theirs = right(tested.truth, rival.predicted)

@@ -43,8 +43,10 @@ def find_label_errors(
 
     The threshold t_j of a class is the mean probability of j over the rows labelled j: how sure the
     model is when it agrees. A row labelled i is suspect if, of the classes j with p_j >= t_j, the
-    most probable is not i (section 3.1, equations 1 and 2). For several labels each class is such a
-    question of two answers. The order is by normalised margin, p_suggested - p_given.
+    most probable is not i (section 3.1, equations 1 and 2), and more probable than i: of a class
+    with few rows, themselves doubtful, the threshold alone would let anything pass. For several
+    labels each class is such a question of two answers. The order is by normalised margin,
+    p_suggested - p_given.
 
     Args:
         probabilities: (N, C), best from a model that has not seen these rows.
@@ -66,7 +68,8 @@ def _single(
     confident = np.where(p >= _thresholds(p, given), p, -1.0)
     best = confident.argmax(axis=1)
     own = given.argmax(axis=1)
-    rows = np.flatnonzero((confident.max(axis=1) > 0) & (best != own))
+    every = np.arange(len(p))
+    rows = np.flatnonzero((confident.max(axis=1) > 0) & (p[every, best] > p[every, own]))
     names = cast("Sequence[str]", labels)
     return [
         Suspect(i, names[i], classes[int(best[i])], float(p[i, own[i]]), float(p[i, best[i]]))
@@ -80,9 +83,9 @@ def _several(p: Probabilities, given: NDArray[np.bool_], classes: Sequence[str])
         has, own = p[:, column], given[:, column]
         two = np.stack([1 - has, has], axis=1)
         present, absent = two >= _thresholds(two, np.stack([~own, own], axis=1)), f"not {name}"
-        for i in np.flatnonzero(present[:, 1] & ~present[:, 0] & ~own):
+        for i in np.flatnonzero(present[:, 1] & ~present[:, 0] & ~own & (has > 0.5)):
             found.append(Suspect(int(i), absent, name, float(1 - has[i]), float(has[i])))
-        for i in np.flatnonzero(present[:, 0] & ~present[:, 1] & own):
+        for i in np.flatnonzero(present[:, 0] & ~present[:, 1] & own & (has < 0.5)):
             found.append(Suspect(int(i), name, absent, float(has[i]), float(1 - has[i])))
     return found
 

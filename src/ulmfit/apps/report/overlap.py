@@ -9,12 +9,12 @@ from ulmfit.apps.report.examples import MOST, shown_text
 from ulmfit.apps.report.figures import count, interval, percent
 from ulmfit.apps.report.markup import Markup, join, tag
 from ulmfit.apps.report.mistakes import name_of, right
-from ulmfit.apps.report.subject import Section, Tested
+from ulmfit.apps.report.subject import Answered, Section
 from ulmfit.data.datasets import Dataset
 from ulmfit.train.metrics import wilson_interval
 
 
-def overlap(tested: Tested, train: Dataset) -> Section:
+def overlap(tested: Answered, train: Dataset) -> Section:
     """Pairs of test and training texts that are the same or nearly, and the error without them."""
     pairs = find_duplicates(train.texts, tested.dataset.texts)
     how = (
@@ -43,7 +43,7 @@ def overlap(tested: Tested, train: Dataset) -> Section:
     )  # fmt: skip
 
 
-def _agrees(tested: Tested, train: Dataset, pair: Pair) -> bool:
+def _agrees(tested: Answered, train: Dataset, pair: Pair) -> bool:
     assert train.labels is not None
     return set(_labels(tested.truth[pair.test_row])) == set(_labels(train.labels[pair.train_row]))
 
@@ -52,7 +52,7 @@ def _labels(label: str | tuple[str, ...]) -> tuple[str, ...]:
     return (label,) if isinstance(label, str) else label
 
 
-def _without(tested: Tested, pairs: list[Pair]) -> Markup:
+def _without(tested: Answered, pairs: list[Pair]) -> Markup:
     """The error on the test rows that are not in the training data."""
     fair = np.ones(len(tested.truth), dtype=np.bool_)
     fair[[pair.test_row for pair in pairs]] = False
@@ -67,7 +67,7 @@ def _without(tested: Tested, pairs: list[Pair]) -> Markup:
     return tag("p", said, class_="note")
 
 
-def _row(tested: Tested, train: Dataset, pair: Pair) -> Markup:
+def _row(tested: Answered, train: Dataset, pair: Pair) -> Markup:
     assert train.labels is not None
     alike = "same" if pair.exact else percent(pair.similarity, 0)
     style = "right" if _agrees(tested, train, pair) else "wrong"

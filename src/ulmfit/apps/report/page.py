@@ -10,6 +10,7 @@ from ulmfit.apps.report.classes import classes
 from ulmfit.apps.report.examples import label_errors, mistakes
 from ulmfit.apps.report.facts import data_summary, next_steps, settings
 from ulmfit.apps.report.headline import headline
+from ulmfit.apps.report.highlights import highlights
 from ulmfit.apps.report.learning import learning
 from ulmfit.apps.report.markup import Markup, join, tag
 from ulmfit.apps.report.overlap import overlap
@@ -59,6 +60,9 @@ def _sections(subject: Subject) -> Iterator[Section]:
         yield classes(tested)
         yield trust(tested, subject.labels)
         yield mistakes(tested)
+        words = highlights(subject, tested)
+        if words is not None:
+            yield words
         yield label_errors(subject, tested)
         if subject.train is not None:
             yield overlap(tested, subject.train)

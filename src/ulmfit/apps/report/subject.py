@@ -17,7 +17,7 @@ from ulmfit.train.metrics import Evaluation, Labels, indicators
 
 
 @dataclass(frozen=True)
-class Tested:
+class Answered:
     """Labelled rows and the model's answers to them.
 
     Attributes:
@@ -88,7 +88,7 @@ class Subject:
 
     name: str
     predictor: Predictor
-    tested: Tested | None
+    tested: Answered | None
     origin: str
     train: Dataset | None
     rivals: tuple[Rival, ...]

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from ulmfit.apps.report.charts import reliability_chart
 from ulmfit.apps.report.figures import count, interval, percent
 from ulmfit.apps.report.markup import Markup, tag
-from ulmfit.apps.report.subject import Section, Tested
+from ulmfit.apps.report.subject import Answered, Section
 from ulmfit.train.reliability import CoverageRow, Reliability, coverage_table, reliability
 
 _BIAS = 0.01  # of confidence against accuracy: less is not worth a word
 
 
-def trust(tested: Tested, labels: Sequence[str]) -> Section:
+def trust(tested: Answered, labels: Sequence[str]) -> Section:
     """Reliability diagram, and error by coverage."""
     targets, several = tested.targets(labels), tested.evaluation.multi_label
     found = reliability(tested.probabilities, targets, multi_label=several)

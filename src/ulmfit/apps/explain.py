@@ -10,6 +10,7 @@ score to the text's among the words; occlusion drops them one by one.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Final, Literal, get_args
 
@@ -38,6 +39,7 @@ MOST_POINTS = 2048
 STEP_ROWS, STEP_TOKENS = 64, 65_536
 # A text of 1,000 words is occluded word by word, a longer one some words at a time. Ours.
 OCCLUSION_TOKENS = 1_000_000
+_MOST_ODDS = 700.0  # exp(710) is no float any more
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ def explain(
     grows by a few vectors per chunk of the text; occlusion takes longer texts some words at a time.
 
     Args:
-        predictor: the model.
+        predictor: the model; with int8 weights it is the float ones that are explained.
         text: any text; an empty one has no spans.
         label: class to explain; None for the most probable one.
         method: `integrated-gradients` or `occlusion`.
@@ -129,7 +131,7 @@ def explain(
     return Explanation(
         text=text,
         label=predictor.labels[column],
-        probability=float(probabilities[column]),
+        probability=1 / (1 + math.exp(-min(max(whole, -_MOST_ODDS), _MOST_ODDS))),
         score=whole,
         baseline_score=baseline,
         spans=spans,

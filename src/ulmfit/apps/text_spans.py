@@ -54,7 +54,7 @@ def spread(offsets: Offsets, values: NDArray[np.float64], length: int) -> tuple[
             part = slice(position[start], position[end])
             totals[part] += value * widths[part] / (end - start)
         else:
-            before = np.searchsorted(np.asarray(edges)[inside], start, side="right") - 1
+            before = int(np.searchsorted(np.asarray(edges)[inside], start, side="right")) - 1
             totals[inside[max(0, before)]] += value
     return tuple(Span(edges[i], edges[i + 1], float(totals[i])) for i in inside)
 

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ulmfit.cli.classified import Answers, classify_texts
+from ulmfit.cli.classified import classify_texts
 from ulmfit.cli.help import example_command
 from ulmfit.cli.labelled import Parts
 from ulmfit.cli.printing import interval, percent, shorten
 
 if TYPE_CHECKING:
-    from ulmfit.apps.predictor import Predictor
+    from ulmfit.apps.predictor import Predictor, Probabilities
     from ulmfit.train.metrics import Evaluation, Labels
+    from ulmfit.train.reliability import Reliability
     from ulmfit.train.tracker import Display
 
 
@@ -25,20 +26,25 @@ class Outcome:
     Attributes:
         model: None where there is nothing to test on.
         baseline: None where it was not asked for.
-        answers: the model's, to each test row.
-        baseline_labels: the baseline's, likewise.
+        reliability: how far the model's probabilities can be relied on, on the same rows.
+        probabilities: the model's, (rows, classes).
+        labels: its answers.
+        baseline_labels: the baseline's answers.
     """
 
     model: Evaluation | None
     baseline: Evaluation | None
-    answers: Answers | None = None
+    reliability: Reliability | None = None
+    probabilities: Probabilities | None = None
+    labels: Labels | None = None
     baseline_labels: Labels | None = None
 
 
 def judge(predictor: Predictor, parts: Parts, display: Display, *, baseline: bool) -> Outcome:
     """Test a trained model, and on the same rows TF-IDF with logistic regression."""
     from ulmfit.experiments.baselines import NAME, fit_baseline
-    from ulmfit.train.metrics import evaluate_labels
+    from ulmfit.train.metrics import evaluate_labels, indicators
+    from ulmfit.train.reliability import reliability
 
     test = parts.test
     if test is None or test.labels is None:
@@ -52,12 +58,18 @@ def judge(predictor: Predictor, parts: Parts, display: Display, *, baseline: boo
 
     display.note(f"testing on {len(test):,} rows")
     answers = classify_texts(predictor, test.texts, display)
-    own = score(answers.labels)
+    own = predictor.decide(answers.probabilities)
+    fit = reliability(
+        answers.probabilities,
+        indicators(test.labels, predictor.labels),
+        multi_label=predictor.multi_label,
+    )
+    outcome = Outcome(score(own), None, fit, answers.probabilities, own)
     if not baseline:
-        return Outcome(own, None, answers)
+        return outcome
     display.note(f"training and testing {NAME} on the same rows")
     simple = fit_baseline(parts.train).predict(test.texts)
-    return Outcome(own, score(simple), answers, simple)
+    return replace(outcome, baseline=score(simple), baseline_labels=simple)
 
 
 def outcome_text(outcome: Outcome, parts: Parts) -> str:
@@ -74,6 +86,23 @@ def outcome_text(outcome: Outcome, parts: Parts) -> str:
             lines.append(
                 f"  {name:<{width}}  {percent(score.error):>7}   95 % interval {interval(score)}"
             )
+    return "\n".join(lines)
+
+
+def calibration_text(metrics: Mapping[str, Any], outcome: Outcome) -> str:
+    """What was done so that probabilities say how often they are right, and how well they do."""
+    tested = "" if outcome.reliability is None else percent(outcome.reliability.ece)
+    record = metrics.get("calibration")
+    if record is None:
+        held = f"; on the test rows their calibration error is {tested}" if tested else ""
+        return f"Probabilities are not calibrated, as no rows were held out to do so{held}."
+    before, after = (percent(record[when]["ece"]) for when in ("before", "after"))
+    lines = [
+        f"Probabilities are calibrated on {record['rows']:,} held-out rows: temperature "
+        f"{record['temperature']:.2f},",
+        f"  calibration error (ECE) {before} before, {after} after"
+        + (f"; {tested} on the test rows" if tested else ""),
+    ]
     return "\n".join(lines)
 
 
@@ -112,7 +141,9 @@ def data_record(parts: Parts) -> dict[str, Any]:
 
 def score_record(outcome: Outcome) -> dict[str, Any]:
     """The outcome for `metrics.json`."""
-    return {
+    fit = outcome.reliability
+    calibration = {} if fit is None else {"test_ece": fit.ece, "test_nll": fit.nll}
+    return calibration | {
         f"{name}_{key}": value
         for name, score in (("test", outcome.model), ("baseline", outcome.baseline))
         if score is not None

@@ -46,9 +46,10 @@ def write_report(
     from ulmfit.storage import atomic_write
 
     tested, rivals = None, []
-    if outcome.model is not None and outcome.answers is not None and test is not None:
-        answers = outcome.answers
-        tested = Answered(test, answers.probabilities, answers.labels, outcome.model)
+    score, answers = outcome.model, outcome.labels
+    if test is not None and score is not None and answers is not None:
+        assert outcome.probabilities is not None
+        tested = Answered(test, outcome.probabilities, answers, score)
     if outcome.baseline is not None and outcome.baseline_labels is not None:
         rivals.append(Rival(NAME, outcome.baseline_labels, outcome.baseline))
     subject = Subject(

@@ -38,12 +38,14 @@ from ulmfit.cli.options import (
     TestFraction,
     Text,
     Threads,
+    TrainingPrecision,
     TunedLM,
     Unlabeled,
     Valid,
     use_threads,
 )
 from ulmfit.cli.outcomes import (
+    calibration_text,
     data_record,
     example_text,
     judge,
@@ -118,6 +120,7 @@ def train(
     config: Config = None,
     seed: Seed = 0,
     device: Device = "auto",
+    precision: TrainingPrecision = "auto",
     threads: Threads = None,
     out: OutOrDefault = None,
     resume: Resume = False,
@@ -144,7 +147,7 @@ def train(
     )
     held_out = columns.load(valid, "valid") if valid else None
     recipe = Recipe(lm, direction, settings, more, held_out, not no_baseline, not no_report)
-    place = Place(out or default_out(data), seed, resume, quiet, device)
+    place = Place(out or default_out(data), seed, resume, quiet, device, precision)
     use_threads(threads)
     _train(recipe, parts, place, as_json=as_json)
 
@@ -178,6 +181,7 @@ def finetune_classifier(
     config: Config = None,
     seed: Seed = 0,
     device: Device = "auto",
+    precision: TrainingPrecision = "auto",
     threads: Threads = None,
     resume: Resume = False,
     no_baseline: NoBaseline = False,
@@ -198,7 +202,7 @@ def finetune_classifier(
     )
     held_out = columns.load(valid, "valid") if valid else None
     recipe = Recipe(lm, direction, settings, None, held_out, not no_baseline, not no_report)
-    place = Place(out, seed, resume, quiet, device)
+    place = Place(out, seed, resume, quiet, device, precision)
     use_threads(threads)
     _train(recipe, parts, place, as_json=as_json)
 
@@ -249,10 +253,12 @@ def _train(recipe: Recipe, parts: Parts, place: Place, *, as_json: bool) -> None
                 "test_rows_from": parts.origin,
                 "test": outcome.model and outcome.model.to_dict(),
                 "baseline": outcome.baseline and outcome.baseline.to_dict(),
+                "calibration": predictor.metrics.get("calibration"),
+                "reliability": outcome.reliability and outcome.reliability.to_dict(),
             }
         )
         return
     texts = parts.test.texts if parts.test is not None else parts.train.texts
-    typer.echo(
-        f"{outcome_text(outcome, parts)}\n\n{say_next(place.out, example_text(texts), report)}"
-    )
+    calibrated = calibration_text(predictor.metrics, outcome)
+    advice = say_next(place.out, example_text(texts), report)
+    typer.echo(f"{outcome_text(outcome, parts)}\n\n{calibrated}\n\n{advice}")

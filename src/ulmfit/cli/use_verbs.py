@@ -32,6 +32,7 @@ from ulmfit.cli.options import (
     Debug,
     Device,
     Encoding,
+    Int8,
     Json,
     Label,
     LabelSeparator,
@@ -44,7 +45,13 @@ from ulmfit.cli.options import (
     use_threads,
 )
 from ulmfit.cli.outcomes import judge
-from ulmfit.cli.printing import WIDTH, evaluation_text, print_json, table
+from ulmfit.cli.printing import (
+    WIDTH,
+    evaluation_text,
+    print_json,
+    reliability_text,
+    table,
+)
 from ulmfit.cli.reports import write_report
 from ulmfit.errors import InputError, SettingsError
 
@@ -83,6 +90,18 @@ TextColumn = Annotated[
         rich_help_panel=DATA,
     ),
 ]
+MinConfidence = Annotated[
+    float | None,
+    typer.Option(
+        "--min-confidence",
+        metavar="P",
+        min=0.0,
+        max=1.0,
+        help="Give no label where the model's own probability of being right is below P; adds the "
+        "column abstained.  [default: always a label]",
+        rich_help_panel=OUTPUT,
+    ),
+]
 Output = Annotated[
     Path | None,
     typer.Option(
@@ -104,6 +123,7 @@ Output = Annotated[
         "ulmfit predict model new.csv -o labelled.csv",
         "ulmfit predict model --text 'What a film!' --text 'Never again.'",
         "ulmfit predict model new.jsonl --text-column body -o out.parquet",
+        "ulmfit predict model new.csv --min-confidence 0.9 -o sure.csv",
         "cat questions.txt | ulmfit predict model - | head",
     ),
 )
@@ -115,7 +135,9 @@ def predict(
     encoding: Encoding = None,
     data_dir: DataDir = None,
     output: Output = None,
+    min_confidence: MinConfidence = None,
     device: Device = "auto",
+    int8: Int8 = False,
     threads: Threads = None,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -125,12 +147,14 @@ def predict(
 
     The rows of FILE come out in their order and with all their columns, with the columns
     predicted_label and probability_<class> added. A file of any size goes through in constant
-    memory.
+    memory. With --min-confidence, rows that the model is less sure of have no label and True in the
+    column abstained; their probabilities are there.
     """
     _require_one_input(file, text, text_column, output)
     use_threads(threads)
     if file is None:
-        _predict_texts(_load(model, device), text or [], as_json=as_json)
+        predictor = _load(model, device, int8).abstaining(min_confidence)
+        _predict_texts(predictor, text or [], as_json=as_json)
         return
     from ulmfit.apps.predictions import PredictionWriter
     from ulmfit.data.streams import open_rows
@@ -142,7 +166,8 @@ def predict(
     with rows:
         if output is not None:
             PredictionWriter(output, rows.schema)  # refuses a name before the model is loaded
-        _predict_rows(_load(model, device), rows, output, as_json=as_json, quiet=quiet)
+        predictor = _load(model, device, int8).abstaining(min_confidence)
+        _predict_rows(predictor, rows, output, as_json=as_json, quiet=quiet)
 
 
 def _require_one_input(
@@ -175,10 +200,10 @@ def _for_predict(error: InputError) -> InputError:
     return InputError(problem, expected=renamed(error.expected), hint=renamed(error.hint))
 
 
-def _load(model: Path, device: str) -> Predictor:
+def _load(model: Path, device: str, int8: bool) -> Predictor:
     from ulmfit.apps.predictor import Predictor
 
-    return Predictor.load(model, device)
+    return Predictor.load(model, device, "int8" if int8 else "float32")
 
 
 def _predict_texts(predictor: Predictor, texts: list[str], *, as_json: bool) -> None:
@@ -226,7 +251,11 @@ def _write(
 
     counts: Counter[str] = Counter()
     with PredictionWriter(
-        target, rows.schema, predictor.labels, multi_label=predictor.multi_label
+        target,
+        rows.schema,
+        predictor.labels,
+        multi_label=predictor.multi_label,
+        abstention=predictor.min_confidence is not None,
     ) as writer:
         for answers in slices:
             writer.write(answers.batch, answers.labels, answers.probabilities)
@@ -255,6 +284,7 @@ def evaluate(
     encoding: Encoding = None,
     data_dir: DataDir = None,
     device: Device = "auto",
+    int8: Int8 = False,
     threads: Threads = None,
     report: Report = None,
     as_json: Json = False,
@@ -263,11 +293,15 @@ def evaluate(
 ) -> None:
     """Error of a model on labelled data, with its 95 % interval, F1 and the confusions.
 
+    Then how far its probabilities can be relied on: the expected calibration error (15 bins), and
+    the error that is left when --min-confidence of `ulmfit predict` leaves out the rest.
+
     Of a folder, archive or named data set the test split is taken.
     """
     from ulmfit.apps.display import make_display
     from ulmfit.artifacts import read_config
-    from ulmfit.train.metrics import require_known
+    from ulmfit.train.metrics import indicators, require_known
+    from ulmfit.train.reliability import coverage_table
 
     if train is not None and report is None:
         raise SettingsError("--train is for the report", expected="--report FILE with it")
@@ -276,7 +310,7 @@ def evaluate(
     columns = Columns(text, label, label_separator, encoding, data_dir, multi_label=several)
     dataset = columns.load(data, "test")
     use_threads(threads)
-    predictor = _load(model, device)
+    predictor = _load(model, device, int8)
     _require_one_label(dataset, predictor)
     assert dataset.labels is not None
     require_known(dataset.labels, predictor.labels, dataset.name)
@@ -284,20 +318,33 @@ def evaluate(
     parts = Parts(learnt or dataset, dataset, dataset.name)
     display = make_display(quiet=quiet)
     outcome = judge(predictor, parts, display, baseline=learnt is not None)
-    evaluation = outcome.model
-    assert evaluation is not None
+    evaluation, fit, p = outcome.model, outcome.reliability, outcome.probabilities
+    assert evaluation is not None and fit is not None and p is not None
     if report is not None:
         display.note("writing the report")
         log, origin = predictor.members[0].log, dataset.name
         write_report(
             report, model, predictor, outcome, train=learnt, test=dataset, origin=origin, log=log
         )
+    targets = indicators(dataset.labels, predictor.labels)
+    coverage = coverage_table(p, targets, multi_label=predictor.multi_label)
     if as_json:
-        about = {"model": str(model), "data": dataset.name, "report": report and str(report)}
-        print_json({**about, **evaluation.to_dict()})
+        print_json(
+            {
+                "model": str(model),
+                "data": dataset.name,
+                "report": report and str(report),
+                **evaluation.to_dict(),
+                "reliability": fit.to_dict(),
+                "coverage": [row.to_dict() for row in coverage],
+            }
+        )
         return
     title = f"{model} on {evaluation.rows:,} rows of {dataset.name}"
-    typer.echo(evaluation_text(evaluation, title) + (f"\n\nReport: {report}" if report else ""))
+    shown = [evaluation_text(evaluation, title), reliability_text(fit, coverage)]
+    if report is not None:
+        shown.append(f"Report: {report}")
+    typer.echo("\n\n".join(shown))
 
 
 def _training_rows(source: str, columns: Columns, predictor: Predictor) -> Dataset:

@@ -7,6 +7,8 @@ for its embedding e: the integrand of integrated gradients (Sundararajan et al. 
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
@@ -40,11 +42,12 @@ def scaled_logits(model: TextClassifierModel, tokens: Tensor, scales: Tensor) ->
     for start in range(0, n_tokens, config.chunk):
         window = slice(start, start + config.chunk)
         pooled = config.pool_tokens is None or start >= n_tokens - config.pool_tokens
-        chunk = (model, tokens[window], pooled, scales[:, window], *carry)
+        read = partial(_read_chunk, model, tokens[window], pooled)
         if again:
-            carry = checkpoint(_read_chunk, *chunk, use_reentrant=False, preserve_rng_state=False)
+            factors = scales[:, window]
+            carry = checkpoint(read, factors, *carry, use_reentrant=False, preserve_rng_state=False)
         else:
-            carry = _read_chunk(*chunk)
+            carry = read(scales[:, window], *carry)
     logits: Tensor = model.head(Pool(*carry[:4]).concat())
     return logits
 

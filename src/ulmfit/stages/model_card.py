@@ -10,6 +10,18 @@ from ulmfit.stages.hub_metadata import front_matter
 
 _MOST_CLASSES = 30  # named in a card; the rest is counted
 _ALL_SETTINGS = "All of them are in config.json, under `info`."
+_INTENDED = (
+    "Texts like those it was trained on, where a wrong label now and then does no harm or somebody",
+    "looks at the unsure ones. It knows no other labels than these: a text that fits none of them",
+    "gets one all the same.",
+)
+_LIMITS = (
+    "- What the training data lack, the model does not know: other topics, languages, years. The",
+    "  error above holds for texts drawn like the test rows.",
+    "- It repeats what is one-sided in the texts it learnt and in their labels.",
+    "- `log.jsonl` and `metrics.json` hold numbers and names of labels; the vocabulary in",
+    "  `tokenizer.json` holds words of the texts.",
+)
 _READING = {"forward": "from left to right", "backward": "from right to left"}
 
 
@@ -89,15 +101,14 @@ def classifier_card(
             "",
             "## Intended use",
             "",
-            "Texts like those it was trained on, where a wrong label now and then does no harm or",
-            "somebody looks at the unsure ones. It knows no other labels than these: a text that",
-            "fits none of them gets one all the same.",
+            *_INTENDED,
             "",
             *_data(whole.get("data")),
             "## Quality",
             "",
             *_tested(whole),
             *(quality or ["Not measured while training: too few labelled texts to hold any out."]),
+            *_calibration(metrics[directions[0]]),
             "",
             "## Use",
             "",
@@ -105,16 +116,13 @@ def classifier_card(
             '    classifier = TextClassifier.load("THIS_FOLDER")',
             '    classifier.predict(["a text"]), classifier.predict_proba(["a text"])',
             "",
-            "or `ulmfit predict THIS_FOLDER FILE`. Probabilities are the model's own: where they",
-            "decide something, check them on labelled texts of yours (`ulmfit evaluate`).",
+            "or `ulmfit predict THIS_FOLDER FILE`. `--min-confidence P` gives no label where the",
+            "model is less sure, and `ulmfit evaluate` says on labelled texts of yours what that",
+            "leaves; `ulmfit explain` shows which words an answer comes from.",
             "",
             "## Limits",
             "",
-            "- What the training data lack, the model does not know: other topics, languages,",
-            "  years. The error above holds for texts drawn like the test rows.",
-            "- It repeats what is one-sided in the texts it learnt and in their labels.",
-            "- `log.jsonl` and `metrics.json` hold numbers and names of labels. The vocabulary in",
-            "  `tokenizer.json` holds frequent words of the texts.",
+            *_LIMITS,
             "",
             "## Licence",
             "",
@@ -209,6 +217,17 @@ def _member(direction: Direction, metrics: Mapping[str, Any]) -> Iterator[str]:
     if error is not None:
         beside = "" if loss is None else f", loss {loss:.4f}"
         yield f"- {direction} alone, on rows held out to choose the epoch: {error:.2%}{beside}"
+
+
+def _calibration(metrics: Mapping[str, Any]) -> Iterator[str]:
+    """How far the probabilities can be relied on."""
+    record = metrics.get("calibration")
+    if isinstance(record, Mapping) and (temperature := _number(record, "temperature")) is not None:
+        yield f"- probabilities calibrated on held-out rows: temperature {temperature:.2f}"
+    else:
+        yield "- probabilities not calibrated: no rows were held out to do so"
+    if (ece := _number(metrics, "test_ece")) is not None:
+        yield f"- expected calibration error on the test rows (15 bins): {ece:.2%}"
 
 
 def _number(metrics: Mapping[str, Any], key: str) -> float | None:

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import sys
 
-from ulmfit.cli import data_verbs, explain_verb, hub_verbs, lm_verbs, train_verbs, use_verbs
+from ulmfit.cli import (
+    data_verbs,
+    evaluate_verb,
+    explain_verb,
+    hub_verbs,
+    lm_verbs,
+    train_verbs,
+    use_verbs,
+)
 from ulmfit.cli.app import app
 from ulmfit.cli.failures import INTERRUPTED, silence_stdout
 
 __all__ = [
     "app",
     "data_verbs",
+    "evaluate_verb",
     "explain_verb",
     "hub_verbs",
     "lm_verbs",

@@ -23,41 +23,25 @@ from ulmfit.cli.classified import (
     print_lines,
 )
 from ulmfit.cli.help import Verb, examples
-from ulmfit.cli.labelled import Columns, Parts
 from ulmfit.cli.options import (
     DATA,
     OUTPUT,
-    Data,
     DataDir,
     Debug,
     Device,
     Encoding,
     Int8,
     Json,
-    Label,
-    LabelSeparator,
     Model,
     Quiet,
-    Report,
-    Text,
     Threads,
-    TrainingData,
     use_threads,
 )
-from ulmfit.cli.outcomes import judge
-from ulmfit.cli.printing import (
-    WIDTH,
-    evaluation_text,
-    print_json,
-    reliability_text,
-    table,
-)
-from ulmfit.cli.reports import write_report
+from ulmfit.cli.printing import WIDTH, print_json, table
 from ulmfit.errors import InputError, SettingsError
 
 if TYPE_CHECKING:
     from ulmfit.apps.predictor import Predictor
-    from ulmfit.data.datasets import Dataset
     from ulmfit.data.streams import Rows
 
 PANEL = "Use a model"
@@ -261,109 +245,6 @@ def _write(
             writer.write(answers.batch, answers.labels, answers.probabilities)
             counts.update(name_of(label) for label in answers.labels)
     return counts
-
-
-@app.command(
-    cls=Verb,
-    rich_help_panel=PANEL,
-    short_help="Error, F1 and confusions of a model on labelled data.",
-    epilog=examples(
-        "ulmfit evaluate model test.csv",
-        "ulmfit evaluate model name:trec6",
-        "ulmfit evaluate model test.parquet --label topic --json",
-        "ulmfit evaluate model test.csv --train train.csv --report report.html",
-    ),
-)
-def evaluate(
-    model: Model,
-    data: Data,
-    train: TrainingData = None,
-    text: Text = None,
-    label: Label = None,
-    label_separator: LabelSeparator = None,
-    encoding: Encoding = None,
-    data_dir: DataDir = None,
-    device: Device = "auto",
-    int8: Int8 = False,
-    threads: Threads = None,
-    report: Report = None,
-    as_json: Json = False,
-    quiet: Quiet = False,
-    debug: Debug = False,
-) -> None:
-    """Error of a model on labelled data, with its 95 % interval, F1 and the confusions.
-
-    Then how far its probabilities can be relied on: the expected calibration error (15 bins), and
-    the error that is left when --min-confidence of `ulmfit predict` leaves out the rest.
-
-    Of a folder, archive or named data set the test split is taken.
-    """
-    from ulmfit.apps.display import make_display
-    from ulmfit.artifacts import read_config
-    from ulmfit.train.metrics import indicators, require_known
-    from ulmfit.train.reliability import coverage_table
-
-    if train is not None and report is None:
-        raise SettingsError("--train is for the report", expected="--report FILE with it")
-    # The model's folder and the data are looked at before torch and the weights are loaded.
-    several = read_config(model).get("classifier", {}).get("multi_label", False)
-    columns = Columns(text, label, label_separator, encoding, data_dir, multi_label=several)
-    dataset = columns.load(data, "test")
-    use_threads(threads)
-    predictor = _load(model, device, int8)
-    _require_one_label(dataset, predictor)
-    assert dataset.labels is not None
-    require_known(dataset.labels, predictor.labels, dataset.name)
-    learnt = _training_rows(train, columns, predictor) if train is not None else None
-    parts = Parts(learnt or dataset, dataset, dataset.name)
-    display = make_display(quiet=quiet)
-    outcome = judge(predictor, parts, display, baseline=learnt is not None)
-    evaluation, fit, p = outcome.model, outcome.reliability, outcome.probabilities
-    assert evaluation is not None and fit is not None and p is not None
-    if report is not None:
-        display.note("writing the report")
-        log, origin = predictor.members[0].log, dataset.name
-        write_report(
-            report, model, predictor, outcome, train=learnt, test=dataset, origin=origin, log=log
-        )
-    targets = indicators(dataset.labels, predictor.labels)
-    coverage = coverage_table(p, targets, multi_label=predictor.multi_label)
-    if as_json:
-        print_json(
-            {
-                "model": str(model),
-                "data": dataset.name,
-                "report": report and str(report),
-                **evaluation.to_dict(),
-                "reliability": fit.to_dict(),
-                "coverage": [row.to_dict() for row in coverage],
-            }
-        )
-        return
-    title = f"{model} on {evaluation.rows:,} rows of {dataset.name}"
-    shown = [evaluation_text(evaluation, title), reliability_text(fit, coverage)]
-    if report is not None:
-        shown.append(f"Report: {report}")
-    typer.echo("\n\n".join(shown))
-
-
-def _training_rows(source: str, columns: Columns, predictor: Predictor) -> Dataset:
-    from ulmfit.data.datasets import training_rows
-    from ulmfit.train.metrics import require_known
-
-    train = training_rows(columns.load(source))
-    _require_one_label(train, predictor)
-    assert train.labels is not None
-    require_known(train.labels, predictor.labels, train.name)
-    return train
-
-
-def _require_one_label(dataset: Dataset, predictor: Predictor) -> None:
-    if dataset.multi_label and not predictor.multi_label:
-        raise InputError(
-            f"{dataset.name}: has several labels per row",
-            expected="one label per row, as the model gives",
-        )
 
 
 @app.command(

@@ -22,6 +22,15 @@ _LIMITS = (
     "- `log.jsonl` and `metrics.json` hold numbers and names of labels; the vocabulary in",
     "  `tokenizer.json` holds words of the texts.",
 )
+_USE = (
+    "    from ulmfit import TextClassifier",
+    '    classifier = TextClassifier.load("THIS_FOLDER")',
+    '    classifier.predict(["a text"]), classifier.predict_proba(["a text"])',
+    "",
+    "or `ulmfit predict THIS_FOLDER FILE`. `--min-confidence P` gives no label where the model is",
+    "less sure, and `ulmfit evaluate` says on labelled texts of yours what that leaves; `ulmfit",
+    "explain` shows which words an answer comes from.",
+)
 _READING = {"forward": "from left to right", "backward": "from right to left"}
 
 
@@ -81,11 +90,6 @@ def classifier_card(
         info: settings, and under "lm" where the language model comes from.
         metrics: what each member scored; those of the whole are with the first.
     """
-    names = [_code(label) for label in labels[:_MOST_CLASSES]]
-    if len(labels) > len(names):
-        names.append(f"and {len(labels) - len(names)} more (see config.json)")
-    does = "Gives a text any number of" if config.multi_label else "Gives a text one of"
-    two = "; the probabilities of both are averaged" if len(directions) > 1 else ""
     quality = [line for direction in directions for line in _member(direction, metrics[direction])]
     whole = metrics[directions[0]]
     return "\n".join(
@@ -94,10 +98,7 @@ def classifier_card(
             "",
             "# Text classifier",
             "",
-            f"{does} {len(labels)} labels: {', '.join(names)}.",
-            "",
-            "ULMFiT: a pretrained language model, fine-tuned to classify, "
-            f"{' and '.join(directions)}{two}.",
+            *_what_it_is(config, directions, labels),
             "",
             "## Intended use",
             "",
@@ -112,13 +113,7 @@ def classifier_card(
             "",
             "## Use",
             "",
-            "    from ulmfit import TextClassifier",
-            '    classifier = TextClassifier.load("THIS_FOLDER")',
-            '    classifier.predict(["a text"]), classifier.predict_proba(["a text"])',
-            "",
-            "or `ulmfit predict THIS_FOLDER FILE`. `--min-confidence P` gives no label where the",
-            "model is less sure, and `ulmfit evaluate` says on labelled texts of yours what that",
-            "leaves; `ulmfit explain` shows which words an answer comes from.",
+            *_USE,
             "",
             "## Limits",
             "",
@@ -137,6 +132,22 @@ def classifier_card(
             *_settings(info),
         ]
     )
+
+
+def _what_it_is(
+    config: ClassifierConfig, directions: Sequence[Direction], labels: Sequence[str]
+) -> list[str]:
+    names = [_code(label) for label in labels[:_MOST_CLASSES]]
+    if len(labels) > len(names):
+        names.append(f"and {len(labels) - len(names)} more (see config.json)")
+    does = "Gives a text any number of" if config.multi_label else "Gives a text one of"
+    two = "; the probabilities of both are averaged" if len(directions) > 1 else ""
+    return [
+        f"{does} {len(labels)} labels: {', '.join(names)}.",
+        "",
+        "ULMFiT: a pretrained language model, fine-tuned to classify, "
+        f"{' and '.join(directions)}{two}.",
+    ]
 
 
 def _data(data: Any) -> list[str]:
@@ -164,7 +175,7 @@ def _data(data: Any) -> list[str]:
 
 def _licence(lm: Any) -> list[str]:
     licence = lm.get("licence") if isinstance(lm, Mapping) else None
-    known = f": {licence}" if isinstance(licence, str) else "'s is not recorded"
+    known = f": {licence}" if isinstance(licence, str) else ", which is not recorded"
     return [
         f"That of the language model it was made from{known}. The licence of the training data is",
         "for whoever shares this model to add.",

@@ -96,6 +96,11 @@ def subject() -> Subject:
     return Subject(**{**vars(found), "rivals": (rival(found, answers),)})
 
 
+def plain(text: str) -> str:
+    """With plain spaces."""
+    return text.replace("\u00a0", " ")
+
+
 class Page(HTMLParser):
     """Reads HTML; every element must be closed in its turn.
 
@@ -122,7 +127,7 @@ class Page(HTMLParser):
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
-        self.attributes += [(tag, name, value or "") for name, value in attrs]
+        self.attributes += [(tag, name, plain(value or "")) for name, value in attrs]
 
     def handle_endtag(self, tag: str) -> None:
         assert self._open, f"</{tag}> closes nothing"
@@ -130,7 +135,7 @@ class Page(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         if not self._open or self._open[-1] != "style":
-            self.text += data
+            self.text += plain(data)  # no-break spaces are shown as spaces
 
     def values(self, attribute: str) -> list[str]:
         """All values of an attribute."""

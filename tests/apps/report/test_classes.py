@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from tests.apps.report.conftest import plain
 from ulmfit.apps.report.classes import classes
 from ulmfit.apps.report.subject import Answered
 from ulmfit.data.datasets import Dataset
@@ -22,7 +23,7 @@ def answers(truth: list[str], predicted: list[str], names: list[str]) -> Answere
 def test_table_and_matrix(read: Read) -> None:
     found = classes(answers(["a", "a", "<b>", "<b>"], ["a", "<b>", "<b>", "<b>"], ["<b>", "a"]))
     page = read(found.body)
-    assert "Hardest is “a”: 50.0 % of its rows are found" in str(found.lead)
+    assert "Hardest is “a”: 50.0 % of its rows are found" in plain(found.lead)
     assert "66.7 %" in page.text  # precision of <b>
     assert "1 of 2 rows of a called <b>" in page.values("title")
     assert page.tags.count("table") == 2

@@ -15,9 +15,9 @@ from ulmfit.apps.report.figures import (
 
 
 def test_numbers_as_they_are_written() -> None:
-    assert percent(0.0623) == "6.2 %"
-    assert percent(0.5, 0) == "50 %"
-    assert interval((0.044, 0.087)) == "4.4 to 8.7 %"
+    assert percent(0.0623) == "6.2\u00a0%"
+    assert percent(0.5, 0) == "50\u00a0%"
+    assert interval((0.044, 0.087)) == "4.4 to 8.7\u00a0%"
     assert count(1, "row") == "1 row"
     assert count(1200, "class", "classes") == "1,200 classes"
     assert (plain(3.0), plain(0.25), plain(1500)) == ("3", "0.25", "1,500")

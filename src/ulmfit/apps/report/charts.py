@@ -48,7 +48,7 @@ class Line:
 
 def error_chart(bars: Sequence[ErrorBar]) -> Markup:
     """Errors with their intervals on one scale, a row each."""
-    width, row, left, right = 720, 44, 8, 150
+    width, row, left, right = 460, 44, 8, 76
     height = len(bars) * row + 30
     axis = Axis(0, round_up(max(bar.interval[1] for bar in bars)), left, width - right)
     parts = [
@@ -134,7 +134,9 @@ def reliability_chart(bins: Sequence[ReliabilityBin], told: str) -> Markup:
             class_="ideal")
     )  # fmt: skip
     full = [each for each in bins if each.accuracy is not None]
-    corners = [(each.confidence, each.accuracy or 0.0) for each in full]
+    # A line through bins of a few answers would show nothing but their chance.
+    least = 0.01 * sum(each.count for each in full)
+    corners = [(each.confidence, each.accuracy or 0.0) for each in full if each.count >= least]
     if len(corners) > 1:
         parts.append(_drawn(Line("", corners, "model"), x_axis, y_axis))
     parts += [_bin(each, x_axis, y_axis, max(b.count for b in full)) for each in full]
@@ -169,7 +171,7 @@ def _range(values: Sequence[float], *, from_zero: bool) -> tuple[float, float]:
 
 
 def _number(value: float, share: bool) -> str:
-    return f"{plain(round(100 * value, 6))} %" if share else plain(value)
+    return f"{plain(round(100 * value, 6))}\u00a0%" if share else plain(value)
 
 
 def _drawn(line: Line, x_axis: Axis, y_axis: Axis) -> Markup:

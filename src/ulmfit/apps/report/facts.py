@@ -46,7 +46,9 @@ def _lengths(parts: list[tuple[str, Dataset]]) -> Markup:
              "words, longest", "words in all")  # fmt: skip
     rows = [
         tag(
-            "tr", tag("th", name, scope="row"), [tag("td", cell, class_="number") for cell in cells]
+            "tr",
+            tag("th", name, scope="row"),
+            [tag("td", cell, class_="number loose") for cell in cells],
         )
         for name, *cells in zip(names, *columns, strict=True)
     ]

@@ -5,15 +5,17 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+_NO_BREAK = "\u00a0"
+
 
 def percent(share: float, digits: int = 1) -> str:
-    """0.0623 -> '6.2 %'."""
-    return f"{100 * share:.{digits}f} %"
+    """0.0623 -> '6.2 %', which no line is broken in."""
+    return f"{100 * share:.{digits}f}{_NO_BREAK}%"
 
 
 def interval(ends: tuple[float, float]) -> str:
     """(0.044, 0.087) -> '4.4 to 8.7 %'."""
-    return f"{100 * ends[0]:.1f} to {100 * ends[1]:.1f} %"
+    return f"{100 * ends[0]:.1f} to {100 * ends[1]:.1f}{_NO_BREAK}%"
 
 
 def probability(p: float) -> str:

@@ -23,14 +23,12 @@ def headline(subject: Subject) -> Section:
         lead = "There were no rows to test on, so nothing is known of how good this model is."
         advice = tag("p", "Test it on labelled rows that it has not seen: ", tag("code", "--test"))
         return Section("result", "Result", lead, advice)
-    rivals = [*subject.rivals, *_simplest(subject, tested)]
     scores = [
         ErrorBar("This model", tested.evaluation.error, tested.evaluation.error_interval, "model")
     ]
-    colours = ["rival"] * len(subject.rivals) + ["simple"]
-    for rival, colour in zip(rivals, colours, strict=False):
+    for rival in subject.rivals:
         score = rival.evaluation
-        scores.append(ErrorBar(rival.name, score.error, score.error_interval, colour))
+        scores.append(ErrorBar(rival.name, score.error, score.error_interval, "rival"))
     figure = tag(
         "figure",
         tag("figcaption", f"Test error on the same {count(tested.evaluation.rows, 'row')}; the "
@@ -38,6 +36,12 @@ def headline(subject: Subject) -> Section:
         error_chart(scores),
     )  # fmt: skip
     compared = [_comparison(tested, rival) for rival in subject.rivals]
+    compared += [
+        tag(
+            "p", f"{rival.name} would be wrong on {percent(rival.evaluation.error)}.", class_="note"
+        )
+        for rival in _simplest(subject, tested)
+    ]
     return Section(
         "result", "Result", _verdict(tested), join([_tiles(subject, tested), figure, *compared])
     )
@@ -100,7 +104,7 @@ def _simplest(subject: Subject, tested: Answered) -> Iterator[Rival]:
     ((most, _),) = counts.most_common(1)
     answers: Labels = [most] * len(tested.truth)  # type: ignore[assignment]
     score = evaluate_labels(tested.truth, answers, subject.labels, multi_label=subject.multi_label)
-    yield Rival(f"Always “{name_of(most)}”", answers, score)
+    yield Rival(f"Always the same answer, “{name_of(most)}”,", answers, score)
 
 
 def _comparison(tested: Answered, rival: Rival) -> Markup:

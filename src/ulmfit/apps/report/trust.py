@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ulmfit.apps.report.charts import reliability_chart
-from ulmfit.apps.report.figures import count, interval, percent
+from ulmfit.apps.report.figures import percent
 from ulmfit.apps.report.markup import Markup, tag
 from ulmfit.apps.report.subject import Answered, Section
 from ulmfit.train.reliability import CoverageRow, Reliability, coverage_table, reliability
@@ -50,18 +50,23 @@ def _lead(found: Reliability) -> str:
     )
 
 
+def _span(ends: tuple[float, float]) -> str:
+    """An interval where there is little room."""
+    return f"{100 * ends[0]:.1f}–{100 * ends[1]:.1f}"
+
+
 def _coverage(rows: Sequence[CoverageRow], several: bool) -> Markup:
     head = [
         tag("th", "sure by at least", scope="col"),
         *(
             tag("th", name, scope="col", class_="number")
-            for name in ("answered", "wrong", "error", "95 % interval")
+            for name in ("answered", "wrong", "error", "95\u00a0%")
         ),
     ]
     body = []
     for row in rows:
         shown = "–" if row.error is None else percent(row.error)
-        ends = "–" if row.error_interval is None else interval(row.error_interval)
+        ends = "–" if row.error_interval is None else _span(row.error_interval)
         cells = (percent(row.coverage), f"{row.wrong:,}", shown, ends)
         name = "any" if row.min_confidence == 0 else percent(row.min_confidence, 0)
         body.append(
@@ -74,7 +79,7 @@ def _coverage(rows: Sequence[CoverageRow], several: bool) -> Markup:
     kind = "all its labels are right" if several else "its answer is right"
     caption = (
         "What is left when unsure answers go to a person instead. Sureness is the model's own "
-        f"probability that {kind}; of all, {count(rows[0].rows, 'row')}."
+        f"probability that {kind}; the last column is the 95\u00a0% interval of the error."
     )
     table = tag("table", tag("thead", tag("tr", head)), tag("tbody", body))
     return tag("figure", tag("figcaption", caption), tag("div", table, class_="scroll"))

@@ -70,7 +70,8 @@ def test_the_card_learns_what_the_data_were_but_not_where_they_lay() -> None:
         "median_words": 1,
         "labels": {"a": 2, "b": 1},
     }
-    several = Dataset(["x"], [("a", "b")], multi_label=True)
+    labels: list[tuple[str, ...]] = [("a", "b")]
+    several = Dataset(["x"], labels, multi_label=True)
     found = data_record(Parts(several, None, "nothing"))
     assert (found["labels"], found["test_rows"], found["held_out"]) == ({"a": 1, "b": 1}, 0, False)
 

@@ -55,8 +55,9 @@ $css</style>
 <p>$percent % probable</p>
 <div class="text" dir="auto">$fragment</div>
 <p class="soft"><span class="highlights"><mark style="--weight:.8">Blue</mark></span> speaks for
-$label, <span class="highlights"><mark class="against" style="--weight:.8">orange and dotted</mark>
-</span> against it; the stronger, the more.</p>
+$label, <span class="highlights"><mark
+class="against" style="--weight:.8">orange and dotted</mark></span> against it; the stronger, the
+more.</p>
 $table
 <p class="soft">The log-odds of this answer are $score; with all words dropped they would be
 $baseline. $method</p>

@@ -108,7 +108,7 @@ def finetune_lms(
         settings: training.
         run: claimed work folder, device, display, seed.
     """
-    tokenizer, train, valid = _task_corpus(base, texts, settings, run)
+    tokenizer, train, valid = task_corpus(base, texts, settings, run)
     found: LMs = {}
     for direction, lm in base.items():
         place = run.work / direction / "lm"
@@ -140,12 +140,20 @@ def _keep(lm: TrainedLM, place: Path) -> None:
     Checkpoints(place / "checkpoints").clear()
 
 
-def _task_corpus(
+def task_corpus(
     base: Mapping[Direction, TrainedLM],
     texts: Texts,
     settings: FinetuneLMSettings,
     run: TrainingRun,
 ) -> tuple[Tokenizer, TokenCorpus, TokenCorpus | None]:
+    """The fine-tuned LM's vocabulary, and the task's text packed by it; done once in a run.
+
+    Args:
+        base: pretrained language models of one vocabulary.
+        texts: opens the task's text.
+        settings: vocabulary, share to hold out.
+        run: claimed work folder.
+    """
     folder = run.work / "corpus"
     done = folder / "tokenizer.json"
     if done.exists():

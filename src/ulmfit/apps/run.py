@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,6 +54,10 @@ class TrainingRun:
             self.resume,
             self.checkpoint_seconds,
         )
+
+    def with_display(self, display: Display) -> TrainingRun:
+        """The same run, shown otherwise."""
+        return replace(self, display=display)
 
     def claim(self, identity: Mapping[str, object]) -> None:
         """Start the work folder afresh, or make sure that it is this run's.

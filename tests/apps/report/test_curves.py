@@ -12,9 +12,9 @@ LOG = b"""{"stage": "forward/lm", "step": 5, "train_loss": 3.0, "valid_loss": 2.
 def test_a_curve_for_each_stage_in_order() -> None:
     lm, classifier = read_curves(LOG)
     assert (lm.title, classifier.title) == ("Forward language model", "Backward classifier")
-    assert lm.train_loss == ((5, 3.0), (10, 2.0))
-    assert lm.valid_error == ()
-    assert classifier.valid_error == ((4, 0.25), (8, 0.2))
+    assert list(lm.train_loss) == [(5, 3.0), (10, 2.0)]
+    assert not lm.valid_error
+    assert list(classifier.valid_error) == [(4, 0.25), (8, 0.2)]
     assert (lm.best_step, classifier.best_step) == (10, 4)
 
 
@@ -25,7 +25,7 @@ def test_what_is_no_record_is_passed_over() -> None:
         + b'{"step": 3, "train_loss": NaN}\n'
     )
     assert [curve.stage for curve in read_curves(log)] == ["forward/lm", "backward/classifier", ""]
-    assert read_curves(log)[-1].train_loss == ()
+    assert not read_curves(log)[-1].train_loss
     assert read_curves(b"") == []
 
 

@@ -18,7 +18,8 @@ def test_of_several_labels_the_order_does_not_matter() -> None:
     assert right([("a", "b"), ("a",)], [("b", "a"), ()]).tolist() == [True, False]
     p = np.array([[0.9, 0.8], [0.4, 0.1]])
     (found,) = confident_mistakes([("a", "b"), ("a",)], [("a", "b"), ()], p, multi_label=True)
-    assert found == Mistake(1, "a", "(none)", pytest.approx(0.6 * 0.9))
+    assert (found.row, found.true, found.predicted) == (1, "a", "(none)")
+    assert found.confidence == pytest.approx(0.6 * 0.9)
     assert name_of(("a", "b")) == "a, b"
 
 

@@ -68,7 +68,12 @@ def draw(curves: list[dict[str, Any]], path: Path) -> None:
     matplotlib.use("svg")
     from matplotlib import pyplot as plt
 
-    style = {"font.size": 9, "svg.hashsalt": "cost", "axes.edgecolor": GUIDE, "text.color": INK}
+    style: Any = {
+        "font.size": 9,
+        "svg.hashsalt": "cost",
+        "axes.edgecolor": GUIDE,
+        "text.color": INK,
+    }
     with plt.rc_context(style):
         figure, grid = plt.subplots(
             2, len(curves), figsize=(2.5 * len(curves), 4.6), squeeze=False, layout="constrained"

@@ -122,8 +122,9 @@ def write_materials(folder: Path, reviews: Dataset, tests: list[str], sizes: Siz
     write_documents(folder / "lm.npz", stream, np.zeros(len(stream), dtype=np.int64))
     long = labelled_ids(words, reviews)
     write_documents(folder / "imdb.npz", *like_an_epoch(*long, sizes.imdb_batch))
-    short = labelled_ids(words, questions)
-    write_documents(folder / "trec6.npz", *(part[: sizes.trec_documents] for part in short))
+    ids, labels = labelled_ids(words, questions)
+    n = sizes.trec_documents
+    write_documents(folder / "trec6.npz", ids[:n], labels[:n])
     write_texts(folder, words, tests, questions.texts, sizes)
     for name, size in sizes.models.items():
         config = LMConfig(vocab_size=words.vocab_size, **asdict(size))
@@ -160,7 +161,7 @@ def labelled_ids(words: Tokenizer, data: Dataset) -> tuple[list[Ids], NDArray[np
     """Ids and class number of every document, shuffled."""
     order = np.random.default_rng(0).permutation(len(data))
     classes = {name: i for i, name in enumerate(data.classes)}
-    labels = np.array([classes[label] for label in data.labels or []], dtype=np.int64)
+    labels = np.array([classes[str(label)] for label in data.labels or []], dtype=np.int64)
     texts = words.encode_batch(data.texts)
     return [texts[i] for i in order], labels[order]
 

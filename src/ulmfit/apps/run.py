@@ -35,6 +35,7 @@ class TrainingRun:
         seed: of everything that is drawn.
         resume: go on with what is in `work`.
         checkpoint_seconds: least time between two checkpoints; 0 for one at every step.
+        deadline: save and stop at this time of `time.monotonic`, None for never.
     """
 
     work: Path
@@ -43,6 +44,7 @@ class TrainingRun:
     seed: int = 0
     resume: bool = False
     checkpoint_seconds: float = 120.0
+    deadline: float | None = None
 
     def context(self, *parts: str) -> RunContext:
         """The surroundings of one stage."""
@@ -53,6 +55,7 @@ class TrainingRun:
             self.seed,
             self.resume,
             self.checkpoint_seconds,
+            self.deadline,
         )
 
     def with_display(self, display: Display) -> TrainingRun:

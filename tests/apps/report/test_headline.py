@@ -34,7 +34,7 @@ def test_error_beside_the_others(subject: Subject, read: Read) -> None:
     assert plain(percent(subject.tested.evaluation.error)) in page.text
     assert "Another method" in page.text
     assert (
-        "Always the same answer, “glad”, would be wrong on" in page.text
+        "Always the same answer, “glad”, is wrong on" in page.text
     )  # the more frequent label of the training rows
     assert "McNemar's test" in page.text
 

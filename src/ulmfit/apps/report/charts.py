@@ -48,17 +48,17 @@ class Line:
 
 def error_chart(bars: Sequence[ErrorBar]) -> Markup:
     """Errors with their intervals on one scale, a row each."""
-    width, row, left, right = 460, 44, 8, 76
+    width, row, left, right = 460, 48, 8, 76
     height = len(bars) * row + 30
     axis = Axis(0, round_up(max(bar.interval[1] for bar in bars)), left, width - right)
     parts = [
         _vertical(axis, value, 0, height - 28, percent(value, 0)) for value in ticks(0, axis.high)
     ]
     for number, bar in enumerate(bars):
-        y = number * row + 30
+        y = number * row + 34
         low, high = (axis.at(end) for end in bar.interval)
         parts += [
-            tag("text", bar.name, x=left, y=y - 12, class_="label"),
+            tag("text", bar.name, x=left, y=y - 15, class_="label"),
             tag("line", x1=low, x2=high, y1=y, y2=y, class_=f"interval {bar.colour}"),
             tag("circle", _title(f"{bar.name}: {percent(bar.error)}"),
                 cx=axis.at(bar.error), cy=y, r=6, class_=f"dot {bar.colour}"),

@@ -39,7 +39,7 @@ def mistakes(tested: Answered) -> Section:
     ]
     lead = (
         f"{count(len(found), 'row')} {'is' if len(found) == 1 else 'are'} wrong; "
-        + ("here they are" if len(found) <= MOST else f"here are the {MOST}")
+        + ("here they are" if len(found) <= MOST else f"here are {MOST} of them")
         + ", the surest first. Such mistakes are often labels to mend, or a kind of text that the "
         "training data lack."
     )

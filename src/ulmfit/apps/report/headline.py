@@ -37,9 +37,7 @@ def headline(subject: Subject) -> Section:
     )  # fmt: skip
     compared = [_comparison(tested, rival) for rival in subject.rivals]
     compared += [
-        tag(
-            "p", f"{rival.name} would be wrong on {percent(rival.evaluation.error)}.", class_="note"
-        )
+        tag("p", f"{rival.name} is wrong on {percent(rival.evaluation.error)}.", class_="note")
         for rival in _simplest(subject, tested)
     ]
     return Section(

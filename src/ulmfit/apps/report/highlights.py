@@ -48,11 +48,13 @@ def _chosen(subject: Subject, tested: Answered) -> Iterator[tuple[int, str]]:
         range(len(subject.labels)), key=lambda column: -tested.evaluation.classes[column].support
     )
     for column in classes:
+        if len(taken) == _MOST_RIGHT:
+            break
         name = subject.labels[column]
         has = np.array([name in _labels(label) for label in tested.truth])
         rows = np.flatnonzero(good & short & has)
         rows = rows[[int(row) not in taken for row in rows]] if len(rows) else rows
-        if len(rows) and len(taken) < _MOST_RIGHT:
+        if len(rows):
             best = int(rows[p[rows, column].argmax()])
             taken.add(best)
             yield best, name

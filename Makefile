@@ -54,7 +54,7 @@ demo: $(STAMP)
 	$(ULMFIT) evaluate $(DEMO) name:trec6
 	@echo "== A question of your own"
 	$(ULMFIT) predict $(DEMO) --text "Who was the first person to reach the South Pole ?"
-	@echo "== Done. The model is in $(DEMO)/."
+	@echo "== Done. The model is in $(DEMO)/. How good it is, and where it fails: open $(DEMO)/report.html"
 
 check: $(STAMP)
 	$(BIN)/ruff check .

@@ -52,6 +52,10 @@ class StorageError(UlmfitError):
     """The disk is full, or the folder cannot be written to."""
 
 
+class HubError(UlmfitError):
+    """A hub of models cannot be reached, or refuses."""
+
+
 class TrainingError(UlmfitError):
     """Training cannot go on, for example because the loss is not a number."""
 

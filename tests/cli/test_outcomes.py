@@ -8,6 +8,7 @@ from ulmfit.cli.labelled import Parts
 from ulmfit.cli.outcomes import (
     Outcome,
     calibration_text,
+    data_record,
     example_text,
     outcome_text,
     say_next,
@@ -59,7 +60,25 @@ def test_the_example_is_a_text_of_the_data(texts: list[str], example: str) -> No
     assert example_text(texts) == example
 
 
+def test_the_card_learns_what_the_data_were_but_not_where_they_lay() -> None:
+    train = Dataset(["one", "two words", "three"], ["a", "b", "a"], name="/home/me/reviews.csv")
+    assert data_record(Parts(train, DATA, "held out of x")) == {
+        "name": "reviews.csv",
+        "train_rows": 3,
+        "test_rows": 4,
+        "held_out": True,
+        "median_words": 1,
+        "labels": {"a": 2, "b": 1},
+    }
+    labels: list[tuple[str, ...]] = [("a", "b")]
+    several = Dataset(["x"], labels, multi_label=True)
+    found = data_record(Parts(several, None, "nothing"))
+    assert (found["labels"], found["test_rows"], found["held_out"]) == ({"a": 1, "b": 1}, 0, False)
+
+
 def test_next_steps_are_commands() -> None:
+    lines = say_next(Path("m"), None, Path("m/report.html")).splitlines()
+    assert lines[:2] == ["Model:  m", "Report: m/report.html"]
     lines = say_next(Path("my model"), "it's good").splitlines()
     assert lines[0] == "Model: my model"
     assert lines[3].endswith("""predict 'my model' --text 'it'"'"'s good'""")

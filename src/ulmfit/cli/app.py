@@ -14,6 +14,7 @@ from ulmfit.cli.options import is_debug
 ORDER = (
     *("train", "pretrain", "pack", "finetune-lm", "finetune-classifier"),
     *("predict", "explain", "evaluate", "export", "serve"),
+    *("push", "pull"),
     *("check", "baseline"),
     *("lms", "evaluate-lm", "import-lm"),
 )

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
+from ulmfit.cli.options import use_threads, use_tokenizer_threads
 from ulmfit.cli.printing import WIDTH, percent, shorten, table
 
 if TYPE_CHECKING:
@@ -174,3 +176,16 @@ def print_document(
             typer.echo(f",\n{line}" if number else line, nl=False)
             number += 1
     typer.echo("\n]}")
+
+
+def load_for_use(model: Path, device: str, threads: int | None, *, int8: bool) -> Classifier:
+    """The classifier in a model folder, or in an exported one, which needs no torch."""
+    from ulmfit.apps.classifiers import load_classifier
+    from ulmfit.apps.onnx_folder import is_exported
+    from ulmfit.artifacts import read_config
+
+    if is_exported(read_config(model)):
+        use_tokenizer_threads(threads)
+    else:
+        use_threads(threads)
+    return load_classifier(model, device, threads, int8=int8)

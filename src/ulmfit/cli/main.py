@@ -6,8 +6,10 @@ import sys
 
 from ulmfit.cli import (
     data_verbs,
+    evaluate_verb,
     explain_verb,
     export_verbs,
+    hub_verbs,
     lm_library_verbs,
     lm_verbs,
     serve_verbs,
@@ -20,8 +22,10 @@ from ulmfit.cli.failures import INTERRUPTED, silence_stdout
 __all__ = [
     "app",
     "data_verbs",
+    "evaluate_verb",
     "explain_verb",
     "export_verbs",
+    "hub_verbs",
     "lm_library_verbs",
     "lm_verbs",
     "run",

@@ -289,6 +289,33 @@ MultiLabel = Annotated[
         rich_help_panel=DATA,
     ),
 ]
+Report = Annotated[
+    Path | None,
+    typer.Option(
+        "--report",
+        metavar="FILE",
+        help="Write an HTML report: one file, to be read in a browser.",
+        rich_help_panel=OUTPUT,
+    ),
+]
+NoReport = Annotated[
+    bool,
+    typer.Option(
+        "--no-report",
+        help="Leave out report.html, which quotes texts of DATA.",
+        rich_help_panel=OUTPUT,
+    ),
+]
+TrainingData = Annotated[
+    str | None,
+    typer.Option(
+        "--train",
+        metavar="FILE",
+        help="What the model was trained on: the report then has the baseline, and the texts "
+        "that are in both.",
+        rich_help_panel=DATA,
+    ),
+]
 NoBaseline = Annotated[
     bool,
     typer.Option(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +13,8 @@ from ulmfit.cli.labelled import Parts
 from ulmfit.cli.printing import interval, percent, shorten
 
 if TYPE_CHECKING:
-    from ulmfit.apps.predictor import Predictor
-    from ulmfit.train.metrics import Evaluation
+    from ulmfit.apps.classifiers import Classifier, Probabilities
+    from ulmfit.train.metrics import Evaluation, Labels
     from ulmfit.train.reliability import Reliability
     from ulmfit.train.tracker import Display
 
@@ -27,14 +27,20 @@ class Outcome:
         model: None where there is nothing to test on.
         baseline: None where it was not asked for.
         reliability: how far the model's probabilities can be relied on, on the same rows.
+        probabilities: the model's, (rows, classes).
+        labels: its answers.
+        baseline_labels: the baseline's answers.
     """
 
     model: Evaluation | None
     baseline: Evaluation | None
     reliability: Reliability | None = None
+    probabilities: Probabilities | None = None
+    labels: Labels | None = None
+    baseline_labels: Labels | None = None
 
 
-def judge(predictor: Predictor, parts: Parts, display: Display, *, baseline: bool) -> Outcome:
+def judge(predictor: Classifier, parts: Parts, display: Display, *, baseline: bool) -> Outcome:
     """Test a trained model, and on the same rows TF-IDF with logistic regression."""
     from ulmfit.experiments.baselines import NAME, fit_baseline
     from ulmfit.train.metrics import evaluate_labels, indicators
@@ -44,7 +50,7 @@ def judge(predictor: Predictor, parts: Parts, display: Display, *, baseline: boo
     if test is None or test.labels is None:
         return Outcome(None, None)
 
-    def score(labels: list[str] | list[tuple[str, ...]]) -> Evaluation:
+    def score(labels: Labels) -> Evaluation:
         assert test is not None and test.labels is not None
         return evaluate_labels(
             test.labels, labels, predictor.labels, multi_label=test.multi_label, name=test.name
@@ -52,16 +58,18 @@ def judge(predictor: Predictor, parts: Parts, display: Display, *, baseline: boo
 
     display.note(f"testing on {len(test):,} rows")
     answers = classify_texts(predictor, test.texts, display)
-    own = score(predictor.decide(answers.probabilities))
+    own = predictor.decide(answers.probabilities)
     fit = reliability(
         answers.probabilities,
         indicators(test.labels, predictor.labels),
         multi_label=predictor.multi_label,
     )
+    outcome = Outcome(score(own), None, fit, answers.probabilities, own)
     if not baseline:
-        return Outcome(own, None, fit)
+        return outcome
     display.note(f"training and testing {NAME} on the same rows")
-    return Outcome(own, score(fit_baseline(parts.train).predict(test.texts)), fit)
+    simple = fit_baseline(parts.train).predict(test.texts)
+    return replace(outcome, baseline=score(simple), baseline_labels=simple)
 
 
 def outcome_text(outcome: Outcome, parts: Parts) -> str:
@@ -98,9 +106,9 @@ def calibration_text(metrics: Mapping[str, Any], outcome: Outcome) -> str:
     return "\n".join(lines)
 
 
-def say_next(out: Path, example: str | None) -> str:
+def say_next(out: Path, example: str | None, report: Path | None = None) -> str:
     """What to do with a new model: command lines that work as printed."""
-    lines = [f"Model: {out}", ""]
+    lines = [f"Model:  {out}", f"Report: {report}", ""] if report else [f"Model: {out}", ""]
     if example is not None:
         lines += ["Try it:", f"  {example_command('predict', str(out), '--text', example)}"]
     lines.append(f"  {example_command('predict', str(out), 'FILE', '-o', 'labelled.csv')}")
@@ -111,6 +119,24 @@ def example_text(texts: Iterable[str]) -> str:
     """A short text from the data to try a model with: the first that fits on a line."""
     first = next(iter(texts))
     return next((text for text in texts if 10 <= len(text) <= 50), shorten(first, 50))
+
+
+def data_record(parts: Parts) -> dict[str, Any]:
+    """What the model card says of the data; names of files without their folders."""
+    from collections import Counter
+    from itertools import chain
+    from statistics import median
+
+    labels = parts.train.labels or []
+    names = chain.from_iterable((one,) if isinstance(one, str) else one for one in labels)
+    return {
+        "name": Path(parts.train.name).name,
+        "train_rows": len(parts.train),
+        "test_rows": len(parts.test) if parts.test is not None else 0,
+        "held_out": parts.origin.startswith("held out"),
+        "median_words": int(median(len(text.split()) for text in parts.train.texts)),
+        "labels": dict(Counter(names).most_common()),
+    }
 
 
 def score_record(outcome: Outcome) -> dict[str, Any]:

@@ -15,38 +15,30 @@ from ulmfit.cli.classified import (
     answer_text,
     classify,
     classify_rows,
-    classify_texts,
+    load_for_use,
     print_document,
     print_lines,
 )
 from ulmfit.cli.help import Verb, examples
-from ulmfit.cli.labelled import Columns
 from ulmfit.cli.options import (
     DATA,
     OUTPUT,
-    Data,
     DataDir,
     Debug,
     Device,
     Encoding,
     Int8,
     Json,
-    Label,
-    LabelSeparator,
     Model,
     Quiet,
-    Text,
     Threads,
-    use_threads,
-    use_tokenizer_threads,
 )
 from ulmfit.cli.prediction_runs import PredictionRun, write_rows
-from ulmfit.cli.printing import evaluation_text, print_json, reliability_text
+from ulmfit.cli.printing import print_json
 from ulmfit.errors import InputError, SettingsError
 
 if TYPE_CHECKING:
     from ulmfit.apps.classifiers import Classifier
-    from ulmfit.data.datasets import Dataset
     from ulmfit.data.streams import Rows
 
 PANEL = "Use a model"
@@ -157,7 +149,7 @@ def predict(
             expected="-o FILE, the file that the stopped run was writing",
         )
     if file is None:
-        predictor = _load(model, device, threads, int8).abstaining(min_confidence)
+        predictor = load_for_use(model, device, threads, int8=int8).abstaining(min_confidence)
         _predict_texts(predictor, text or [], as_json=as_json)
         return
     from ulmfit.apps.predictions import PredictionWriter
@@ -170,7 +162,7 @@ def predict(
     with rows:
         if output is not None:
             PredictionWriter(output, rows.schema)  # refuses a name before the model is loaded
-        predictor = _load(model, device, threads, int8).abstaining(min_confidence)
+        predictor = load_for_use(model, device, threads, int8=int8).abstaining(min_confidence)
         if output is None or str(output) == "-":
             _print_rows(predictor, rows, output, as_json=as_json, quiet=quiet)
             return
@@ -215,18 +207,6 @@ def _for_predict(error: InputError) -> InputError:
     return InputError(problem, expected=renamed(error.expected), hint=renamed(error.hint))
 
 
-def _load(model: Path, device: str, threads: int | None, int8: bool) -> Classifier:
-    from ulmfit.apps.classifiers import load_classifier
-    from ulmfit.apps.onnx_folder import is_exported
-    from ulmfit.artifacts import read_config
-
-    if is_exported(read_config(model)):
-        use_tokenizer_threads(threads)
-    else:
-        use_threads(threads)
-    return load_classifier(model, device, threads, int8=int8)
-
-
 def _predict_texts(predictor: Classifier, texts: list[str], *, as_json: bool) -> None:
     answers = classify(predictor, texts)
     if as_json:
@@ -263,76 +243,3 @@ def _tell_written(target: Path, counts: Counter[str], *, as_json: bool, quiet: b
     elif not quiet:
         common = ", ".join(f"{name} {count:,}" for name, count in counts.most_common(10))
         typer.echo(f"wrote {target}: {counts.total():,} rows ({common})", err=True)
-
-
-@app.command(
-    cls=Verb,
-    rich_help_panel=PANEL,
-    short_help="Error, F1 and confusions of a model on labelled data.",
-    epilog=examples(
-        "ulmfit evaluate model test.csv",
-        "ulmfit evaluate model name:trec6",
-        "ulmfit evaluate model test.parquet --label topic --json",
-    ),
-)
-def evaluate(
-    model: Model,
-    data: Data,
-    text: Text = None,
-    label: Label = None,
-    label_separator: LabelSeparator = None,
-    encoding: Encoding = None,
-    data_dir: DataDir = None,
-    device: Device = "auto",
-    int8: Int8 = False,
-    threads: Threads = None,
-    as_json: Json = False,
-    quiet: Quiet = False,
-    debug: Debug = False,
-) -> None:
-    """Error of a model on labelled data, with its 95 % interval, F1 and the confusions.
-
-    Then how far its probabilities can be relied on: the expected calibration error (15 bins), and
-    the error that is left when --min-confidence of `ulmfit predict` leaves out the rest.
-
-    Of a folder, archive or named data set the test split is taken.
-    """
-    from ulmfit.apps.display import make_display
-    from ulmfit.artifacts import read_config
-    from ulmfit.train.metrics import evaluate_labels, indicators, require_known
-    from ulmfit.train.reliability import coverage_table, reliability
-
-    # The model's folder and the data are looked at before the weights are loaded, and maybe torch.
-    several = read_config(model).get("classifier", {}).get("multi_label", False)
-    columns = Columns(text, label, label_separator, encoding, data_dir, multi_label=several)
-    dataset = columns.load(data, "test")
-    predictor = _load(model, device, threads, int8)
-    _require_one_label(dataset, predictor)
-    assert dataset.labels is not None
-    require_known(dataset.labels, predictor.labels, dataset.name)
-    answers = classify_texts(predictor, dataset.texts, make_display(quiet=quiet))
-    evaluation = evaluate_labels(
-        dataset.labels,
-        predictor.decide(answers.probabilities),
-        predictor.labels,
-        multi_label=several,
-        name=dataset.name,
-    )
-    targets = indicators(dataset.labels, predictor.labels)
-    fit = reliability(answers.probabilities, targets, multi_label=several)
-    coverage = coverage_table(answers.probabilities, targets, multi_label=several)
-    if as_json:
-        found = {"reliability": fit.to_dict(), "coverage": [row.to_dict() for row in coverage]}
-        about = {"model": str(model), "data": dataset.name}
-        print_json({**about, **evaluation.to_dict(), **found})
-        return
-    title = f"{model} on {evaluation.rows:,} rows of {dataset.name}"
-    typer.echo(f"{evaluation_text(evaluation, title)}\n\n{reliability_text(fit, coverage)}")
-
-
-def _require_one_label(dataset: Dataset, predictor: Classifier) -> None:
-    if dataset.multi_label and not predictor.multi_label:
-        raise InputError(
-            f"{dataset.name}: has several labels per row",
-            expected="one label per row, as the model gives",
-        )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import time
@@ -120,7 +119,18 @@ def started(work: Path, code: str) -> Any:
 
 @pytest.fixture
 def _importable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+
+def test_the_child_imports_what_the_parent_imports(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "torch.py").write_text("raise RuntimeError('a file of the user')\n")
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.syspath_prepend(str(tmp_path))  # as a notebook may have done; no variable says it
+    with started(tmp_path, "import torch, tests.tiny, ulmfit.apps.direction\n"):
+        pass
 
 
 @pytest.mark.usefixtures("_importable")

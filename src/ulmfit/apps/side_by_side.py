@@ -89,6 +89,10 @@ class _Child:
             **os.environ,
             "OMP_NUM_THREADS": str(threads),
             "RAYON_NUM_THREADS": str(threads),
+            # What this process imports, the child does too: wherever it was told to look, and
+            # nothing else, such as a `torch.py` in the folder where the user happens to be.
+            "PYTHONPATH": os.pathsep.join(os.path.abspath(entry) for entry in sys.path),
+            "PYTHONSAFEPATH": "1",
         }
         self.output = task.parent / "output.txt"
         with self.output.open("wb") as output:

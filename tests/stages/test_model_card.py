@@ -117,7 +117,12 @@ def test_card_of_many_labels_counts_them() -> None:
 
 def test_labels_do_not_break_the_card() -> None:
     text = card({"forward": {}}, ("two\nlines", "tick`s", "*stars*"))
-    assert "labels: `two lines`, tick`s, `*stars*`." in text
+    assert "labels: `two lines`, `` tick`s ``, `*stars*`." in text
+
+
+def test_a_label_with_backticks_is_no_markup() -> None:
+    text = card({"forward": {}}, ("`<img src=x>", "``both``"))
+    assert "labels: `` `<img src=x> ``, ``` ``both`` ```." in text
 
 
 def test_metrics_of_other_types_are_left_out() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -281,5 +282,12 @@ def _settings(info: Mapping[str, Any]) -> list[str]:
 
 
 def _code(label: str) -> str:
-    """A label as Markdown shows it letter by letter."""
-    return f"`{' '.join(label.split())}`" if "`" not in label else " ".join(label.split())
+    """A label as Markdown shows it letter by letter: fenced by more backticks than it has in a row.
+
+    No label becomes markup of the page that shows the card.
+    """
+    shown = " ".join(label.split())
+    if "`" not in shown:
+        return f"`{shown}`"
+    fence = "`" * (1 + max(map(len, re.findall("`+", shown))))
+    return f"{fence} {shown} {fence}"

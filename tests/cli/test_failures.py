@@ -70,6 +70,16 @@ def test_an_unexpected_error_is_named_without_a_traceback(
     assert explain(MemoryError())[0] == "unexpected MemoryError"
 
 
+def test_without_torch_it_is_said_what_to_install(capsys: pytest.CaptureFixture[str]) -> None:
+    error = ModuleNotFoundError("No module named 'torch'", name="torch")
+    with pytest.raises(typer.Exit), reported(lambda: False):
+        raise error
+    message = capsys.readouterr().err
+    assert message.startswith("Error: torch is not installed, which this needs\n")
+    assert "pip install torch" in message
+    assert "should not happen" not in message
+
+
 def test_debug_shows_the_traceback_and_the_message(capsys: pytest.CaptureFixture[str]) -> None:
     assert code_of(InputError("no file"), debug=True) == 2
     err = capsys.readouterr().err

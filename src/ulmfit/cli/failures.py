@@ -63,6 +63,11 @@ def explain(error: BaseException) -> list[str]:
     """The lines of a message: what is wrong, what was expected, what to do."""
     if isinstance(error, KeyboardInterrupt):
         return ["Stopped."]
+    if isinstance(error, ModuleNotFoundError) and error.name == "torch":
+        return [
+            "torch is not installed, which this needs",
+            "Install it with `pip install torch`. Without it, exported models predict.",
+        ]
     if not isinstance(error, UlmfitError):
         what = f"{type(error).__name__}: {error}".rstrip(": ")
         return [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import time
@@ -166,6 +167,27 @@ def test_the_child_is_stopped_with_the_block(tmp_path: Path) -> None:
         _wait_for(mark)
         raise KeyError("something of the block's own")
     assert mark.read_text() == "yes"
+
+
+@pytest.mark.usefixtures("_importable")
+def test_a_parent_that_is_told_to_end_while_it_waits_lets_the_child_save(tmp_path: Path) -> None:
+    mark = tmp_path / "stopped"
+    code = (
+        "import pathlib, os, signal, sys, time\n"
+        f"path = pathlib.Path({str(mark)!r})\n"
+        "signal.signal(signal.SIGTERM, lambda *_: (path.write_text('yes'), sys.exit(130)))\n"
+        "path.write_text('no')\n"
+        "os.kill(os.getppid(), signal.SIGTERM)\n"
+        "time.sleep(60)\n"
+    )
+    found: list[str] = []  # what the child had done when the signal had its way
+    before = signal.signal(signal.SIGTERM, lambda *_: found.append(mark.read_text()))
+    try:
+        with pytest.raises(TrainingError, match="ended with code 130"), started(tmp_path, code):
+            pass
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert found == ["yes"]
 
 
 @pytest.mark.usefixtures("_importable")

@@ -12,6 +12,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,7 +23,7 @@ import torch
 from ulmfit import errors
 from ulmfit.apps.run import TrainingRun
 from ulmfit.errors import Interrupted, TrainingError, UlmfitError
-from ulmfit.runtime import make_accelerator
+from ulmfit.runtime import make_accelerator, stop_on_signal
 from ulmfit.storage import atomic_write
 from ulmfit.train.tracker import Display, Silent
 
@@ -33,6 +34,8 @@ WORTH_A_PROCESS = 200_000
 PATIENCE = 60.0
 
 FAULT = "fault.json"
+
+_LOOK = 0.05  # seconds between two looks at a child that is waited for
 
 _PR_SET_PDEATHSIG = 1
 
@@ -112,8 +115,12 @@ class _Child:
             raise self._error(code)
 
     def finish(self) -> None:
-        """Wait for its end."""
-        self.process.wait()
+        """Wait for its end; a signal to this process stops it first, so that it can save."""
+        with stop_on_signal() as stop:
+            while self.process.poll() is None:
+                if stop:
+                    self.stop()
+                time.sleep(_LOOK)
         self.check()
 
     def stop(self) -> None:

@@ -15,6 +15,7 @@ ORDER = (
     *("train", "pretrain", "finetune-lm", "finetune-classifier"),
     *("predict", "evaluate"),
     *("check", "baseline", "lms"),
+    "reproduce",
 )
 
 

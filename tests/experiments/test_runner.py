@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.experiments.conftest import experiment, plans_of
+from ulmfit import experiments
 from ulmfit.errors import Interrupted, SettingsError, TrainingError
 from ulmfit.experiments import crew
 from ulmfit.experiments.cells import Plan, Task
@@ -134,7 +135,7 @@ class Stop(Notes):
 
 def test_a_stopped_run_goes_on_where_it_was(scale: Scale, site: Site) -> None:
     plans = plans_of([experiment(FORWARD)], scale)
-    with pytest.raises(Interrupted, match="stopped at step 4"):
+    with pytest.raises(Interrupted, match=r"stopped at step 4\. Run the same command to go on\."):
         run(plans, site, Stop())
     assert not (site.work.parent / "r.jsonl").exists()
     display = Notes()
@@ -187,7 +188,15 @@ def test_a_killed_run_goes_on_with_the_same_numbers(tmp_path: Path) -> None:
     def start(name: str, *more: str) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "ulmfit", "reproduce", "own.toml", "--scale", "smoke"]
         places = ["--results", f"{name}.jsonl", "--work", name, "--json", *more]
-        return subprocess.Popen([*command, *places], cwd=tmp_path, text=True, stdout=-1, stderr=-1)
+        source = Path(experiments.__file__).parents[2]
+        return subprocess.Popen(
+            [*command, *places],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(source)},
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
 
     killed = start("killed", "--jobs", "1")
     assert killed.stderr is not None

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ulmfit.experiments.language_models import Site
 
 MOST_JOBS = 8  # by default: each holds a model, its optimiser and its data
+GO_ON = "Run the same command to go on."
 _POLL_SECONDS = 0.5
 _PATIENCE_SECONDS = 120.0  # for workers to write their checkpoints
 
@@ -119,8 +120,8 @@ def do(task: Task, site: Site, display: Display) -> Outcome:
     failure = None
     try:
         run_task(task, site, display)
-    except Interrupted:
-        raise
+    except Interrupted as error:
+        raise Interrupted(error.problem, hint=GO_ON) from error
     except UlmfitError as error:
         failure = str(error)
     return Outcome(task, time.monotonic() - started, failure)
@@ -203,7 +204,7 @@ class Team:
         for number in self.busy:
             self.workers[number].join(timeout=max(0.0, end - time.monotonic()))
         stop.signal = None  # it is honoured here
-        raise Interrupted("stopped", hint="Run the same command to go on.")
+        raise Interrupted("stopped", hint=GO_ON)
 
 
 def work(pipe: Connection, site: Site, threads: int, gpu: int | None, parent: int) -> None:

@@ -153,7 +153,7 @@ class Scale(Frozen):
 
 def recipe_folder() -> Path:
     """Where the TOML files are: inside an installed package, or at the top of a checkout."""
-    inside = Path(__file__).parent / "reproduce"
+    inside = Path(__file__).parent / "paper"
     return inside if inside.is_dir() else Path(__file__).parents[3] / "reproduce"
 
 

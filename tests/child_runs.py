@@ -86,7 +86,7 @@ class Request:
     seed: int = 0
     checkpoint_seconds: float = 0.0
     validate_every: int = 3
-    precision: Precision = "no"
+    precision: Precision = "float32"
 
 
 class Striking(Silent):

@@ -302,7 +302,9 @@ def rewritten(path: Path, **changes: Any) -> Path:
     ("changes", "message"),
     [
         ({"kind": "language_model"}, "is of kind 'language_model': expected 'classifier'"),
-        ({"calibration": {}}, "key 'calibration' is unknown. It may come from a newer version"),
+        ({"thresholds": {}}, "key 'thresholds' is unknown. It may come from a newer version"),
+        ({"calibration": {"version": 2}}, "key 'calibration.version': input should be 1"),
+        ({"calibration": {"temperature": 0.0}}, "key 'calibration.temperature': input should be"),
         ({"labels": ["glad"]}, "1 different labels for 2 classes"),
         ({"labels": "glad"}, "key 'labels': input should be a valid"),
         ({"direction": None}, "key 'direction': input should be 'forward' or 'backward'"),

@@ -5,9 +5,17 @@ from pathlib import Path
 import pytest
 
 from ulmfit.cli.labelled import Parts
-from ulmfit.cli.outcomes import Outcome, example_text, outcome_text, say_next, score_record
+from ulmfit.cli.outcomes import (
+    Outcome,
+    calibration_text,
+    example_text,
+    outcome_text,
+    say_next,
+    score_record,
+)
 from ulmfit.data.datasets import Dataset
 from ulmfit.train.metrics import evaluate_labels
+from ulmfit.train.reliability import Reliability
 
 DATA = Dataset(["one", "two", "three", "four"], ["a", "b", "a", "b"])
 RIGHT = evaluate_labels(["a", "b", "a", "b"], ["a", "b", "a", "b"], ["a", "b"])
@@ -56,3 +64,21 @@ def test_next_steps_are_commands() -> None:
     assert lines[0] == "Model: my model"
     assert lines[3].endswith("""predict 'my model' --text 'it'"'"'s good'""")
     assert lines[4].endswith("predict 'my model' FILE -o labelled.csv")
+
+
+FIT = Reliability(ece=0.021, adaptive_ece=0.02, nll=0.3, bins=())
+
+
+def test_calibration_is_told() -> None:
+    outcome = Outcome(RIGHT, None, FIT)
+    record = {"temperature": 1.374, "rows": 1200, "before": {"ece": 0.061}, "after": {"ece": 0.02}}
+    assert calibration_text({"calibration": record}, outcome).splitlines() == [
+        "Probabilities are calibrated on 1,200 held-out rows: temperature 1.37,",
+        "  calibration error (ECE) 6.1 % before, 2.0 % after; 2.1 % on the test rows",
+    ]
+    assert calibration_text({}, outcome) == (
+        "Probabilities are not calibrated, as no rows were held out to do so; on the test rows "
+        "their calibration error is 2.1 %."
+    )
+    assert calibration_text({}, Outcome(None, None)).endswith("held out to do so.")
+    assert score_record(outcome)["test_ece"] == 0.021

@@ -228,3 +228,38 @@ def test_no_language_models_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("ulmfit.apps.pretrained.SHIPPED", tmp_path)
     assert run("lms").out.startswith("No language models in this installation")
     assert json.loads(run("lms", "--json").out) == []
+
+
+def test_answers_that_are_not_sure_enough_are_left_out(
+    model: Path, rows: Path, tmp_path: Path
+) -> None:
+    done = run("predict", model, rows, "--min-confidence", "1", "-o", tmp_path / "a.csv")
+    assert done.code == 0, done
+    assert "(abstained) 3" in done.err
+    table = list(csv.DictReader((tmp_path / "a.csv").open()))
+    assert [row["predicted_label"] for row in table] == ["", "", ""]
+    assert [row["abstained"] for row in table] == ["True"] * 3
+    assert all(0 < float(row["probability_pos"]) < 1 for row in table)
+
+    done = run("predict", model, rows, "--min-confidence", "0", "-o", tmp_path / "a.parquet")
+    assert done.code == 0, done
+    found = pq.read_table(tmp_path / "a.parquet")
+    assert found["abstained"].to_pylist() == [False] * 3
+    assert found["predicted_label"].null_count == 0
+
+    shown = run("predict", model, "--text", GOOD, "--min-confidence", "1").out
+    assert shown.startswith("(abstained)\n")
+    entry = json.loads(run("predict", model, "--text", GOOD, "--min-confidence", "1", "--json").out)
+    assert entry["predictions"][0]["label"] is None
+    assert entry["predictions"][0]["abstained"] is True
+    refused = run("predict", model, rows, "--min-confidence", "90")
+    assert refused.code == 2
+
+
+def test_evaluate_tells_how_far_probabilities_can_be_relied_on(model: Path, data: Path) -> None:
+    shown = run("evaluate", model, data / "test.csv").out
+    assert "calibration error (ECE)" in shown
+    assert "--min-confidence  answered" in shown
+    found = json.loads(run("evaluate", model, data / "test.csv", "--json", "-q").out)
+    assert len(found["reliability"]["bins"]) == 15
+    assert found["coverage"][0]["rows"] == found["rows"]

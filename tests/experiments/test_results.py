@@ -95,8 +95,8 @@ def test_only_the_last_recipe_counts_and_of_a_seed_the_last_line() -> None:
 
 
 def test_where_a_result_comes_from() -> None:
-    assert hardware(2).endswith(", 2 threads")
-    assert hardware(1, "some GPU") == "some GPU"
+    assert hardware(2, None, "float32").endswith(", 2 threads, float32")
+    assert hardware(1, "some GPU", "bf16") == "some GPU, bf16"
     assert re.fullmatch(r"[0-9a-f]{12}\+?|version .*", results.commit())
 
 

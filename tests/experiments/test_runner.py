@@ -123,14 +123,14 @@ def test_what_needs_a_failed_task_is_not_waited_for(scale: Scale) -> None:
 
 
 class Stop(Notes):
-    """Asks for a stop at the first step of a classifier, as Ctrl-C would."""
+    """Asks for a stop in the middle of a classifier, as Ctrl-C would."""
 
     def begin(self, title: str, total_steps: int, done_steps: int) -> None:
         self.unit = title
 
     def advance(self, step: int, values: dict[str, float]) -> None:
         if self.unit == "documents" and step == 4:
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGTERM)
 
 
 def test_a_stopped_run_goes_on_where_it_was(scale: Scale, site: Site) -> None:

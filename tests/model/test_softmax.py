@@ -171,3 +171,45 @@ def test_the_draws_are_part_of_the_random_state(layer: tuple[Tensor, Tensor, Ten
         torch.manual_seed(7)
         losses.append(float(sampler.loss(layer[0], targets, *layer[1:])))
     assert losses[0] == losses[1]
+
+
+def plain_loss(hidden: Tensor, targets: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    return torch.nn.functional.cross_entropy(hidden @ weight.t() + bias, targets)
+
+
+@pytest.mark.parametrize("rows", [1, 7, 40, 1000])
+def test_loss_and_gradients_are_the_same_in_blocks_of_any_size(
+    rows: int, layer: tuple[Tensor, Tensor, Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(softmax, "BLOCK_LOGITS", rows * V)
+    targets = drawn_targets(N, torch.Generator().manual_seed(2))
+    found, expected = ([x.clone().requires_grad_() for x in layer] for _ in range(2))
+    loss = full_softmax_loss(found[0], targets, *found[1:])
+    slow = plain_loss(expected[0], targets, *expected[1:])
+    assert loss.item() == pytest.approx(slow.item(), rel=1e-6)
+    torch.autograd.backward(3 * loss)
+    torch.autograd.backward(3 * slow)
+    for a, b in zip(found, expected, strict=True):
+        assert a.grad is not None
+        assert b.grad is not None
+        torch.testing.assert_close(a.grad, b.grad, rtol=1e-5, atol=1e-7)
+
+
+def test_hidden_states_in_bfloat16_give_weights_a_float32_gradient(
+    layer: tuple[Tensor, Tensor, Tensor],
+) -> None:
+    targets = drawn_targets(N, torch.Generator().manual_seed(3))
+    hidden, weight, bias = (x.clone().requires_grad_() for x in layer)
+    half = hidden.detach().bfloat16().requires_grad_()
+    loss = full_softmax_loss(half, targets, weight, bias)
+    assert loss.dtype == torch.float32
+    assert loss.item() == pytest.approx(float(plain_loss(layer[0], targets, *layer[1:])), rel=0.01)
+    torch.autograd.backward(loss)
+    assert half.grad is not None
+    assert half.grad.dtype == torch.bfloat16
+    assert weight.grad is not None
+    assert weight.grad.dtype == torch.float32
+    slow = [x.clone().requires_grad_() for x in layer]
+    torch.autograd.backward(plain_loss(slow[0], targets, *slow[1:]))
+    assert slow[1].grad is not None
+    assert (weight.grad - slow[1].grad).norm() < 0.02 * slow[1].grad.norm()

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -15,13 +15,17 @@ from numpy.typing import NDArray
 from ulmfit.artifacts import BACKWARD, CONFIG, FolderContents, read_folder, write_folder
 from ulmfit.data.batches import backwards
 from ulmfit.errors import InputError, ModelFolderError, SettingsError
+from ulmfit.model.bpt3c import Encoder
 from ulmfit.model.classifier import TextClassifierModel
+from ulmfit.model.int8_encoder import Int8Encoder
+from ulmfit.stages.calibration import CalibrationRecord
 from ulmfit.stages.classifier_folder import TrainedClassifier
-from ulmfit.stages.ensemble import average
-from ulmfit.stages.folder_config import LabelForm
+from ulmfit.stages.ensemble import Scores, average_scores, probabilities
+from ulmfit.stages.folder_config import Calibration, LabelForm
 from ulmfit.stages.lm_folder import WORK_FOLDER
 from ulmfit.stages.model_card import classifier_card
 from ulmfit.train.evaluate import predict_logits
+from ulmfit.train.reliability import row_confidence
 
 Probabilities = NDArray[np.float32]
 
@@ -31,6 +35,9 @@ BLOCK_CHARS = 4_000_000
 
 # A label of a multi-label model is given from this probability on, as scikit-learn does.
 THRESHOLD = 0.5
+
+# Of the encoder's weights and products: exact, or a third of the time (docs/performance.md).
+Precision = Literal["float32", "int8"]
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
@@ -59,6 +66,26 @@ def choose_device(name: str = "auto") -> torch.device:
     return torch.device(name)
 
 
+def _place(device: str, precision: str) -> torch.device:
+    """The device, if it can do the precision.
+
+    Raises:
+        SettingsError: it cannot, or one of the two is unknown.
+    """
+    if precision not in get_args(Precision):
+        raise SettingsError(
+            f"precision {precision!r} is unknown",
+            expected=f"one of {', '.join(get_args(Precision))}",
+        )
+    if precision == "float32":
+        return choose_device(device)
+    if device not in ("auto", "cpu"):
+        raise SettingsError(
+            f"precision {precision!r} on device {device!r}", expected="device 'cpu' or 'auto'"
+        )
+    return choose_device("cpu")
+
+
 class Predictor:
     """Forward and backward classifier, or one of them, ready to answer.
 
@@ -69,9 +96,11 @@ class Predictor:
         members: classifiers of the same classes and tokenizer, one per direction.
         metrics: what is known of their quality; goes into the folder.
         device: where the models are, see `choose_device`.
+        precision: `float32`, or `int8` on a CPU.
 
     Raises:
-        SettingsError: the members do not belong together, or there is no such device.
+        SettingsError: the members do not belong together; there is no such device; this machine
+            cannot do int8.
     """
 
     def __init__(
@@ -79,15 +108,21 @@ class Predictor:
         members: Sequence[TrainedClassifier],
         metrics: Mapping[str, Any] | None = None,
         device: str = "auto",
+        precision: Precision = "float32",
     ) -> None:
         fault = _disagreement(members)
         if fault is not None:
             raise SettingsError(f"these classifiers cannot answer as one: {fault}")
         self.members = tuple(members)
         self.metrics = {**members[0].metrics, **(metrics or {})}
-        self.device = device
-        place = choose_device(device)
+        self.device, self.precision = device, precision
+        self.min_confidence: float | None = None  # `abstaining` sets it, on its copy
+        place = _place(device, precision)
         self.models: list[TextClassifierModel] = [member.model().to(place) for member in members]
+        self.encoders: list[Encoder] = [
+            Int8Encoder(model.encoder) if precision == "int8" else model.encoder
+            for model in self.models
+        ]
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -103,6 +138,11 @@ class Predictor:
     def multi_label(self) -> bool:
         """Whether a text may have any number of labels."""
         return self.members[0].config.multi_label
+
+    @property
+    def temperature(self) -> float:
+        """What the scores are divided by, see `stages.calibration`."""
+        return self.members[0].calibration.temperature
 
     def predict_proba(self, texts: Iterable[str]) -> Probabilities:
         """Probability of each class, (N, C): rows add up to one unless multi-label.
@@ -122,6 +162,11 @@ class Predictor:
         for block in text_blocks(texts):
             yield self._predict_block(block)
 
+    def scores(self, texts: Iterable[str]) -> Scores:
+        """Averaged scores before calibration, (N, C), see `stages.ensemble.average_scores`."""
+        blocks = [self._score_block(block) for block in text_blocks(texts)]
+        return np.concatenate(blocks) if blocks else np.zeros((0, len(self.labels)))
+
     def decide(self, probabilities: Probabilities) -> list[str] | list[tuple[str, ...]]:
         """The most probable class of each row; for multi-label all classes over one half."""
         if self.multi_label:
@@ -131,18 +176,61 @@ class Predictor:
             ]
         return [self.labels[i] for i in probabilities.argmax(axis=1)]
 
+    def answers(
+        self, probabilities: Probabilities
+    ) -> Sequence[str | None] | Sequence[tuple[str, ...] | None]:
+        """`decide`, with None for rows that are less sure than `min_confidence`.
+
+        How sure is `train.reliability.row_confidence`: the probability that the answer is right,
+        with several labels that all of them are.
+        """
+        decided = self.decide(probabilities)
+        if self.min_confidence is None:
+            return decided
+        sure = row_confidence(probabilities, multi_label=self.multi_label) >= self.min_confidence
+        answers: list[Any] = [
+            label if enough else None for label, enough in zip(decided, sure.tolist(), strict=True)
+        ]
+        return answers
+
+    def abstaining(self, min_confidence: float | None) -> Predictor:
+        """The same classifier, whose `answers` leave out what is less sure; None: answer all.
+
+        Raises:
+            SettingsError: no probability.
+        """
+        if min_confidence is not None and not 0 <= min_confidence <= 1:
+            raise SettingsError(
+                f"min_confidence is {min_confidence}", expected="a probability, from 0 to 1"
+            )
+        same = Predictor.__new__(Predictor)
+        same.__dict__.update(self.__dict__)  # the models are shared, not copied
+        same.min_confidence = min_confidence
+        return same
+
     def _predict_block(self, texts: Sequence[str]) -> Probabilities:
+        scores = self._score_block(texts)
+        return probabilities(scores, multi_label=self.multi_label, temperature=self.temperature)
+
+    def _score_block(self, texts: Sequence[str]) -> Scores:
         documents = self.members[0].tokenizer.encode_batch(texts)
-        answers = []
-        for member, model in zip(self.members, self.models, strict=True):
+        logits = []
+        for member, model, encoder in zip(self.members, self.models, self.encoders, strict=True):
             turned = backwards(documents) if member.direction == "backward" else documents
-            answers.append(_probabilities(predict_logits(model, turned), self.multi_label))
-        return average(answers)
+            logits.append(predict_logits(model, turned, encoder))
+        return average_scores(logits, multi_label=self.multi_label)
 
     def with_label_form(self, form: LabelForm) -> Predictor:
         """The same classifier, which knows how its labels looked in Python."""
         members = [replace(member, label_form=form) for member in self.members]
-        return Predictor(members, self.metrics, self.device)
+        return Predictor(members, self.metrics, self.device, self.precision)
+
+    def with_calibration(self, record: CalibrationRecord) -> Predictor:
+        """The same classifier with a temperature; what it was worth goes into the metrics."""
+        calibration = Calibration(temperature=record.temperature)
+        members = [replace(member, calibration=calibration) for member in self.members]
+        metrics = {**self.metrics, "calibration": record.to_dict()}
+        return Predictor(members, metrics, self.device, self.precision)
 
     def save(self, path: Path, *, log: bytes | None = None) -> None:
         """Write the model folder: the first member, the other one in `backward/`.
@@ -176,17 +264,19 @@ class Predictor:
         )
 
     @classmethod
-    def load(cls, path: Path, device: str = "auto") -> Predictor:
+    def load(cls, path: Path, device: str = "auto", precision: Precision = "float32") -> Predictor:
         """Read and verify a model folder.
 
         Raises:
             ModelFolderError: a file is missing, cut, altered, or not of a classifier.
             SettingsError: there is no such device.
         """
-        return cls.from_contents(read_folder(Path(path)), device)
+        return cls.from_contents(read_folder(Path(path)), device, precision)
 
     @classmethod
-    def from_contents(cls, contents: FolderContents, device: str = "auto") -> Predictor:
+    def from_contents(
+        cls, contents: FolderContents, device: str = "auto", precision: Precision = "float32"
+    ) -> Predictor:
         """The classifier in a folder that has been read.
 
         Raises:
@@ -201,20 +291,23 @@ class Predictor:
                 f"{fault}",
                 hint="Copy the whole folder again from where it came from, or train again.",
             )
-        return cls(members, device=device)
+        return cls(members, device=device, precision=precision)
 
     def __reduce__(self) -> tuple[Any, ...]:
         first, *others = self.members
         members = [replace(first, metrics=self.metrics), *others]
-        return _unpickled, ([member.files() for member in members], self.device)
+        files = [member.files() for member in members]
+        return _unpickled, (files, self.device, self.precision)
 
 
-def _unpickled(folders: Sequence[Mapping[str, bytes]], device: str) -> Predictor:
+def _unpickled(
+    folders: Sequence[Mapping[str, bytes]], device: str, precision: Precision
+) -> Predictor:
     members = []
     for files in folders:
         contents = FolderContents(Path("(pickled)"), json.loads(files[CONFIG]), files)
         members.append(TrainedClassifier.from_contents(contents))
-    return Predictor(members, device=device)
+    return Predictor(members, device=device, precision=precision)
 
 
 def _disagreement(members: Sequence[TrainedClassifier]) -> str | None:
@@ -248,13 +341,3 @@ def text_blocks(texts: Iterable[str]) -> Iterator[list[str]]:
             block, size = [], 0
     if block:
         yield block
-
-
-def _probabilities(logits: NDArray[np.float32], multi_label: bool) -> Probabilities:
-    scores = logits.astype(np.float64)
-    if multi_label:
-        # the same for both signs, and neither can overflow
-        odds = np.exp(-np.abs(scores))
-        return np.asarray(np.where(scores >= 0, 1.0, odds) / (1 + odds), dtype=np.float32)
-    shifted = np.exp(scores - scores.max(axis=1, keepdims=True))
-    return np.asarray(shifted / shifted.sum(axis=1, keepdims=True), dtype=np.float32)

@@ -17,16 +17,23 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import DataConversionWarning, NotFittedError
 
 from ulmfit.apps.display import make_display
+from ulmfit.apps.explain import Explanation, explain
 from ulmfit.apps.predictor import THRESHOLD, Predictor, choose_device
 from ulmfit.apps.pretrained import resolve_lms
 from ulmfit.apps.run import TrainingRun
 from ulmfit.apps.training import train_classifier
-from ulmfit.apps.typed_labels import LabelCodec, label_form, readable_labels, repeatable
+from ulmfit.apps.typed_labels import (
+    LabelCodec,
+    label_form,
+    readable_labels,
+    repeatable,
+    without,
+)
 from ulmfit.config import Direction
 from ulmfit.data.datasets import Dataset, from_python
 from ulmfit.errors import InputError, Interrupted, SettingsError
 from ulmfit.presets import load_settings
-from ulmfit.runtime import make_accelerator
+from ulmfit.runtime import Precision, make_accelerator
 from ulmfit.stages.folder_config import LabelForm
 
 DIRECTIONS: dict[str, tuple[Direction, ...]] = {
@@ -65,6 +72,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         seed: of everything that is drawn.
         overrides: single settings by dotted name, such as `{"classifier.epochs": 5}`.
         device: `auto` for a GPU where there is one, or `cpu`, `cuda`, `mps`.
+        precision: of the products in training: `float32`, `bf16`, or `auto` for bf16 where the
+            processor has it. Answers are always float32 after `fit`.
         verbose: show progress on standard error.
 
     Attributes:
@@ -85,6 +94,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         overrides: Mapping[str, object] | None = None,
         device: str = "auto",
         verbose: bool = False,
+        precision: Precision = "auto",
     ) -> None:
         self.lm = lm
         self.preset = preset
@@ -93,6 +103,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.overrides = overrides
         self.device = device
         self.verbose = verbose
+        self.precision = precision
 
     def fit(self, X: Any, y: Any, unlabeled: Unlabeled | None = None) -> TextClassifier:
         """Train on texts and labels, from the language model on: a second `fit` starts anew.
@@ -117,7 +128,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         with tempfile.TemporaryDirectory(prefix="ulmfit-") as work, _own_random_numbers():
             run = TrainingRun(
                 work=Path(work) / "run",
-                accelerator=make_accelerator(cpu=device.type == "cpu"),
+                accelerator=make_accelerator(self.precision, cpu=device.type == "cpu"),
                 display=make_display(quiet=not self.verbose),
                 seed=self.seed,
             )
@@ -140,14 +151,46 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         predictor = self._fitted()
         return self._codec().arrange(predictor.predict_proba(from_python(repeatable(X)).texts))
 
-    def predict(self, X: Any) -> Any:
+    def predict(self, X: Any, *, min_confidence: float | None = None) -> Any:
         """Labels as `fit` was given them: an array; for multi-label a list of tuples or a matrix.
+
+        Args:
+            X: texts.
+            min_confidence: give no answer, None, where the model is less sure that it is right
+                (for multi-label: that all labels are); the result is then an array of objects.
 
         Raises:
             NotFittedError: before `fit` or `load`.
             InputError: not a column of strings.
+            SettingsError: `min_confidence` is no probability, or the labels are a matrix.
         """
-        return self._codec().decide(self.predict_proba(X), THRESHOLD)
+        predictor, codec = self._fitted(), self._codec()
+        probabilities = predictor.predict_proba(from_python(repeatable(X)).texts)
+        decided = codec.decide(codec.arrange(probabilities), THRESHOLD)
+        if min_confidence is None:
+            return decided
+        answers = predictor.abstaining(min_confidence).answers(probabilities)
+        return without(decided, [answer is None for answer in answers])
+
+    def explain(
+        self, text: str, label: Any = None, *, method: str = "integrated-gradients"
+    ) -> Explanation:
+        """Which words of a text speak for a label and which against it, see `apps.explain`.
+
+        Args:
+            text: one text.
+            label: one of `classes_`; None for the most probable one.
+            method: `integrated-gradients`, whose attributions add up to the change in log-odds, or
+                `occlusion`.
+
+        Raises:
+            NotFittedError: before `fit` or `load`.
+            InputError: an unknown label, or a text that is no string.
+            SettingsError: an unknown method.
+        """
+        predictor = self._fitted()
+        name = None if label is None else self._codec().name_of(label)
+        return explain(predictor, text, name, method=method)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Accuracy; for multi-label the share of rows whose labels are all right.
@@ -175,7 +218,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self._fitted().save(Path(path))
 
     @classmethod
-    def load(cls, path: str | Path, device: str = "auto") -> TextClassifier:
+    def load(cls, path: str | Path, device: str = "auto", *, int8: bool = False) -> TextClassifier:
         """Read a model folder that `save` or `ulmfit train` wrote.
 
         The parameters are the defaults but for `direction` and `device`: the folder does not say
@@ -184,7 +227,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Raises:
             ModelFolderError: the folder is broken, or not a classifier's.
         """
-        predictor = Predictor.load(Path(path), device)
+        predictor = Predictor.load(Path(path), device, "int8" if int8 else "float32")
         first, *others = predictor.members
         classifier = cls(direction="both" if others else first.direction, device=device)
         return classifier._become(predictor)

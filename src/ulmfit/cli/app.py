@@ -13,7 +13,7 @@ from ulmfit.cli.options import is_debug
 
 ORDER = (
     *("train", "pretrain", "finetune-lm", "finetune-classifier"),
-    *("predict", "evaluate"),
+    *("predict", "explain", "evaluate"),
     *("check", "baseline", "lms"),
     "reproduce",
 )

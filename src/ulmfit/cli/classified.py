@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ulmfit.data.streams import Rows
     from ulmfit.train.tracker import Display
 
+ABSTAINED = "(abstained)"
 SLICE = 256  # texts between two signs of progress
 _MOST_CLASSES = 10
 
@@ -31,13 +32,13 @@ class Answers:
     Attributes:
         batch: rows of the input; None for texts that came without a table.
         texts: what was classified.
-        labels: the class, or the tuple of classes, of each.
+        labels: the class, or the tuple of classes, of each; None where the model abstains.
         probabilities: (rows, classes).
     """
 
     batch: pa.RecordBatch | None
     texts: Sequence[str]
-    labels: list[str] | list[tuple[str, ...]]
+    labels: Sequence[str | None] | Sequence[tuple[str, ...] | None]
     probabilities: NDArray[np.float32]
 
 
@@ -46,7 +47,7 @@ def classify(
 ) -> Answers:
     """The model's answers to a few texts."""
     probabilities = predictor.predict_proba(texts)
-    return Answers(batch, texts, predictor.decide(probabilities), probabilities)
+    return Answers(batch, texts, predictor.answers(probabilities), probabilities)
 
 
 def classify_rows(
@@ -87,13 +88,15 @@ def classify_texts(predictor: Predictor, texts: Sequence[str], display: Display)
     return Answers(None, texts, predictor.decide(probabilities), probabilities)
 
 
-def name_of(label: str | Sequence[str]) -> str:
+def name_of(label: str | Sequence[str] | None) -> str:
     """A label, or the labels of a text, for people."""
+    if label is None:
+        return ABSTAINED
     return label if isinstance(label, str) else ", ".join(label) or "(none)"
 
 
 def answer_text(
-    label: str | Sequence[str], classes: Sequence[str], probabilities: NDArray[np.float32]
+    label: str | Sequence[str] | None, classes: Sequence[str], probabilities: NDArray[np.float32]
 ) -> str:
     """The label of one text, and below it the probabilities, the greatest first."""
     ranked = sorted(zip(probabilities.tolist(), classes, strict=True), key=lambda pair: -pair[0])
@@ -109,13 +112,21 @@ def print_lines(slices: Iterator[Answers], classes: Sequence[str]) -> None:
         for label, row, text in zip(
             answers.labels, answers.probabilities, answers.texts, strict=True
         ):
-            shown = shorten(name_of(label), width)
+            shown = "-" if label is None else shorten(name_of(label), width)
             start = f"{shown:<{width}}  {percent(float(row.max())):>7}  "
             typer.echo(start + shorten(text, WIDTH - len(start)))
 
 
-def print_document(slices: Iterator[Answers], classes: Sequence[str], *, with_texts: bool) -> None:
-    """All answers as one JSON document, written as they come."""
+def print_document(
+    slices: Iterator[Answers],
+    classes: Sequence[str],
+    *,
+    with_texts: bool,
+) -> None:
+    """All answers as one JSON document, written as they come.
+
+    Where the model abstains, `label` is null and `abstained` is true.
+    """
     typer.echo(f'{{"labels": {json.dumps(list(classes), ensure_ascii=False)}, "predictions": [')
     number = 0
     for answers in slices:
@@ -123,7 +134,9 @@ def print_document(slices: Iterator[Answers], classes: Sequence[str], *, with_te
             answers.labels, answers.probabilities, answers.texts, strict=True
         ):
             entry: dict[str, Any] = {"text": text} if with_texts else {"row": number + 1}
-            entry["label" if isinstance(label, str) else "labels"] = label
+            entry["labels" if isinstance(label, tuple) else "label"] = label
+            if label is None:
+                entry["abstained"] = True
             # six digits are what float32 holds
             entry["probabilities"] = {
                 name: float(f"{p:.6g}") for name, p in zip(classes, row.tolist(), strict=True)

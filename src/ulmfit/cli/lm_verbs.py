@@ -28,6 +28,7 @@ from ulmfit.cli.options import (
     Set,
     Text,
     Threads,
+    TrainingPrecision,
     Valid,
     use_threads,
 )
@@ -65,6 +66,7 @@ def pretrain(
     config: Config = None,
     seed: Seed = 0,
     device: Device = "auto",
+    precision: TrainingPrecision = "auto",
     threads: Threads = None,
     resume: Resume = False,
     as_json: Json = False,
@@ -82,7 +84,7 @@ def pretrain(
     assert texts is not None
     from ulmfit.apps.language_models import pretrain_lms, save_lms  # takes a while
 
-    place = Place(out, seed, resume, quiet, device)
+    place = Place(out, seed, resume, quiet, device, precision)
     place.prepare()
     use_threads(threads)
     info = {"corpus": ", ".join(corpus), "vocabulary": settings.text.kind}
@@ -117,6 +119,7 @@ def finetune_lm(
     config: Config = None,
     seed: Seed = 0,
     device: Device = "auto",
+    precision: TrainingPrecision = "auto",
     threads: Threads = None,
     resume: Resume = False,
     as_json: Json = False,
@@ -135,7 +138,7 @@ def finetune_lm(
     from ulmfit.apps.language_models import finetune_lms, save_lms  # takes a while
     from ulmfit.apps.pretrained import resolve_lms
 
-    place = Place(out, seed, resume, quiet, device)
+    place = Place(out, seed, resume, quiet, device, precision)
     place.prepare()
     use_threads(threads)
     base = resolve_lms(lm, directions_of(direction))

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import sys
 
-from ulmfit.cli import data_verbs, lm_verbs, paper_verbs, train_verbs, use_verbs
+from ulmfit.cli import data_verbs, explain_verb, lm_verbs, paper_verbs, train_verbs, use_verbs
 from ulmfit.cli.app import app
 from ulmfit.cli.failures import INTERRUPTED, silence_stdout
 
-__all__ = ["app", "data_verbs", "lm_verbs", "paper_verbs", "run", "train_verbs", "use_verbs"]
+__all__ = [
+    "app",
+    "data_verbs",
+    "explain_verb",
+    "lm_verbs",
+    "paper_verbs",
+    "run",
+    "train_verbs",
+    "use_verbs",
+]
 
 
 def run() -> None:

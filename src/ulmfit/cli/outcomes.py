@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from ulmfit.cli.printing import interval, percent, shorten
 if TYPE_CHECKING:
     from ulmfit.apps.predictor import Predictor
     from ulmfit.train.metrics import Evaluation
+    from ulmfit.train.reliability import Reliability
     from ulmfit.train.tracker import Display
 
 
@@ -25,16 +26,19 @@ class Outcome:
     Attributes:
         model: None where there is nothing to test on.
         baseline: None where it was not asked for.
+        reliability: how far the model's probabilities can be relied on, on the same rows.
     """
 
     model: Evaluation | None
     baseline: Evaluation | None
+    reliability: Reliability | None = None
 
 
 def judge(predictor: Predictor, parts: Parts, display: Display, *, baseline: bool) -> Outcome:
     """Test a trained model, and on the same rows TF-IDF with logistic regression."""
     from ulmfit.experiments.baselines import NAME, fit_baseline
-    from ulmfit.train.metrics import evaluate_labels
+    from ulmfit.train.metrics import evaluate_labels, indicators
+    from ulmfit.train.reliability import reliability
 
     test = parts.test
     if test is None or test.labels is None:
@@ -47,11 +51,17 @@ def judge(predictor: Predictor, parts: Parts, display: Display, *, baseline: boo
         )
 
     display.note(f"testing on {len(test):,} rows")
-    own = score(classify_texts(predictor, test.texts, display).labels)
+    answers = classify_texts(predictor, test.texts, display)
+    own = score(predictor.decide(answers.probabilities))
+    fit = reliability(
+        answers.probabilities,
+        indicators(test.labels, predictor.labels),
+        multi_label=predictor.multi_label,
+    )
     if not baseline:
-        return Outcome(own, None)
+        return Outcome(own, None, fit)
     display.note(f"training and testing {NAME} on the same rows")
-    return Outcome(own, score(fit_baseline(parts.train).predict(test.texts)))
+    return Outcome(own, score(fit_baseline(parts.train).predict(test.texts)), fit)
 
 
 def outcome_text(outcome: Outcome, parts: Parts) -> str:
@@ -68,6 +78,23 @@ def outcome_text(outcome: Outcome, parts: Parts) -> str:
             lines.append(
                 f"  {name:<{width}}  {percent(score.error):>7}   95 % interval {interval(score)}"
             )
+    return "\n".join(lines)
+
+
+def calibration_text(metrics: Mapping[str, Any], outcome: Outcome) -> str:
+    """What was done so that probabilities say how often they are right, and how well they do."""
+    tested = "" if outcome.reliability is None else percent(outcome.reliability.ece)
+    record = metrics.get("calibration")
+    if record is None:
+        held = f"; on the test rows their calibration error is {tested}" if tested else ""
+        return f"Probabilities are not calibrated, as no rows were held out to do so{held}."
+    before, after = (percent(record[when]["ece"]) for when in ("before", "after"))
+    lines = [
+        f"Probabilities are calibrated on {record['rows']:,} held-out rows: temperature "
+        f"{record['temperature']:.2f},",
+        f"  calibration error (ECE) {before} before, {after} after"
+        + (f"; {tested} on the test rows" if tested else ""),
+    ]
     return "\n".join(lines)
 
 
@@ -88,7 +115,9 @@ def example_text(texts: Iterable[str]) -> str:
 
 def score_record(outcome: Outcome) -> dict[str, Any]:
     """The outcome for `metrics.json`."""
-    return {
+    fit = outcome.reliability
+    calibration = {} if fit is None else {"test_ece": fit.ece, "test_nll": fit.nll}
+    return calibration | {
         f"{name}_{key}": value
         for name, score in (("test", outcome.model), ("baseline", outcome.baseline))
         if score is not None

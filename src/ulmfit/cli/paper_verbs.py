@@ -10,7 +10,16 @@ import typer
 
 from ulmfit.cli.app import app
 from ulmfit.cli.help import Verb, examples
-from ulmfit.cli.options import DATA, OUTPUT, TRAINING, DataDir, Debug, Json, Quiet
+from ulmfit.cli.options import (
+    DATA,
+    OUTPUT,
+    TRAINING,
+    DataDir,
+    Debug,
+    Json,
+    Quiet,
+    TrainingPrecision,
+)
 from ulmfit.cli.printing import print_json, table
 from ulmfit.errors import SettingsError
 
@@ -140,6 +149,7 @@ def reproduce(
     jobs: Jobs = None,
     threads: CellThreads = 1,
     device: GPUs = "auto",
+    precision: TrainingPrecision = "auto",
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -177,6 +187,7 @@ def reproduce(
         jobs=jobs,
         threads=threads,
         device=device,
+        precision=precision,
     )
     _run(request, report, quiet=quiet, as_json=as_json)
 

@@ -36,12 +36,20 @@ from ulmfit.cli.options import (
     TestFraction,
     Text,
     Threads,
+    TrainingPrecision,
     TunedLM,
     Unlabeled,
     Valid,
     use_threads,
 )
-from ulmfit.cli.outcomes import example_text, judge, outcome_text, say_next, score_record
+from ulmfit.cli.outcomes import (
+    calibration_text,
+    example_text,
+    judge,
+    outcome_text,
+    say_next,
+    score_record,
+)
 from ulmfit.cli.printing import print_json
 from ulmfit.cli.training_runs import Place, default_out, directions_of, read_settings, reader
 from ulmfit.errors import SettingsError
@@ -106,6 +114,7 @@ def train(
     config: Config = None,
     seed: Seed = 0,
     device: Device = "auto",
+    precision: TrainingPrecision = "auto",
     threads: Threads = None,
     out: OutOrDefault = None,
     resume: Resume = False,
@@ -131,7 +140,7 @@ def train(
     )
     held_out = columns.load(valid, "valid") if valid else None
     recipe = Recipe(lm, direction, settings, more, held_out, not no_baseline)
-    place = Place(out or default_out(data), seed, resume, quiet, device)
+    place = Place(out or default_out(data), seed, resume, quiet, device, precision)
     use_threads(threads)
     _train(recipe, parts, place, as_json=as_json)
 
@@ -165,6 +174,7 @@ def finetune_classifier(
     config: Config = None,
     seed: Seed = 0,
     device: Device = "auto",
+    precision: TrainingPrecision = "auto",
     threads: Threads = None,
     resume: Resume = False,
     no_baseline: NoBaseline = False,
@@ -184,7 +194,7 @@ def finetune_classifier(
     )
     held_out = columns.load(valid, "valid") if valid else None
     recipe = Recipe(lm, direction, settings, None, held_out, not no_baseline)
-    place = Place(out, seed, resume, quiet, device)
+    place = Place(out, seed, resume, quiet, device, precision)
     use_threads(threads)
     _train(recipe, parts, place, as_json=as_json)
 
@@ -221,8 +231,12 @@ def _train(recipe: Recipe, parts: Parts, place: Place, *, as_json: bool) -> None
                 "test_rows_from": parts.origin,
                 "test": outcome.model and outcome.model.to_dict(),
                 "baseline": outcome.baseline and outcome.baseline.to_dict(),
+                "calibration": predictor.metrics.get("calibration"),
+                "reliability": outcome.reliability and outcome.reliability.to_dict(),
             }
         )
         return
     texts = parts.test.texts if parts.test is not None else parts.train.texts
-    typer.echo(f"{outcome_text(outcome, parts)}\n\n{say_next(place.out, example_text(texts))}")
+    calibrated = calibration_text(predictor.metrics, outcome)
+    advice = say_next(place.out, example_text(texts))
+    typer.echo(f"{outcome_text(outcome, parts)}\n\n{calibrated}\n\n{advice}")

@@ -17,6 +17,7 @@ from ulmfit.errors import InputError, Interrupted, SettingsError, UlmfitError
 if TYPE_CHECKING:
     from ulmfit.apps.run import TrainingRun
     from ulmfit.config import Direction
+    from ulmfit.runtime import Precision
     from ulmfit.settings import Settings
     from ulmfit.train.tracker import Display
 
@@ -34,6 +35,7 @@ class Place:
         resume: go on with a stopped run.
         quiet: show no progress.
         device: where to compute.
+        precision: of the products.
     """
 
     out: Path
@@ -41,6 +43,7 @@ class Place:
     resume: bool
     quiet: bool
     device: str = "auto"
+    precision: Precision = "auto"
 
     @property
     def work(self) -> Path:
@@ -80,7 +83,7 @@ class Place:
         from ulmfit.apps.run import TrainingRun
         from ulmfit.runtime import make_accelerator
 
-        accelerator = make_accelerator(cpu=self.device == "cpu")
+        accelerator = make_accelerator(self.precision, cpu=self.device == "cpu")
         kept = self.work.exists()
         try:
             yield TrainingRun(self.work, accelerator, display, self.seed, self.resume)

@@ -33,6 +33,7 @@ from ulmfit.cli.options import (
     Debug,
     Device,
     Encoding,
+    Int8,
     Json,
     Label,
     LabelSeparator,
@@ -42,7 +43,13 @@ from ulmfit.cli.options import (
     Threads,
     use_threads,
 )
-from ulmfit.cli.printing import WIDTH, evaluation_text, print_json, table
+from ulmfit.cli.printing import (
+    WIDTH,
+    evaluation_text,
+    print_json,
+    reliability_text,
+    table,
+)
 from ulmfit.errors import InputError, SettingsError
 
 if TYPE_CHECKING:
@@ -80,6 +87,18 @@ TextColumn = Annotated[
         rich_help_panel=DATA,
     ),
 ]
+MinConfidence = Annotated[
+    float | None,
+    typer.Option(
+        "--min-confidence",
+        metavar="P",
+        min=0.0,
+        max=1.0,
+        help="Give no label where the model's own probability of being right is below P; adds the "
+        "column abstained.  [default: always a label]",
+        rich_help_panel=OUTPUT,
+    ),
+]
 Output = Annotated[
     Path | None,
     typer.Option(
@@ -101,6 +120,7 @@ Output = Annotated[
         "ulmfit predict model new.csv -o labelled.csv",
         "ulmfit predict model --text 'What a film!' --text 'Never again.'",
         "ulmfit predict model new.jsonl --text-column body -o out.parquet",
+        "ulmfit predict model new.csv --min-confidence 0.9 -o sure.csv",
         "cat questions.txt | ulmfit predict model - | head",
     ),
 )
@@ -112,7 +132,9 @@ def predict(
     encoding: Encoding = None,
     data_dir: DataDir = None,
     output: Output = None,
+    min_confidence: MinConfidence = None,
     device: Device = "auto",
+    int8: Int8 = False,
     threads: Threads = None,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -122,12 +144,14 @@ def predict(
 
     The rows of FILE come out in their order and with all their columns, with the columns
     predicted_label and probability_<class> added. A file of any size goes through in constant
-    memory.
+    memory. With --min-confidence, rows that the model is less sure of have no label and True in the
+    column abstained; their probabilities are there.
     """
     _require_one_input(file, text, text_column, output)
     use_threads(threads)
     if file is None:
-        _predict_texts(_load(model, device), text or [], as_json=as_json)
+        predictor = _load(model, device, int8).abstaining(min_confidence)
+        _predict_texts(predictor, text or [], as_json=as_json)
         return
     from ulmfit.apps.predictions import PredictionWriter
     from ulmfit.data.streams import open_rows
@@ -139,7 +163,8 @@ def predict(
     with rows:
         if output is not None:
             PredictionWriter(output, rows.schema)  # refuses a name before the model is loaded
-        _predict_rows(_load(model, device), rows, output, as_json=as_json, quiet=quiet)
+        predictor = _load(model, device, int8).abstaining(min_confidence)
+        _predict_rows(predictor, rows, output, as_json=as_json, quiet=quiet)
 
 
 def _require_one_input(
@@ -172,10 +197,10 @@ def _for_predict(error: InputError) -> InputError:
     return InputError(problem, expected=renamed(error.expected), hint=renamed(error.hint))
 
 
-def _load(model: Path, device: str) -> Predictor:
+def _load(model: Path, device: str, int8: bool) -> Predictor:
     from ulmfit.apps.predictor import Predictor
 
-    return Predictor.load(model, device)
+    return Predictor.load(model, device, "int8" if int8 else "float32")
 
 
 def _predict_texts(predictor: Predictor, texts: list[str], *, as_json: bool) -> None:
@@ -223,7 +248,11 @@ def _write(
 
     counts: Counter[str] = Counter()
     with PredictionWriter(
-        target, rows.schema, predictor.labels, multi_label=predictor.multi_label
+        target,
+        rows.schema,
+        predictor.labels,
+        multi_label=predictor.multi_label,
+        abstention=predictor.min_confidence is not None,
     ) as writer:
         for answers in slices:
             writer.write(answers.batch, answers.labels, answers.probabilities)
@@ -250,6 +279,7 @@ def evaluate(
     encoding: Encoding = None,
     data_dir: DataDir = None,
     device: Device = "auto",
+    int8: Int8 = False,
     threads: Threads = None,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -257,34 +287,43 @@ def evaluate(
 ) -> None:
     """Error of a model on labelled data, with its 95 % interval, F1 and the confusions.
 
+    Then how far its probabilities can be relied on: the expected calibration error (15 bins), and
+    the error that is left when --min-confidence of `ulmfit predict` leaves out the rest.
+
     Of a folder, archive or named data set the test split is taken.
     """
     from ulmfit.apps.display import make_display
     from ulmfit.artifacts import read_config
-    from ulmfit.train.metrics import evaluate_labels, require_known
+    from ulmfit.train.metrics import evaluate_labels, indicators, require_known
+    from ulmfit.train.reliability import coverage_table, reliability
 
     # The model's folder and the data are looked at before torch and the weights are loaded.
     several = read_config(model).get("classifier", {}).get("multi_label", False)
     columns = Columns(text, label, label_separator, encoding, data_dir, multi_label=several)
     dataset = columns.load(data, "test")
     use_threads(threads)
-    predictor = _load(model, device)
+    predictor = _load(model, device, int8)
     _require_one_label(dataset, predictor)
     assert dataset.labels is not None
     require_known(dataset.labels, predictor.labels, dataset.name)
     answers = classify_texts(predictor, dataset.texts, make_display(quiet=quiet))
     evaluation = evaluate_labels(
         dataset.labels,
-        answers.labels,
+        predictor.decide(answers.probabilities),
         predictor.labels,
-        multi_label=predictor.multi_label,
+        multi_label=several,
         name=dataset.name,
     )
+    targets = indicators(dataset.labels, predictor.labels)
+    fit = reliability(answers.probabilities, targets, multi_label=several)
+    coverage = coverage_table(answers.probabilities, targets, multi_label=several)
     if as_json:
-        print_json({"model": str(model), "data": dataset.name, **evaluation.to_dict()})
+        found = {"reliability": fit.to_dict(), "coverage": [row.to_dict() for row in coverage]}
+        about = {"model": str(model), "data": dataset.name}
+        print_json({**about, **evaluation.to_dict(), **found})
         return
     title = f"{model} on {evaluation.rows:,} rows of {dataset.name}"
-    typer.echo(evaluation_text(evaluation, title))
+    typer.echo(f"{evaluation_text(evaluation, title)}\n\n{reliability_text(fit, coverage)}")
 
 
 def _require_one_label(dataset: Dataset, predictor: Predictor) -> None:

@@ -18,6 +18,7 @@ from typing import Any, Literal
 from ulmfit.config import Direction
 from ulmfit.experiments.protocol import load_parts
 from ulmfit.experiments.recipes import DataSource, Experiment, Metric, Scale, Variant
+from ulmfit.runtime import Precision
 from ulmfit.settings import Settings
 
 # To be raised when the code of a method changes so that its earlier results no longer hold.
@@ -65,6 +66,7 @@ class Plan:
         corpus: text to pretrain on, None where there is a pretrained LM.
         data: digest of the training rows.
         lm: SHA-256 of the pretrained weights by direction, of those that the members need.
+        precision: of the products in training.
     """
 
     cell: Cell
@@ -75,6 +77,7 @@ class Plan:
     corpus: str | None
     data: str
     lm: tuple[tuple[Direction, str], ...]
+    precision: Precision = "float32"
 
     def key(self) -> str:
         """Names the work of all members."""
@@ -160,6 +163,7 @@ def make_plan(
     scale: Scale,
     data_dir: Path | None,
     lm: Mapping[Direction, str],
+    precision: Precision = "float32",
 ) -> Plan:
     """A cell with its settings and the digests of its data; reads the training rows.
 
@@ -178,6 +182,7 @@ def make_plan(
         corpus=scale.corpus if scale.lm is None else None,
         data=load_parts(source, experiment.metric, data_dir).digest,
         lm=tuple((d, sha) for d, sha in sorted(lm.items()) if d in needed),
+        precision=precision,
     )
 
 
@@ -200,6 +205,7 @@ def _pretrain_task(plan: Plan, direction: Direction) -> Task | None:
     identity = {
         "version": VERSION,
         "corpus": plan.corpus,
+        "precision": plan.precision,
         "settings": plan.settings.pretrain.model_dump(),
         "direction": direction,
     }
@@ -218,6 +224,7 @@ def _tune_key(plan: Plan, direction: Direction, pretrain: Task | None) -> str:
             "sizes": plan.settings.pretrain.model_dump() if plan.corpus is not None else None,
             "lm": variant.lm,
             "finetune": variant.finetune,
+            "precision": plan.precision if variant.finetune else None,
             "settings": settings.model_dump() if variant.finetune else vocabulary,
             "data": plan.data,
             "metric": plan.metric,
@@ -238,6 +245,7 @@ def _train_key(plan: Plan, direction: Direction, tune: Task | None) -> str:
         "method": variant.method,
         "tune": tune.key if tune is not None else None,
         "settings": plan.settings.classifier.model_dump() if trained else None,
+        "precision": plan.precision if trained else None,
         "data": plan.data,
         "source": _test_rows(plan.source) if plan.metric == "test" else None,
         "metric": plan.metric,

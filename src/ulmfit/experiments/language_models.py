@@ -19,7 +19,7 @@ from ulmfit.errors import SettingsError
 from ulmfit.experiments.cells import Plan, Task, digest
 from ulmfit.experiments.protocol import load_parts, text_digest
 from ulmfit.model.language_model import LanguageModel
-from ulmfit.runtime import make_accelerator, seed_everything
+from ulmfit.runtime import Precision, make_accelerator, seed_everything
 from ulmfit.settings import FinetuneLMSettings, PretrainSettings
 from ulmfit.stages.finetune_lm import (
     adapted_model,
@@ -47,6 +47,7 @@ class Site:
         data_dir: folder of the named data sets.
         lm: folder of the pretrained language model, None to pretrain one.
         cpu: do not use a GPU even if there is one.
+        precision: of the products in training.
         checkpoint_seconds: least time between two checkpoints.
     """
 
@@ -54,12 +55,13 @@ class Site:
     data_dir: Path | None = None
     lm: Path | None = None
     cpu: bool = False
+    precision: Precision = "float32"
     checkpoint_seconds: float = 60.0
 
     def context(self, task: Task, display: Display) -> RunContext:
         """The surroundings of a stage; a killed one goes on from its checkpoint."""
         return RunContext(
-            make_accelerator(cpu=self.cpu),
+            make_accelerator(self.precision, cpu=self.cpu),
             task.folder(self.work),
             display,
             max(0, task.plan.cell.seed),

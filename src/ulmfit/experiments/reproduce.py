@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from ulmfit.experiments.protocol import load_parts
 from ulmfit.experiments.recipes import Experiment, Scale, Variant, find_experiments, read_scale
 from ulmfit.experiments.results import Result, commit, hardware, newest
 from ulmfit.experiments.runner import Origin, run_cells
+from ulmfit.runtime import Precision, fast_precision
 from ulmfit.train.tracker import Display
 
 
@@ -37,6 +38,7 @@ class Request:
         jobs: cells side by side; None for as many as there is room for.
         threads: of each.
         device: auto, cpu or cuda.
+        precision: of the products in training; auto takes bf16 where that is fast.
     """
 
     names: tuple[str, ...]
@@ -51,6 +53,7 @@ class Request:
     jobs: int | None = None
     threads: int = 1
     device: str = "auto"
+    precision: Precision = "auto"
 
 
 def reproduce(request: Request, display: Display) -> list[Result]:
@@ -73,18 +76,21 @@ def reproduce(request: Request, display: Display) -> list[Result]:
     if request.lm is not None:
         scale = scale.model_copy(update={"lm": request.lm[0]})
     digests = lm_digests(request.lm[1]) if request.lm is not None else {}
+    if request.precision == "auto":
+        request = replace(request, precision=fast_precision(cpu=gpus == 0))
     plans = make_plans(find_experiments(list(request.names)), scale, request, digests, display)
     site = Site(
         request.work,
         request.data_dir,
         request.lm[1] if request.lm is not None else None,
         cpu=gpus == 0,
+        precision=request.precision,
     )
     origin = Origin(
         scale=scale.name,
         lm=request.lm[0] if request.lm is not None else None,
         command=request.command,
-        hardware=hardware(request.threads, _gpu_name() if gpus else None),
+        hardware=hardware(request.threads, _gpu_name() if gpus else None, request.precision),
         commit=commit(),
         sizes=_sizes(plans, request.data_dir),
     )
@@ -125,7 +131,8 @@ def make_plans(
         elif variant.method == "sentence-embeddings" and uninstalled:
             skipped[variant.name] = f"{' and '.join(uninstalled)} not installed ({INSTALL})"
         else:
-            plans.append(make_plan(cell, experiment, variant, scale, request.data_dir, digests))
+            data_dir, precision = request.data_dir, request.precision
+            plans.append(make_plan(cell, experiment, variant, scale, data_dir, digests, precision))
     for name, reason in skipped.items():
         display.note(f"skipped {name}: {reason}")
     return plans

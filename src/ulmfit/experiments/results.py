@@ -210,17 +210,17 @@ def shipped_results() -> list[Result]:
     return [result for path in sorted(folder.glob("*.jsonl")) for result in read_results(path)]
 
 
-def hardware(threads: int, gpu: str | None = None) -> str:
-    """Processor and threads of a cell, or its GPU."""
+def hardware(threads: int, gpu: str | None, precision: str) -> str:
+    """Processor and threads of a cell, or its GPU, and the precision of the products."""
     if gpu is not None:
-        return gpu
+        return f"{gpu}, {precision}"
     name = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
         lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines()
         models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
         name = models[0] if models else name
-    return f"{name}, {threads} thread{'s' * (threads > 1)}"
+    return f"{name}, {threads} thread{'s' * (threads > 1)}, {precision}"
 
 
 def commit() -> str:

@@ -11,13 +11,32 @@ but for the tails of last chunks, and the gradient window is the same for all.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
-from ulmfit.model.awd_lstm import AWDLSTM, State, detach
+from ulmfit.config import LMConfig
+from ulmfit.model.awd_lstm import EncoderOutput, State, detach
 from ulmfit.model.concat_pooling import empty_pool, join_pools, update_pool
+
+
+class Encoder(Protocol):
+    """What BPT3C needs of an encoder: `AWDLSTM` has it, and `Int8Encoder`."""
+
+    @property
+    def config(self) -> LMConfig:
+        """Sizes."""
+
+    @property
+    def training(self) -> bool:
+        """Whether hidden states are to be kept for AR and TAR."""
+
+    def initial_state(self, batch_size: int) -> State:
+        """The state before a document."""
+
+    def __call__(self, tokens: Tensor, state: State) -> EncoderOutput:
+        """(B, T) word ids and the state before them -> hidden states and the state after them."""
 
 
 class Encoded(NamedTuple):
@@ -35,7 +54,7 @@ class Encoded(NamedTuple):
 
 
 def encode_documents(
-    encoder: AWDLSTM,
+    encoder: Encoder,
     tokens: Tensor,
     lengths: Tensor,
     *,
@@ -46,7 +65,7 @@ def encode_documents(
     """Encode and pool a batch of documents.
 
     Args:
-        encoder: AWD-LSTM.
+        encoder: AWD-LSTM, exact or in 8 bits.
         tokens: word ids, (B, T), padded on the right.
         lengths: real tokens of each row, (B,), each >= 1, on the CPU or on the device.
         chunk: tokens per step of BPTT.
@@ -63,8 +82,8 @@ def encode_documents(
     n_chunks = (lengths + chunk - 1) // chunk
     most = int(n_chunks[0])
     first_with_grad = 0 if grad_tokens is None else max(0, most - -(-grad_tokens // chunk))
-    pool = empty_pool(0, encoder.config.emb_size, encoder.embedding.weight)
     state = encoder.initial_state(0)
+    pool = empty_pool(0, encoder.config.emb_size, state[0][0])
     hidden: list[Tensor] = []
     masks: list[Tensor] = []
     for step in range(most):
@@ -100,7 +119,7 @@ def _is_pooled(start: Tensor, lengths: Tensor, pool_tokens: int | None) -> Tenso
     return start >= lengths - pool_tokens
 
 
-def _join(encoder: AWDLSTM, state: State, active: int) -> State:
+def _join(encoder: Encoder, state: State, active: int) -> State:
     """Give the rows that begin now the initial state."""
     newcomers = active - state[0][0].size(0)
     if newcomers == 0:

@@ -56,7 +56,7 @@ def update_pool(pool: Pool, hidden: Tensor, real: Tensor, pooled: Tensor) -> Poo
     return Pool(
         last=hidden[rows, real - 1],
         maximum=torch.maximum(pool.maximum, hidden.masked_fill(outside, -torch.inf).amax(1)),
-        total=pool.total + hidden.masked_fill(outside, 0.0).sum(1),
+        total=pool.total + hidden.masked_fill(outside, 0.0).sum(1, dtype=pool.total.dtype),
         n_pooled=pool.n_pooled + counted.sum(1, keepdim=True),
     )
 

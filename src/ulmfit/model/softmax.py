@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -9,20 +11,77 @@ from torch.nn import functional as F
 # Rows of logits held at once in evaluation: 1,024 x 60,000 words in float32 is 245 MB.
 EVAL_ROWS = 1024
 
+# Logits held at once in training, 16 MB of float32: with 4 MB the full softmax over 30,000 words
+# takes 1.6 times as long, and more gains nothing (docs/log.md).
+BLOCK_LOGITS = 1 << 22
+
 
 def full_softmax_loss(hidden: Tensor, targets: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """Mean negative log-likelihood in nats per token.
 
     Args:
-        hidden: (N, E).
+        hidden: (N, E), float32 or bfloat16: the type of the matrix products.
         targets: word ids, (N,).
         weight: (V, E).
         bias: (V,).
 
     Returns:
-        Scalar.
+        Scalar, float32.
     """
-    return F.cross_entropy(F.linear(hidden, weight, bias).float(), targets)
+    return _blockwise_cross_entropy(hidden, targets, weight, bias, None)
+
+
+class _BlockwiseCrossEntropy(torch.autograd.Function):
+    """Mean cross entropy of softmax(z), z = h W^T + b, whose (N, V) logits never exist as a whole.
+
+    The gradient for z is softmax(z) - onehot(y): it is taken block by block together with the loss,
+    while the block is in the cache, and the backward pass only scales it.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        hidden: Tensor,
+        targets: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        own: Tensor | None,
+    ) -> Tensor:
+        """`own`, (N,), is added to the logit of each row's own target; None for nothing."""
+        w = weight.detach().to(hidden.dtype)
+        d_hidden, d_weight, d_bias = (torch.zeros_like(x) for x in (hidden, weight, bias))
+        loss = torch.zeros((), dtype=torch.float64, device=hidden.device)
+        rows = max(1, BLOCK_LOGITS // w.size(0))
+        for start in range(0, hidden.size(0), rows):
+            h = hidden[start : start + rows]
+            y = targets[start : start + rows].unsqueeze(1)
+            z = torch.mm(h, w.t()).float().add_(bias)
+            if own is not None:
+                z.scatter_add_(1, y, own[start : start + rows].unsqueeze(1))
+            z.sub_(z.amax(dim=1, keepdim=True))
+            z_y = z.gather(1, y)
+            total = z.exp_().sum(dim=1, keepdim=True)
+            loss += (total.log() - z_y).sum()
+            d_z = z.div_(total).scatter_add_(1, y, -torch.ones_like(z_y))
+            d_bias += d_z.sum(dim=0)
+            d_z = d_z.to(hidden.dtype)
+            d_hidden[start : start + rows] = torch.mm(d_z, w)
+            d_weight += torch.mm(d_z.t(), h)
+        ctx.save_for_backward(d_hidden, d_weight, d_bias)
+        ctx.n = hidden.size(0)
+        return (loss / hidden.size(0)).float()
+
+    @staticmethod
+    def backward(ctx: Any, d_loss: Tensor) -> tuple[Tensor | None, ...]:
+        """Each gradient times the loss's own."""
+        scale = d_loss / ctx.n
+        d_hidden, d_weight, d_bias = (saved * scale.to(saved.dtype) for saved in ctx.saved_tensors)
+        return d_hidden, None, d_weight, d_bias, None
+
+
+def _blockwise_cross_entropy(*arguments: Tensor | None) -> Tensor:
+    loss: Tensor = _BlockwiseCrossEntropy.apply(*arguments)  # type: ignore[no-untyped-call]
+    return loss
 
 
 @torch.no_grad()
@@ -72,8 +131,11 @@ class SampledSoftmax:
         candidates, positions = torch.unique(torch.cat([targets, self.draw()]), return_inverse=True)
         positions = positions[: targets.numel()]
         correction = self.log_inclusion(targets.numel()).to(bias)[candidates]
-        scores = F.linear(hidden, weight[candidates], bias[candidates] - correction).float()
         # A row's own target is a candidate for certain: its score needs no correction.
-        own = positions.unsqueeze(1)
-        scores = scores.scatter_add(1, own, correction[own])
-        return F.cross_entropy(scores, positions)
+        return _blockwise_cross_entropy(
+            hidden,
+            positions,
+            weight[candidates],
+            bias[candidates] - correction,
+            correction[positions],
+        )

@@ -87,6 +87,7 @@ def classifier_card(
             "",
             *_tested(metrics[directions[0]]),
             *(quality or ["Not measured while training: too few labelled texts to hold any out."]),
+            *_calibration(metrics[directions[0]]),
             "",
             "## Use",
             "",
@@ -94,8 +95,9 @@ def classifier_card(
             '    classifier = TextClassifier.load("THIS_FOLDER")',
             '    classifier.predict(["a text"]), classifier.predict_proba(["a text"])',
             "",
-            "or `ulmfit predict THIS_FOLDER FILE`. Probabilities are the model's own: where they",
-            "decide something, check them on labelled texts of yours (`ulmfit evaluate`).",
+            "or `ulmfit predict THIS_FOLDER FILE`. `--min-confidence P` gives no label where the",
+            "model is less sure, and `ulmfit evaluate` says on labelled texts of yours what that",
+            "leaves; `ulmfit explain` shows which words an answer comes from.",
             "",
             "## Language model",
             "",
@@ -154,6 +156,17 @@ def _member(direction: Direction, metrics: Mapping[str, Any]) -> Iterator[str]:
     if error is not None:
         beside = "" if loss is None else f", loss {loss:.4f}"
         yield f"- {direction} alone, on rows held out to choose the epoch: {error:.2%}{beside}"
+
+
+def _calibration(metrics: Mapping[str, Any]) -> Iterator[str]:
+    """How far the probabilities can be relied on."""
+    record = metrics.get("calibration")
+    if isinstance(record, Mapping) and (temperature := _number(record, "temperature")) is not None:
+        yield f"- probabilities calibrated on held-out rows: temperature {temperature:.2f}"
+    else:
+        yield "- probabilities not calibrated: no rows were held out to do so"
+    if (ece := _number(metrics, "test_ece")) is not None:
+        yield f"- expected calibration error on the test rows (15 bins): {ece:.2%}"
 
 
 def _number(metrics: Mapping[str, Any], key: str) -> float | None:

@@ -15,7 +15,7 @@ from ulmfit.data.bptt import BPTTStream
 from ulmfit.data.corpus import TokenCorpus
 from ulmfit.errors import InputError
 from ulmfit.model.awd_lstm import detach
-from ulmfit.model.bpt3c import encode_documents
+from ulmfit.model.bpt3c import Encoder, encode_documents
 from ulmfit.model.classifier import TextClassifierModel
 from ulmfit.model.language_model import LanguageModel
 from ulmfit.model.softmax import summed_nll
@@ -104,18 +104,22 @@ def score_language_model(
 
 @torch.no_grad()
 def predict_logits(
-    model: TextClassifierModel, documents: Sequence[NDArray[np.integer]]
+    model: TextClassifierModel,
+    documents: Sequence[NDArray[np.integer]],
+    encoder: Encoder | None = None,
 ) -> NDArray[np.float32]:
     """Scores of documents of any length, in the order given.
 
     Args:
         model: in evaluation mode.
         documents: word ids, each of at least one token.
+        encoder: takes the place of the model's own, such as one in 8 bits.
 
     Returns:
         (N, C).
     """
-    device = model.encoder.embedding.weight.device
+    encoder = model.encoder if encoder is None else encoder
+    device = model.head.linear1.weight.device
     logits = np.empty((len(documents), model.config.n_classes), dtype=np.float32)
     lengths = np.array([len(document) for document in documents], dtype=np.int64)
     config = model.config
@@ -124,7 +128,7 @@ def predict_logits(
         # A pooling window begins with a chunk; without one, chunks of any length pool the same.
         alone = len(rows) == 1 and config.pool_tokens is None
         encoded = encode_documents(
-            model.encoder,
+            encoder,
             torch.from_numpy(batch.tokens).to(device),
             torch.from_numpy(batch.lengths).to(device),
             chunk=max(config.chunk, ALONE_CHUNK) if alone else config.chunk,

@@ -7,7 +7,7 @@ from scipy.sparse import csr_matrix
 from tests import tiny
 from ulmfit.data.datasets import Dataset
 from ulmfit.errors import InputError
-from ulmfit.experiments.nb_svm import fit_nb_svm, log_count_ratio
+from ulmfit.experiments.nb_svm import BETAS, DEFAULT_BETA, fit_nb_svm, log_count_ratio
 
 
 def test_ratios_by_hand() -> None:
@@ -19,7 +19,7 @@ def test_ratios_by_hand() -> None:
 
 def test_it_learns_what_the_adjectives_say() -> None:
     texts, labels = tiny.labelled_texts(60)
-    model = fit_nb_svm(Dataset(texts, labels))
+    model = fit_nb_svm(Dataset(texts, labels), None)
     unseen, truth = tiny.labelled_texts(40, seed=1)
     answers = model.predict_proba([*unseen, "qqq"])
     assert answers.shape == (41, 2)
@@ -29,11 +29,20 @@ def test_it_learns_what_the_adjectives_say() -> None:
 
 def test_several_classes() -> None:
     texts = ["cat purrs", "dog barks", "bird sings"] * 4
-    model = fit_nb_svm(Dataset(texts, ["cat", "dog", "bird"] * 4))
+    model = fit_nb_svm(Dataset(texts, ["cat", "dog", "bird"] * 4), None)
     answers = model.predict_proba(["the bird", "a cat", "my dog"]).argmax(axis=1)
     assert [model.labels[i] for i in answers] == ["bird", "cat", "dog"]
 
 
 def test_one_class_is_refused() -> None:
     with pytest.raises(InputError, match="all 2 rows have the label 'x'"):
-        fit_nb_svm(Dataset(["one", "two"], ["x", "x"]))
+        fit_nb_svm(Dataset(["one", "two"], ["x", "x"]), None)
+
+
+def test_how_much_of_the_machine_counts_is_chosen_on_validation_rows() -> None:
+    train, valid = (Dataset(*tiny.labelled_texts(n, seed)) for n, seed in ((60, 0), (20, 1)))
+    assert fit_nb_svm(train, None).beta == DEFAULT_BETA
+    chosen = fit_nb_svm(train, valid)
+    assert chosen.beta in BETAS
+    answers = chosen.predict_proba(valid.texts).argmax(axis=1)
+    assert [chosen.labels[answer] for answer in answers] == valid.labels

@@ -177,7 +177,9 @@ def _tfidf(task: Task, parts: Parts, site: Site, display: Display) -> Member:
 
 
 def _nb_svm(task: Task, parts: Parts, site: Site, display: Display) -> Member:
-    fitted = fit_nb_svm(_all_labels(task.plan, parts))
+    train = parts.labelled(task.plan.cell.labels, task.plan.cell.seed)
+    valid = parts.valid if task.plan.cell.labels is None else None
+    fitted = fit_nb_svm(train, valid)
     return Member(fitted.labels, fitted.predict_proba)
 
 

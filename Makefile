@@ -4,7 +4,8 @@
 #   make test      lint, types and tests
 #
 #   make install   only make .venv            make check   lint and types, no tests
-#   make docs      renew generated docs       make bench   measure speed and memory here
+#   make docs      renew generated docs       make bench   measure speed here, beside other tools
+#   make curves    measure what grows with what: time and memory against length, corpus, labels
 #   make clean     remove .venv and caches    (runs/ stays: your models are there)
 #
 # Another interpreter: make demo PYTHON=/path/to/python3.12
@@ -20,7 +21,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test install check docs bench clean
+.PHONY: demo test install check docs bench curves clean
 .DEFAULT_GOAL := help
 
 .PHONY: help
@@ -68,6 +69,9 @@ docs: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks.speed
+
+curves: $(STAMP)
+	$(BIN)/python -m benchmarks.cost_curves
 
 clean:
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist

@@ -8,7 +8,7 @@ import pytest
 
 from ulmfit.errors import SettingsError
 from ulmfit.optim.unfreezing import Phase
-from ulmfit.presets import PRESETS, load_settings
+from ulmfit.presets import PRESETS, keys_in_file, load_settings
 from ulmfit.settings import ClassifierSettings, FinetuneLMSettings, Settings
 from ulmfit.stages.finetune_classifier import unfreezing_plan
 from ulmfit.stages.rates import group_rates
@@ -308,3 +308,9 @@ def test_settings_file_that_is_no_toml(tmp_path: Path, content: bytes) -> None:
         load_settings(file=file)
     with pytest.raises(SettingsError, match=r"cannot be read: .*directory"):
         load_settings(file=tmp_path)
+
+
+def test_keys_of_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.toml"
+    path.write_text("[pretrain]\nepochs = 3\n[pretrain.text]\nkind = 'bpe'\n")
+    assert keys_in_file(path) == {"pretrain.epochs", "pretrain.text.kind"}

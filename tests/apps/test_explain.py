@@ -33,6 +33,7 @@ SETTINGS = {
     **{f"classifier.dropouts.{name}": 0.0 for name in Dropouts.model_fields},
     "classifier.head_p": [0.0, 0.0],
 }
+PLANTED = {*tiny.GLAD, *tiny.SAD}
 TEXTS = [
     "The film was GREAT!!!! no no no, it wasn't dull",
     "the story was lovely and the ending was poor . " * 4,
@@ -54,12 +55,19 @@ def both() -> Predictor:
 @pytest.fixture(scope="module")
 def planted(lm_folder: Path) -> TextClassifier:
     """Trained on texts whose label an adjective tells."""
-    texts, labels = tiny.labelled_texts(80)
+    texts, labels = tiny.labelled_texts(200)
     return TextClassifier(lm=lm_folder, overrides=SETTINGS).fit(texts, labels)
 
 
 def by_word(found: Explanation) -> dict[str, float]:
     return {found.text[span.start : span.end]: span.attribution for span in found.spans}
+
+
+def share_of_planted(found: Explanation) -> float:
+    """Their part of all that speaks for the label."""
+    speaking = [span for span in found.spans if span.attribution > 0]
+    planted = [span for span in speaking if found.text[span.start : span.end] in PLANTED]
+    return sum(s.attribution for s in planted) / sum(s.attribution for s in speaking)
 
 
 @pytest.mark.parametrize("text", TEXTS)
@@ -108,14 +116,20 @@ def test_the_most_probable_label_is_the_default(both: Predictor) -> None:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_planted_words_are_found(planted: TextClassifier, method: str) -> None:
-    predictor = planted.predictor_
-    text = "the film was lovely and the song was there ."
-    found = explain(predictor, text, "glad", method=method)
-    first, second, *_ = sorted(found.spans, key=lambda span: -span.attribution)
-    assert text[first.start : first.end] == "lovely"
-    assert first.attribution > 2 * second.attribution
-    mixed = by_word(explain(predictor, "a dull film and a great song", "glad", method=method))
-    assert mixed["great"] > 0 > mixed["dull"]
+    texts, labels = tiny.labelled_texts(20, seed=5)
+    found = [
+        explain(planted.predictor_, text, label, method=method)
+        for text, label in zip(texts, labels, strict=True)
+    ]
+    first = [max(each.spans, key=lambda span: span.attribution) for each in found]
+    hits = [text[span.start : span.end] in PLANTED for text, span in zip(texts, first, strict=True)]
+    assert sum(hits) >= 10, "one word of five tells the label: by chance it were four"
+    assert np.mean([share_of_planted(each) for each in found]) > 0.4
+
+
+def test_words_for_and_against(planted: TextClassifier) -> None:
+    words = by_word(explain(planted.predictor_, "a dull film and a great song", "glad"))
+    assert words["great"] > 0 > words["dull"]
 
 
 def test_the_methods_agree_on_a_trained_model(planted: TextClassifier) -> None:

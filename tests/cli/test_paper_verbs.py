@@ -50,7 +50,7 @@ def test_an_own_experiment_is_run_printed_and_not_repeated(own: Path) -> None:
     lines = Path("runs/reproduce/smoke.jsonl").read_text("utf-8").splitlines()
     assert len(lines) == 2
     assert json.loads(lines[0])["command"] == "ulmfit reproduce own.toml --scale smoke"
-    assert Path("report/results.md").is_file()
+    assert "## Scale smoke" in Path("report/results.md").read_text("utf-8")
     again = run("reproduce", own, *options, "--json")
     assert "test error" not in again.err
     assert [line["variant"] for line in json.loads(again.out)] == ["tfidf", "nb"]

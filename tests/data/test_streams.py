@@ -91,13 +91,13 @@ def test_fasttext_lines_are_texts_without_their_labels(tmp_path: Path) -> None:
 def test_only_the_rows_with_a_value(tmp_path: Path) -> None:
     rows = [{"text": f"text {n}", "source": n % 2} for n in range(4)]
     path = put(tmp_path / "a.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
-    assert list(iter_texts(path, where=("source", "1"))) == ["text 1", "text 3"]
+    assert list(iter_texts(path, where={"source": ["1"]})) == ["text 1", "text 3"]
     with pytest.raises(InputError, match="no column 'origin': expected one of text, source"):
-        list(iter_texts(path, where=("origin", "1")))
+        list(iter_texts(path, where={"origin": ["1"]}))
     with pytest.raises(
         InputError, match=r"a\.jsonl: has no text where source is '2': expected text"
     ):
-        list(iter_texts(path, where=("source", "2")))
+        list(iter_texts(path, where={"source": ["2"]}))
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,9 @@ def test_a_corpus_with_two_sources(shared_data: Callable[[str], Path]) -> None:
     folder = shared_data("general_en")
     sources = {"jason-feng/wikiVisual": 80, "nltk/nltk_data": 7}
     for source, count in sources.items():
-        assert sum(1 for _ in iter_texts(folder, split="valid", where=("source", source))) == count
+        assert (
+            sum(1 for _ in iter_texts(folder, split="valid", where={"source": [source]})) == count
+        )
 
 
 def test_streaming_takes_memory_for_a_batch_and_not_for_the_file(tmp_path: Path) -> None:

@@ -40,7 +40,9 @@ def write(folder: Path, text: str) -> Path:
 def test_every_table_and_figure_has_a_file_and_the_file_its_command() -> None:
     assert [experiment.name for experiment in list_experiments()] == [*TABLES, *OTHERS]
     for name in (*TABLES, *OTHERS):
-        first = (recipe_folder() / f"{name}.toml").read_text("utf-8").splitlines()[0]
+        first = (
+            (recipe_folder() / "experiments" / f"{name}.toml").read_text("utf-8").splitlines()[0]
+        )
         assert first.startswith(f"# ulmfit reproduce {name} --scale")
 
 

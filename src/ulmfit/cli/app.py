@@ -12,9 +12,10 @@ from ulmfit.cli.help import examples, format_verbs, print_version
 from ulmfit.cli.options import is_debug
 
 ORDER = (
-    *("train", "pretrain", "finetune-lm", "finetune-classifier"),
+    *("train", "pretrain", "pack", "finetune-lm", "finetune-classifier"),
     *("predict", "explain", "evaluate"),
-    *("check", "baseline", "lms"),
+    *("check", "baseline"),
+    *("lms", "evaluate-lm", "import-lm"),
     "reproduce",
 )
 

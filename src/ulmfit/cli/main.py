@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import sys
 
-from ulmfit.cli import data_verbs, explain_verb, lm_verbs, paper_verbs, train_verbs, use_verbs
+from ulmfit.cli import (
+    data_verbs,
+    explain_verb,
+    lm_library_verbs,
+    lm_verbs,
+    paper_verbs,
+    train_verbs,
+    use_verbs,
+)
 from ulmfit.cli.app import app
 from ulmfit.cli.failures import INTERRUPTED, silence_stdout
 
@@ -12,6 +20,7 @@ __all__ = [
     "app",
     "data_verbs",
     "explain_verb",
+    "lm_library_verbs",
     "lm_verbs",
     "paper_verbs",
     "run",

@@ -203,7 +203,7 @@ def _run(request: Request, report: Path | None, *, quiet: bool, as_json: bool) -
     use_threads(request.threads)
     found = run(request, make_display(quiet=quiet))
     if report is not None:
-        _report(report, request.results)
+        _report(report, request.results, request.scale)
     if as_json:
         print_json([result.model_dump() for result in found])
         return
@@ -280,7 +280,7 @@ def _command(
     return shlex.join(parts)
 
 
-def _report(folder: Path, results: Path) -> None:
+def _report(folder: Path, results: Path, scale: str) -> None:
     from ulmfit.experiments.figures import write_figures
     from ulmfit.experiments.results import read_results
     from ulmfit.experiments.tables import results_page
@@ -288,4 +288,4 @@ def _report(folder: Path, results: Path) -> None:
 
     found = read_results(results)
     figures = write_figures(found, folder / "figures")
-    atomic_write(folder / "results.md", results_page(found, figures).encode())
+    atomic_write(folder / "results.md", results_page(found, figures, [scale]).encode())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import sys
-import textwrap
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,13 +42,7 @@ from ulmfit.cli.options import (
     Threads,
     use_threads,
 )
-from ulmfit.cli.printing import (
-    WIDTH,
-    evaluation_text,
-    print_json,
-    reliability_text,
-    table,
-)
+from ulmfit.cli.printing import evaluation_text, print_json, reliability_text
 from ulmfit.errors import InputError, SettingsError
 
 if TYPE_CHECKING:
@@ -332,32 +325,3 @@ def _require_one_label(dataset: Dataset, predictor: Predictor) -> None:
             f"{dataset.name}: has several labels per row",
             expected="one label per row, as the model gives",
         )
-
-
-@app.command(
-    cls=Verb,
-    rich_help_panel="Look before you train",
-    short_help="List the language models that come along.",
-    epilog=examples("ulmfit lms", "ulmfit lms --json"),
-)
-def lms(as_json: Json = False, debug: Debug = False) -> None:
-    """List the pretrained language models in this installation: names for --lm."""
-    from ulmfit.apps.pretrained import list_lms
-
-    records = list_lms()
-    if as_json:
-        print_json([record.to_dict() for record in records])
-        return
-    if not records:
-        typer.echo("No language models in this installation; `ulmfit pretrain` makes one.")
-        return
-    rows: list[tuple[str, ...]] = [("name", "direction", "vocabulary", "size", "perplexity")]
-    for record in records:
-        perplexity = "" if record.perplexity is None else f"{record.perplexity:.1f}"
-        size, words = f"{record.size_mb:.1f} MB", f"{record.vocabulary:,}"
-        rows.append((record.name, record.direction, words, size, perplexity))
-    typer.echo(table(rows, left=2))
-    for name in dict.fromkeys(record.name for record in records):
-        record = next(record for record in records if record.name == name)
-        facts = f"{name}: {record.corpus}. Licence: {record.licence}."
-        typer.echo("\n" + textwrap.fill(facts, WIDTH, subsequent_indent="  "))

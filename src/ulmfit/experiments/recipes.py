@@ -20,8 +20,7 @@ Method = Literal[
 Metric = Literal["test", "validation"]
 ScaleName = Literal["smoke", "cpu", "full"]
 
-SCALES = "scales"
-RESULTS = "results"
+EXPERIMENTS, SCALES, RESULTS = "experiments", "scales", "results"
 _READS_LM = ("ulmfit", "hypercolumns")
 
 
@@ -159,7 +158,7 @@ def recipe_folder() -> Path:
 
 def list_experiments(folder: Path | None = None) -> list[Experiment]:
     """All experiments that come with the package, in the paper's order."""
-    place = folder if folder is not None else recipe_folder()
+    place = (folder if folder is not None else recipe_folder()) / EXPERIMENTS
     found = [read_experiment(path) for path in place.glob("*.toml")]
     return sorted(found, key=lambda experiment: experiment.order)
 

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from ulmfit.config import Frozen
 from ulmfit.errors import InputError
 from ulmfit.experiments.cells import Cell
-from ulmfit.experiments.recipes import Metric, recipe_folder
+from ulmfit.experiments.recipes import RESULTS, Metric, recipe_folder
 from ulmfit.storage import atomic_write
 from ulmfit.train.metrics import wilson_interval
 
@@ -206,7 +206,7 @@ def newest(results: Iterable[Result]) -> dict[tuple[str, str, str, int | None, s
 
 def shipped_results() -> list[Result]:
     """The results that come with the package."""
-    folder = recipe_folder() / "results"
+    folder = recipe_folder() / RESULTS
     return [result for path in sorted(folder.glob("*.jsonl")) for result in read_results(path)]
 
 
@@ -233,7 +233,7 @@ def commit() -> str:
     top = recipe_folder().parent
     if not (top / ".git").exists():
         return f"version {__version__}"
-    code = ["src", "reproduce/*.toml", "reproduce/scales"]
+    code = ["src", "reproduce/experiments", "reproduce/scales"]
     try:
         head = _git(top, "rev-parse", "--short=12", "HEAD")
         changed = _git(top, "status", "--porcelain", "--untracked-files=no", "--", *code)

@@ -46,15 +46,20 @@ How to read them:
 Places = dict[tuple[str, str, str, int | None, str], list[Result]]
 
 
-def results_page(results: Sequence[Result], figures: Mapping[str, str] | None = None) -> str:
+def results_page(
+    results: Sequence[Result],
+    figures: Mapping[str, str] | None = None,
+    scales: Sequence[str] = SCALES,
+) -> str:
     """All that there are results for.
 
     Args:
         results: of any experiments and scales.
         figures: path of the figure of an experiment and scale ("figure3-cpu"), from the page.
+        scales: those to show.
     """
     parts = [INTRODUCTION]
-    for scale in SCALES:
+    for scale in scales:
         if not any(result.scale == scale for result in results):
             continue
         told = read_scale(scale)

@@ -36,12 +36,19 @@ def lm_card(
             "of text classifiers.",
             "",
             f"- vocabulary: {config.vocab_size:,} entries ({vocabulary})",
-            f"- layers: {_layers(config)}",
-            *_origin(info),
+            f"- layers: {layers_text(config)}",
+            "",
+            "## Corpus",
+            "",
+            *(_origin(info) or ["Nothing is known of it."]),
+            "",
+            "It is good for text like this, and brings the views, the names and the gaps of this "
+            "text along. It knows no other language, and nothing later.",
             "",
             "## Quality",
             "",
             *(_lm_quality(metrics) or ["Not measured: too little text to hold any of it out."]),
+            *_lm_scores(metrics),
             "",
             "## Use",
             "",
@@ -102,7 +109,7 @@ def classifier_card(
             "## Language model",
             "",
             f"- vocabulary: {config.lm.vocab_size:,} entries",
-            f"- layers: {_layers(config.lm)}",
+            f"- layers: {layers_text(config.lm)}",
             *_origin(info.get("lm", {})),
             "",
             *_settings(info),
@@ -110,19 +117,22 @@ def classifier_card(
     )
 
 
-def _layers(config: LMConfig) -> str:
+def layers_text(config: LMConfig) -> str:
+    """Sizes of the layers, in words."""
     return (
         f"embedding of {config.emb_size}, {config.n_layers} LSTM layers of {config.hidden_size} "
         f"(the last one {config.emb_size})"
     )
 
 
-def _origin(info: Mapping[str, Any]) -> Iterator[str]:
+def _origin(info: Mapping[str, Any]) -> list[str]:
     """What is known of the corpus: plain facts only, no tables of settings."""
+    lines = []
     for key, value in info.items():
         if isinstance(value, str | int | float) and key != "vocabulary":
             shown = value if isinstance(value, str | bool) else f"{value:,}"
-            yield f"- {key.replace('_', ' ')}: {shown}"
+            lines.append(f"- {key.replace('_', ' ')}: {shown}")
+    return lines
 
 
 def _lm_quality(metrics: Mapping[str, Any]) -> list[str]:
@@ -133,6 +143,15 @@ def _lm_quality(metrics: Mapping[str, Any]) -> list[str]:
     }
     found = {name: _number(metrics, key) for key, name in names.items()}
     return [f"- {name}: {value:.4g}" for name, value in found.items() if value is not None]
+
+
+def _lm_scores(metrics: Mapping[str, Any]) -> Iterator[str]:
+    """Perplexities on texts that `ulmfit evaluate-lm --record` scored."""
+    scores = metrics.get("scores")
+    for name, figures in scores.items() if isinstance(scores, Mapping) else ():
+        value = _number(figures, "spelled_word_perplexity")
+        if value is not None:
+            yield f"- {name}: {value:.1f} per word, unknown words spelled"
 
 
 def _tested(metrics: Mapping[str, Any]) -> Iterator[str]:

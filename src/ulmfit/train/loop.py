@@ -92,6 +92,7 @@ class Options:
         validate_every: validate also every so many steps, not only at the end of an epoch.
         checkpoint_seconds: least time between two checkpoints.
         resume: go on from the newest checkpoint, where there is one.
+        deadline: save and stop at this time of `time.monotonic`, None for never.
         unit: name of the items, for display ("tokens", "documents").
         identity: what a resumed run must share with the first one (settings, seed, checksum of
             the data), as JSON values; the loop adds the number of steps.
@@ -104,6 +105,7 @@ class Options:
     validate_every: int | None = None
     checkpoint_seconds: float = 120.0
     resume: bool = False
+    deadline: float | None = None
     unit: str = "tokens"
     identity: Mapping[str, object] = field(default_factory=dict)
 
@@ -302,7 +304,9 @@ class _Run:
         self.best_weights = ckpt.weights(self.job.model)
 
     def save_if_due(self, stop: StopRequest) -> None:
-        stopping = bool(stop)  # asked once: a signal may come at any line
+        deadline = self.options.deadline
+        late = deadline is not None and time.monotonic() >= deadline and not self.exhausted()
+        stopping = bool(stop) or late  # asked once: a signal may come at any line
         due = time.monotonic() - self.saved >= self.options.checkpoint_seconds
         if self.checkpoints is not None and (due or stopping):
             self.checkpoints.save(self.progress.step, self.snapshot())

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,12 +20,14 @@ from ulmfit.experiments.crew import Alone
 from ulmfit.experiments.language_models import Site
 from ulmfit.experiments.recipes import Scale, Variant
 from ulmfit.experiments.results import Result, read_results
-from ulmfit.experiments.runner import Board, Origin, claimed, clock, run_cells
+from ulmfit.experiments.runner import Board, Origin, claimed, clock, make_board, run_cells
 from ulmfit.train.tracker import Silent
 
 TFIDF, NB_SVM = (Variant.model_validate({"name": n, "method": n}) for n in ("tfidf", "nb-svm"))
 BOTH = Variant(name="both", directions=("forward", "backward"))
 FORWARD, BACKWARD = Variant(name="forward"), Variant(name="backward", directions=("backward",))
+
+ORIGIN = Origin("smoke", None, "ulmfit reproduce own", "a processor", "abc", {})
 
 
 class Notes(Silent):
@@ -50,7 +53,7 @@ def run(
     shown = display if display is not None else Notes()
     hands = Idle(site, shown) if idle else Alone(site, shown)
     sizes = {(plan.source.source, plan.metric): 72 for plan in plans}
-    origin = Origin("smoke", None, "ulmfit reproduce own", "a processor", "abc", sizes)
+    origin = replace(ORIGIN, sizes=sizes)
     return run_cells(plans, site.work.parent / "r.jsonl", site.work, hands, origin, shown)
 
 
@@ -146,6 +149,14 @@ def test_a_stopped_run_goes_on_where_it_was(scale: Scale, site: Site) -> None:
     (whole,) = run(plans, other)
     assert result.curve == whole.curve
     assert result.error == whole.error
+
+
+def test_what_takes_seconds_comes_first(scale: Scale, tmp_path: Path) -> None:
+    plans = plans_of([experiment(FORWARD, TFIDF, BACKWARD)], scale)
+    board = make_board(plans, tmp_path / "r.jsonl", tmp_path / "work", ORIGIN)
+    kinds = [(task.plan.variant.name, task.kind) for task in board.tasks]
+    assert kinds[:3] == [("tfidf", "train"), ("forward", "pretrain"), ("forward", "tune")]
+    assert len(kinds) == 7
 
 
 def test_two_runs_do_not_share_a_work_folder(tmp_path: Path) -> None:

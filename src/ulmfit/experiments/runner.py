@@ -175,6 +175,8 @@ def make_board(plans: Sequence[Plan], results: Path, work: Path, origin: Origin)
     add_results(results, [by_key[key].moved(plan.cell) for plan, key in left if key in by_key])
     open_plans = [plan for plan, key in left if key not in by_key]
     tasks = order_of([task for plan in open_plans for task in tasks_of(plan)])
+    # What takes seconds comes first: there is something to compare with early on.
+    tasks.sort(key=lambda task: task.plan.variant.method in ("ulmfit", "hypercolumns", "multitask"))
     done = {name_of(task) for task in tasks if task.outcome(work).exists()}
     left_tasks = [task for task in tasks if task.kind == "train" and name_of(task) not in done]
     return Board(_with_needs(left_tasks, tasks, done), open_plans, done)

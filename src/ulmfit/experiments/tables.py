@@ -224,7 +224,7 @@ def provenance(results: Sequence[Result]) -> str:
     commands = sorted({f"`{result.command}`" for result in results})
     models = ", ".join(f"{name} ({sha})" for name, sha in sorted(lms))
     parts = [
-        f"{len(results)} cells, {hours:.1f} hours of {' and '.join(_unique('hardware', results))}",
+        f"{len(results)} cell{'s' * (len(results) != 1)}, {hours:.1f} hours of {' and '.join(_unique('hardware', results))}",
         f"commit {', '.join(_unique('commit', results))}",
         f"made by {', '.join(commands)}",
     ]

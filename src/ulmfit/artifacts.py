@@ -109,7 +109,11 @@ class FolderContents:
 
 
 def write_folder(
-    path: Path, files: Mapping[str, bytes | Path], *, carry: Collection[str] = ()
+    path: Path,
+    files: Mapping[str, bytes | Path],
+    *,
+    carry: Collection[str] = (),
+    needed: Collection[str] = (CONFIG, WEIGHTS, TOKENIZER),
 ) -> None:
     """Write a model folder: all of it or nothing.
 
@@ -119,11 +123,11 @@ def write_folder(
     Args:
         path: the folder.
         files: contents, or the file to copy, by name. ``config.json`` (an object without the key
-            "format", which is added here), ``model.safetensors`` and ``tokenizer.json`` are
-            needed; names may lie in a subfolder, and ``backward/config.json`` makes a model folder
-            of ``backward/`` too.
+            "format", which is added here) and the other `needed` ones must be there; names may lie
+            in a subfolder, and ``backward/config.json`` makes a model folder of ``backward/`` too.
         carry: names that a run keeps in the folder before there is a model, such as its
             checkpoints: they do not count as somebody else's files, and they move over as well.
+        needed: files without which it is no such folder.
 
     Raises:
         SettingsError: `path` is a file, or a folder of other things.
@@ -131,7 +135,7 @@ def write_folder(
         StorageError: the disk is full or the place cannot be written to; the old folder is
             untouched.
     """
-    _check_names(files)
+    _check_names(files, needed)
     with atomic_directory(path, owned=_owner(carry)) as temp:
         records = {
             name: _write_file(temp / name, content)
@@ -212,14 +216,14 @@ def _owner(carry: Collection[str]) -> Owned:
     return owned
 
 
-def _check_names(names: Collection[str]) -> None:
+def _check_names(names: Collection[str], needed: Collection[str]) -> None:
     for name in names:
         if not _is_safe(name):
             raise ModelFolderError(
                 f"file name '{name}' leads out of the model folder",
                 expected="a relative path without '..'",
             )
-    missing = [name for name in (CONFIG, WEIGHTS, TOKENIZER) if name not in names]
+    missing = [name for name in needed if name not in names]
     if missing:
         raise ModelFolderError(
             f"a model folder needs {', '.join(missing)}", expected=", ".join(sorted(names))

@@ -56,6 +56,10 @@ class TrainingError(UlmfitError):
     """Training cannot go on, for example because the loss is not a number."""
 
 
+class ExportError(UlmfitError):
+    """An exported model does not answer as the one that it was made from."""
+
+
 class Interrupted(UlmfitError):
     """The user stopped the run; what was done is in the checkpoint."""
 

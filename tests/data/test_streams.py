@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ulmfit.data.streams import is_plain_text, iter_texts, names_in, open_rows
+from ulmfit.data.streams import count_rows, is_plain_text, iter_texts, names_in, open_rows
 from ulmfit.data.tokenizer import join_fields
 from ulmfit.errors import InputError
 
@@ -135,3 +136,16 @@ def test_streaming_takes_memory_for_a_batch_and_not_for_the_file(tmp_path: Path)
 
 def test_names_that_the_user_gave() -> None:
     assert names_in("title, body", None, "label") == ["title", "body", "label"]
+
+
+def test_rows_are_counted_where_a_source_can_be_read_twice(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text('text,label\n"two\nlines",x\n' + "more words,y\n" * 2000)
+    assert count_rows(path) == 2001
+    assert count_rows("name:trec6") == 500
+    assert count_rows("-") == 0
+    os.mkfifo(tmp_path / "pipe.csv")
+    assert count_rows(tmp_path / "pipe.csv") == 0
+    path.write_text('text,label\nsome words,x\n"never closed,y\n')
+    with pytest.raises(InputError, match="line 3"):
+        count_rows(path)

@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ulmfit.apps.decisions import most_probable, require_confidence, with_abstention
+from ulmfit.apps.text_blocks import text_blocks
 from ulmfit.artifacts import BACKWARD, CONFIG, FolderContents, read_folder, write_folder
 from ulmfit.data.batches import backwards
 from ulmfit.errors import InputError, ModelFolderError, SettingsError
@@ -25,16 +27,8 @@ from ulmfit.stages.folder_config import Calibration, LabelForm
 from ulmfit.stages.lm_folder import WORK_FOLDER
 from ulmfit.stages.model_card import classifier_card
 from ulmfit.train.evaluate import predict_logits
-from ulmfit.train.reliability import row_confidence
 
 Probabilities = NDArray[np.float32]
-
-# Texts encoded at a time: enough to sort by length, few enough to hold.
-BLOCK_TEXTS = 1024
-BLOCK_CHARS = 4_000_000
-
-# A label of a multi-label model is given from this probability on, as scikit-learn does.
-THRESHOLD = 0.5
 
 # Of the encoder's weights and products: exact, or a third of the time (docs/performance.md).
 Precision = Literal["float32", "int8"]
@@ -169,12 +163,7 @@ class Predictor:
 
     def decide(self, probabilities: Probabilities) -> list[str] | list[tuple[str, ...]]:
         """The most probable class of each row; for multi-label all classes over one half."""
-        if self.multi_label:
-            return [
-                tuple(name for name, p in zip(self.labels, row, strict=True) if p > THRESHOLD)
-                for row in probabilities
-            ]
-        return [self.labels[i] for i in probabilities.argmax(axis=1)]
+        return most_probable(probabilities, self.labels, multi_label=self.multi_label)
 
     def answers(
         self, probabilities: Probabilities
@@ -184,14 +173,12 @@ class Predictor:
         How sure is `train.reliability.row_confidence`: the probability that the answer is right,
         with several labels that all of them are.
         """
-        decided = self.decide(probabilities)
-        if self.min_confidence is None:
-            return decided
-        sure = row_confidence(probabilities, multi_label=self.multi_label) >= self.min_confidence
-        answers: list[Any] = [
-            label if enough else None for label, enough in zip(decided, sure.tolist(), strict=True)
-        ]
-        return answers
+        return with_abstention(
+            self.decide(probabilities),
+            probabilities,
+            self.min_confidence,
+            multi_label=self.multi_label,
+        )
 
     def abstaining(self, min_confidence: float | None) -> Predictor:
         """The same classifier, whose `answers` leave out what is less sure; None: answer all.
@@ -199,10 +186,7 @@ class Predictor:
         Raises:
             SettingsError: no probability.
         """
-        if min_confidence is not None and not 0 <= min_confidence <= 1:
-            raise SettingsError(
-                f"min_confidence is {min_confidence}", expected="a probability, from 0 to 1"
-            )
+        require_confidence(min_confidence)
         same = Predictor.__new__(Predictor)
         same.__dict__.update(self.__dict__)  # the models are shared, not copied
         same.min_confidence = min_confidence
@@ -327,17 +311,3 @@ def _disagreement(members: Sequence[TrainedClassifier]) -> str | None:
         if other.tokenizer.digest != first.tokenizer.digest:
             return "its tokenizer.json is another one"
     return None
-
-
-def text_blocks(texts: Iterable[str]) -> Iterator[list[str]]:
-    """Cut a stream in lists of at most `BLOCK_TEXTS` texts and about `BLOCK_CHARS` characters."""
-    block: list[str] = []
-    size = 0
-    for text in texts:
-        block.append(text)
-        size += len(text)
-        if len(block) == BLOCK_TEXTS or size >= BLOCK_CHARS:
-            yield block
-            block, size = [], 0
-    if block:
-        yield block

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import DataConversionWarning, NotFittedError
 
+from ulmfit.apps.decisions import THRESHOLD
 from ulmfit.apps.display import make_display
 from ulmfit.apps.explain import Explanation, explain
-from ulmfit.apps.predictor import THRESHOLD, Predictor, choose_device
+from ulmfit.apps.predictor import Predictor, choose_device
 from ulmfit.apps.pretrained import resolve_lms
 from ulmfit.apps.run import TrainingRun
 from ulmfit.apps.training import train_classifier

@@ -13,7 +13,7 @@ from ulmfit.cli.options import is_debug
 
 ORDER = (
     *("train", "pretrain", "pack", "finetune-lm", "finetune-classifier"),
-    *("predict", "explain", "evaluate"),
+    *("predict", "explain", "evaluate", "export", "serve"),
     *("check", "baseline"),
     *("lms", "evaluate-lm", "import-lm"),
     "reproduce",

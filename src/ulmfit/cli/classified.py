@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-    from ulmfit.apps.predictor import Predictor
+    from ulmfit.apps.classifiers import Classifier
+    from ulmfit.apps.prediction_journal import Journal
     from ulmfit.data.streams import Rows
     from ulmfit.train.tracker import Display
 
@@ -43,7 +44,7 @@ class Answers:
 
 
 def classify(
-    predictor: Predictor, texts: Sequence[str], batch: pa.RecordBatch | None = None
+    predictor: Classifier, texts: Sequence[str], batch: pa.RecordBatch | None = None
 ) -> Answers:
     """The model's answers to a few texts."""
     probabilities = predictor.predict_proba(texts)
@@ -51,25 +52,53 @@ def classify(
 
 
 def classify_rows(
-    predictor: Predictor, rows: Rows, display: Display, at_a_time: int = SLICE
+    predictor: Classifier,
+    rows: Rows,
+    display: Display,
+    at_a_time: int = SLICE,
+    *,
+    total: int = 0,
+    journal: Journal | None = None,
 ) -> Iterator[Answers]:
-    """Go through a stream in constant memory; `display` sees the rows done."""
+    """Go through a stream in constant memory.
+
+    Args:
+        predictor: gives the answers.
+        rows: the stream.
+        display: sees the rows done.
+        at_a_time: rows of a slice.
+        total: rows of the stream, 0 if nobody knows.
+        journal: keeps the answers, and knows those of the run that is resumed.
+    """
     from ulmfit.train.tracker import Speed
 
     speed, done = Speed(), 0
-    display.begin("texts", 0, 0)
+    display.begin("texts", total, 0)
     try:
         for batch in rows:
             for start in range(0, batch.num_rows, at_a_time):
                 part = batch.slice(start, at_a_time)
-                yield classify(predictor, rows.texts(part), part)
+                recalled = journal is not None and journal.recalling
+                yield _classify_kept(predictor, rows.texts(part), part, journal)
                 done += part.num_rows
-                display.advance(done, {"texts/s": speed.update(part.num_rows)})
+                rate = speed.update(0 if recalled else part.num_rows)
+                display.advance(done, {} if recalled else {"texts/s": rate})
+        if journal is not None:
+            journal.require_all_used()
     finally:
         display.end()
 
 
-def classify_texts(predictor: Predictor, texts: Sequence[str], display: Display) -> Answers:
+def _classify_kept(
+    predictor: Classifier, texts: list[str], batch: pa.RecordBatch, journal: Journal | None
+) -> Answers:
+    if journal is None:
+        return classify(predictor, texts, batch)
+    probabilities = journal.answers(texts, predictor.predict_proba)
+    return Answers(batch, texts, predictor.answers(probabilities), probabilities)
+
+
+def classify_texts(predictor: Classifier, texts: Sequence[str], display: Display) -> Answers:
     """The model's answers to texts in memory, in slices for the sake of progress."""
     import numpy as np
 

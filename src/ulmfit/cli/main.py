@@ -7,9 +7,11 @@ import sys
 from ulmfit.cli import (
     data_verbs,
     explain_verb,
+    export_verbs,
     lm_library_verbs,
     lm_verbs,
     paper_verbs,
+    serve_verbs,
     train_verbs,
     use_verbs,
 )
@@ -20,10 +22,12 @@ __all__ = [
     "app",
     "data_verbs",
     "explain_verb",
+    "export_verbs",
     "lm_library_verbs",
     "lm_verbs",
     "paper_verbs",
     "run",
+    "serve_verbs",
     "train_verbs",
     "use_verbs",
 ]

@@ -32,8 +32,14 @@ def use_threads(count: int | None) -> None:
     if count is not None:
         import torch
 
-        os.environ["RAYON_NUM_THREADS"] = str(count)
+        use_tokenizer_threads(count)
         torch.set_num_threads(count)
+
+
+def use_tokenizer_threads(count: int | None) -> None:
+    """Let the tokenizer use so many threads; None leaves it as it is."""
+    if count is not None:
+        os.environ["RAYON_NUM_THREADS"] = str(count)
 
 
 Data = Annotated[
@@ -168,7 +174,10 @@ Seed = Annotated[
     ),
 ]
 Model = Annotated[
-    Path, typer.Argument(metavar="MODEL", help="Model folder that `ulmfit train` made.")
+    Path,
+    typer.Argument(
+        metavar="MODEL", help="Model folder that `ulmfit train` or `ulmfit export` made."
+    ),
 ]
 Corpora = Annotated[
     list[str],

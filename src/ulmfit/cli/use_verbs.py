@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,12 +12,10 @@ import typer
 
 from ulmfit.cli.app import app
 from ulmfit.cli.classified import (
-    Answers,
     answer_text,
     classify,
     classify_rows,
     classify_texts,
-    name_of,
     print_document,
     print_lines,
 )
@@ -41,12 +38,14 @@ from ulmfit.cli.options import (
     Text,
     Threads,
     use_threads,
+    use_tokenizer_threads,
 )
+from ulmfit.cli.prediction_runs import PredictionRun, write_rows
 from ulmfit.cli.printing import evaluation_text, print_json, reliability_text
 from ulmfit.errors import InputError, SettingsError
 
 if TYPE_CHECKING:
-    from ulmfit.apps.predictor import Predictor
+    from ulmfit.apps.classifiers import Classifier
     from ulmfit.data.datasets import Dataset
     from ulmfit.data.streams import Rows
 
@@ -103,6 +102,14 @@ Output = Annotated[
         rich_help_panel=OUTPUT,
     ),
 ]
+ResumePredict = Annotated[
+    bool,
+    typer.Option(
+        "--resume",
+        help="Go on with a stopped run that was writing the same output file.",
+        rich_help_panel=OUTPUT,
+    ),
+]
 
 
 @app.command(
@@ -113,6 +120,7 @@ Output = Annotated[
         "ulmfit predict model new.csv -o labelled.csv",
         "ulmfit predict model --text 'What a film!' --text 'Never again.'",
         "ulmfit predict model new.jsonl --text-column body -o out.parquet",
+        "ulmfit predict model new.csv -o labelled.csv --resume",
         "ulmfit predict model new.csv --min-confidence 0.9 -o sure.csv",
         "cat questions.txt | ulmfit predict model - | head",
     ),
@@ -126,6 +134,7 @@ def predict(
     data_dir: DataDir = None,
     output: Output = None,
     min_confidence: MinConfidence = None,
+    resume: ResumePredict = False,
     device: Device = "auto",
     int8: Int8 = False,
     threads: Threads = None,
@@ -137,13 +146,18 @@ def predict(
 
     The rows of FILE come out in their order and with all their columns, with the columns
     predicted_label and probability_<class> added. A file of any size goes through in constant
-    memory. With --min-confidence, rows that the model is less sure of have no label and True in the
-    column abstained; their probabilities are there.
+    memory. The output file appears when it is whole; a run that was stopped goes on with
+    --resume and ends with the same file. With --min-confidence, rows that the model is less sure
+    of have no label and True in the column abstained; their probabilities are there.
     """
     _require_one_input(file, text, text_column, output)
-    use_threads(threads)
+    if resume and (output is None or str(output) == "-"):
+        raise SettingsError(
+            "--resume has no output file to go on with",
+            expected="-o FILE, the file that the stopped run was writing",
+        )
     if file is None:
-        predictor = _load(model, device, int8).abstaining(min_confidence)
+        predictor = _load(model, device, threads, int8).abstaining(min_confidence)
         _predict_texts(predictor, text or [], as_json=as_json)
         return
     from ulmfit.apps.predictions import PredictionWriter
@@ -156,8 +170,19 @@ def predict(
     with rows:
         if output is not None:
             PredictionWriter(output, rows.schema)  # refuses a name before the model is loaded
-        predictor = _load(model, device, int8).abstaining(min_confidence)
-        _predict_rows(predictor, rows, output, as_json=as_json, quiet=quiet)
+        predictor = _load(model, device, threads, int8).abstaining(min_confidence)
+        if output is None or str(output) == "-":
+            _print_rows(predictor, rows, output, as_json=as_json, quiet=quiet)
+            return
+        options = {
+            "encoding": encoding,
+            "min_confidence": min_confidence,
+            "device": device,
+            "int8": int8,
+        }
+        run = PredictionRun(output, model, file, options, resume=resume, quiet=quiet)
+        counts = run.write(predictor, rows, data_dir)
+    _tell_written(output, counts, as_json=as_json, quiet=quiet)
 
 
 def _require_one_input(
@@ -190,13 +215,19 @@ def _for_predict(error: InputError) -> InputError:
     return InputError(problem, expected=renamed(error.expected), hint=renamed(error.hint))
 
 
-def _load(model: Path, device: str, int8: bool) -> Predictor:
-    from ulmfit.apps.predictor import Predictor
+def _load(model: Path, device: str, threads: int | None, int8: bool) -> Classifier:
+    from ulmfit.apps.classifiers import load_classifier
+    from ulmfit.apps.onnx_folder import is_exported
+    from ulmfit.artifacts import read_config
 
-    return Predictor.load(model, device, "int8" if int8 else "float32")
+    if is_exported(read_config(model)):
+        use_tokenizer_threads(threads)
+    else:
+        use_threads(threads)
+    return load_classifier(model, device, threads, int8=int8)
 
 
-def _predict_texts(predictor: Predictor, texts: list[str], *, as_json: bool) -> None:
+def _predict_texts(predictor: Classifier, texts: list[str], *, as_json: bool) -> None:
     answers = classify(predictor, texts)
     if as_json:
         print_document(iter([answers]), predictor.labels, with_texts=True)
@@ -208,9 +239,10 @@ def _predict_texts(predictor: Predictor, texts: list[str], *, as_json: bool) -> 
     typer.echo("\n\n".join(parts))
 
 
-def _predict_rows(
-    predictor: Predictor, rows: Rows, output: Path | None, *, as_json: bool, quiet: bool
+def _print_rows(
+    predictor: Classifier, rows: Rows, output: Path | None, *, as_json: bool, quiet: bool
 ) -> None:
+    """On standard output: lines for a terminal, a JSON document, or CSV."""
     from ulmfit.apps.display import make_display
 
     on_screen = output is None and sys.stdout.isatty()
@@ -222,35 +254,15 @@ def _predict_rows(
         else:
             print_lines(slices, predictor.labels)
         return
-    target = output if output is not None else Path("-")
-    counts = _write(classify_rows(predictor, rows, display), predictor, rows, target)
-    if str(target) == "-":
-        return
+    write_rows(classify_rows(predictor, rows, display), predictor, rows, Path("-"))
+
+
+def _tell_written(target: Path, counts: Counter[str], *, as_json: bool, quiet: bool) -> None:
     if as_json:
         print_json({"output": str(target), "rows": counts.total(), "predicted": dict(counts)})
     elif not quiet:
         common = ", ".join(f"{name} {count:,}" for name, count in counts.most_common(10))
         typer.echo(f"wrote {target}: {counts.total():,} rows ({common})", err=True)
-
-
-def _write(
-    slices: Iterator[Answers], predictor: Predictor, rows: Rows, target: Path
-) -> Counter[str]:
-    """Write the rows with their labels; returns how often each label was given."""
-    from ulmfit.apps.predictions import PredictionWriter
-
-    counts: Counter[str] = Counter()
-    with PredictionWriter(
-        target,
-        rows.schema,
-        predictor.labels,
-        multi_label=predictor.multi_label,
-        abstention=predictor.min_confidence is not None,
-    ) as writer:
-        for answers in slices:
-            writer.write(answers.batch, answers.labels, answers.probabilities)
-            counts.update(name_of(label) for label in answers.labels)
-    return counts
 
 
 @app.command(
@@ -290,12 +302,11 @@ def evaluate(
     from ulmfit.train.metrics import evaluate_labels, indicators, require_known
     from ulmfit.train.reliability import coverage_table, reliability
 
-    # The model's folder and the data are looked at before torch and the weights are loaded.
+    # The model's folder and the data are looked at before the weights are loaded, and maybe torch.
     several = read_config(model).get("classifier", {}).get("multi_label", False)
     columns = Columns(text, label, label_separator, encoding, data_dir, multi_label=several)
     dataset = columns.load(data, "test")
-    use_threads(threads)
-    predictor = _load(model, device, int8)
+    predictor = _load(model, device, threads, int8)
     _require_one_label(dataset, predictor)
     assert dataset.labels is not None
     require_known(dataset.labels, predictor.labels, dataset.name)
@@ -319,7 +330,7 @@ def evaluate(
     typer.echo(f"{evaluation_text(evaluation, title)}\n\n{reliability_text(fit, coverage)}")
 
 
-def _require_one_label(dataset: Dataset, predictor: Predictor) -> None:
+def _require_one_label(dataset: Dataset, predictor: Classifier) -> None:
     if dataset.multi_label and not predictor.multi_label:
         raise InputError(
             f"{dataset.name}: has several labels per row",

@@ -96,6 +96,37 @@ def open_rows(
         raise
 
 
+def count_rows(
+    source: str | Path,
+    *,
+    text: str | None = None,
+    split: Split = "test",
+    data_dir: Path | None = None,
+    encoding: str | None = None,
+) -> int:
+    """Rows of a source, by reading it once; 0 where it can be read only once, as stdin or a pipe.
+
+    Reading takes a small part of the time of classifying, and finds a broken row before it begins.
+
+    Args:
+        source: as for ``open_rows``.
+        text: the text column, or several as "title,body"; guessed if None.
+        split: which part of a folder, archive or named set.
+        data_dir: where named sets are.
+        encoding: codec of text files; None for a byte order mark or UTF-8.
+
+    Raises:
+        InputError: as ``open_rows``.
+    """
+    if str(source) == STDIN:
+        return 0
+    path = locate(source, data_dir)
+    if not path.is_file() and not path.is_dir():
+        return 0
+    with open_rows(source, text=text, split=split, data_dir=data_dir, encoding=encoding) as rows:
+        return sum(batch.num_rows for batch in rows)
+
+
 def iter_texts(
     source: str | Path,
     *,

@@ -222,9 +222,10 @@ def provenance(results: Sequence[Result]) -> str:
     lms = {(r.lm.name, sha[:12]) for r in results if r.lm for sha in r.lm.sha256.values()}
     hours = sum(result.seconds for result in results) / 3600
     commands = sorted({f"`{result.command}`" for result in results})
+    cells = f"{len(results)} cell{'s' * (len(results) != 1)}"
     models = ", ".join(f"{name} ({sha})" for name, sha in sorted(lms))
     parts = [
-        f"{len(results)} cell{'s' * (len(results) != 1)}, {hours:.1f} hours of {' and '.join(_unique('hardware', results))}",
+        f"{cells}, {hours:.1f} hours of {' and '.join(_unique('hardware', results))}",
         f"commit {', '.join(_unique('commit', results))}",
         f"made by {', '.join(commands)}",
     ]

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ulmfit.data.batches import by_length, pad
+from ulmfit.data.batches import DocumentBatch, by_length, pad
 from ulmfit.data.bptt import BPTTStream
 from ulmfit.data.corpus import TokenCorpus
 from ulmfit.errors import InputError
@@ -102,7 +103,6 @@ def score_language_model(
     return LMScore(nll, n_tokens, share * corpus.n_words, share * corpus.n_chars)
 
 
-@torch.no_grad()
 def predict_logits(
     model: TextClassifierModel,
     documents: Sequence[NDArray[np.integer]],
@@ -123,10 +123,18 @@ def predict_logits(
     logits = np.empty((len(documents), model.config.n_classes), dtype=np.float32)
     lengths = np.array([len(document) for document in documents], dtype=np.int64)
     config = model.config
-    for rows in by_length(lengths, EVAL_TOKENS, chunk=config.chunk):
-        batch = pad(documents, rows)
+    threads = torch.get_num_threads() if device.type == "cpu" else 1
+    # Threads do not inherit the precision that the caller runs in.
+    autocast = torch.is_autocast_enabled(device.type)
+    dtype = torch.get_autocast_dtype(device.type)
+
+    def score(rows: NDArray[np.int64]) -> None:
+        with torch.no_grad(), torch.autocast(device.type, dtype, enabled=autocast):
+            logits[rows] = scored(pad(documents, rows))
+
+    def scored(batch: DocumentBatch) -> NDArray[np.float32]:
         # A pooling window begins with a chunk; without one, chunks of any length pool the same.
-        alone = len(rows) == 1 and config.pool_tokens is None
+        alone = len(batch.rows) == 1 and config.pool_tokens is None
         encoded = encode_documents(
             encoder,
             torch.from_numpy(batch.tokens).to(device),
@@ -134,5 +142,23 @@ def predict_logits(
             chunk=max(config.chunk, ALONE_CHUNK) if alone else config.chunk,
             pool_tokens=config.pool_tokens,
         )
-        logits[rows] = model.head(encoded.pooled).float().cpu().numpy()
+        found: NDArray[np.float32] = model.head(encoded.pooled).float().cpu().numpy()
+        return found
+
+    _side_by_side(score, by_length(lengths, EVAL_TOKENS // threads, chunk=config.chunk), threads)
     return logits
+
+
+def _side_by_side(
+    score: Callable[[NDArray[np.int64]], None], groups: list[NDArray[np.int64]], threads: int
+) -> None:
+    """Score groups on a thread each: a step of an LSTM is too small to be shared by several."""
+    if threads == 1 or len(groups) == 1:
+        for rows in groups:
+            score(rows)
+        return
+    try:
+        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            list(pool.map(score, groups))
+    finally:
+        torch.set_num_threads(threads)  # new threads begin with what was set last, in any thread

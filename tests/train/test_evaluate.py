@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Iterator
 from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from tests import tiny
 from ulmfit.data.batches import pad
 from ulmfit.data.corpus import TokenCorpus
 from ulmfit.errors import InputError
+from ulmfit.model.awd_lstm import EncoderOutput, State
 from ulmfit.model.language_model import LanguageModel
 from ulmfit.train import evaluate
 from ulmfit.train.evaluate import LMScore, predict_logits, score_language_model
@@ -155,3 +158,55 @@ def test_a_document_alone_goes_in_longer_chunks_to_the_same_logits(
 
 def test_no_documents_no_logits() -> None:
     assert predict_logits(tiny.classifier_model().eval(), []).shape == (0, 3)
+
+
+@pytest.fixture
+def _small_groups(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(evaluate, "EVAL_TOKENS", 24)
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.usefixtures("_small_groups")
+def test_several_threads_give_the_logits_of_one() -> None:
+    classifier = tiny.classifier_model().eval()
+    torch.set_num_threads(1)
+    alone = predict_logits(classifier, documents())
+    torch.set_num_threads(3)
+    found = predict_logits(classifier, documents())
+    np.testing.assert_allclose(found, alone, atol=1e-5, rtol=0)
+    assert torch.get_num_threads() == 3
+
+
+@pytest.mark.usefixtures("_small_groups")
+def test_threads_compute_in_the_precision_of_the_caller() -> None:
+    classifier = tiny.classifier_model().eval()
+    found = []
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        with torch.autocast("cpu", torch.bfloat16):
+            found.append(predict_logits(classifier, documents()))
+    np.testing.assert_allclose(found[0], found[1], atol=1e-5, rtol=0)
+    exact = predict_logits(classifier, documents())
+    assert np.abs(found[1] - exact).max() > 1e-5, "bfloat16 is seen"
+
+
+@pytest.mark.usefixtures("_small_groups")
+def test_an_error_in_a_thread_comes_through_and_leaves_the_threads_as_they_were() -> None:
+    class Broken(Exception):
+        pass
+
+    class Encoder:
+        config, training = tiny.lm_config(), False
+
+        def initial_state(self, batch_size: int) -> State:
+            raise Broken
+
+        def __call__(self, tokens: Tensor, state: State) -> EncoderOutput:
+            raise Broken
+
+    torch.set_num_threads(2)
+    with pytest.raises(Broken):
+        predict_logits(tiny.classifier_model().eval(), documents(), Encoder())
+    assert torch.get_num_threads() == 2

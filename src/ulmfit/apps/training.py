@@ -5,8 +5,7 @@ Every stage writes what it made below the work folder, so that a stopped run goe
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 
 import numpy as np
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 
 from ulmfit.apps.language_models import finetune_lms
 from ulmfit.apps.predictor import Predictor
-from ulmfit.apps.run import Texts, TrainingRun
+from ulmfit.apps.run import Texts, TrainingRun, text_digest
 from ulmfit.artifacts import read_folder, write_folder
 from ulmfit.config import Direction
 from ulmfit.data.datasets import Dataset, training_rows
@@ -126,8 +125,8 @@ def _identity(
 ) -> dict[str, object]:
     """What a run must have in common with the one it resumes."""
     return {
-        "data": [_digest(map(repr, _rows(part))) for part in parts if part is not None],
-        "task text": _digest(task_texts()) if task_texts is not None else None,
+        "data": [text_digest(map(repr, _rows(part))) for part in parts if part is not None],
+        "task text": text_digest(task_texts()) if task_texts is not None else None,
         "settings": settings.model_dump(exclude={"pretrain"}),
         "directions": sorted(lms),
         "language model": [checksum(lms[direction].weights) for direction in sorted(lms)],
@@ -137,10 +136,3 @@ def _identity(
 
 def _rows(dataset: Dataset) -> Iterator[tuple[str, str | tuple[str, ...]]]:
     return zip(dataset.texts, dataset.labels or (), strict=True)
-
-
-def _digest(texts: Iterable[str]) -> str:
-    found = hashlib.sha256()
-    for text in texts:
-        found.update(len(text).to_bytes(8, "big") + text.encode("utf-8", "surrogatepass"))
-    return found.hexdigest()

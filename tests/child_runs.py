@@ -26,6 +26,7 @@ from tests import tiny
 from ulmfit.apps.language_models import finetune_lms, save_lms
 from ulmfit.apps.run import TrainingRun
 from ulmfit.apps.training import train_classifier
+from ulmfit.artifacts import write_folder
 from ulmfit.data.datasets import Dataset
 from ulmfit.errors import UlmfitError
 from ulmfit.runtime import Precision, make_accelerator
@@ -181,7 +182,7 @@ def classifier(request: Request, context: RunContext) -> None:
     trained = finetune_classifier(
         tiny.trained_lm(words), parts[0], parts[1], ["glad", "sad"], settings, context
     )
-    write_model(context.folder / "model", trained.files())
+    write_folder(context.folder / "model", trained.files())
 
 
 CLASSIFIER: dict[str, Any] = {
@@ -229,12 +230,6 @@ def pipeline(request: Request, context: RunContext) -> None:
     predictor.save(context.folder / "model")
     logs = sorted((context.folder / "work").rglob("log.jsonl"))
     atomic_write(context.folder / "log.jsonl", b"".join(path.read_bytes() for path in logs))
-
-
-def write_model(folder: Path, files: dict[str, bytes]) -> None:
-    folder.mkdir()
-    for name, data in files.items():
-        (folder / name).write_bytes(data)
 
 
 RUNS: dict[str, Callable[[Request, RunContext], None]] = {

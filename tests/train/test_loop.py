@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import resource
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
@@ -298,3 +300,35 @@ def test_resume_without_checkpoints_is_a_run_from_the_start() -> None:
     model = Three()
     toy_fit(toy_job(model), options(resume=True))
     assert model.values() == [-8.0] * 3
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits what a process may map")
+def test_a_limit_on_memory_ends_the_run_with_advice() -> None:
+    """The allocator refuses a real request; the limit on this process is put back afterwards."""
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    job = toy_job(Three())
+
+    def loss(batch: Number, carry: Carry) -> StepResult:
+        resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + 2**28, before[1]))
+        held = torch.ones(2**30)
+        return StepResult(held.sum(), held.sum(), 1)
+
+    try:
+        with pytest.raises(TrainingError) as caught:
+            toy_fit(replace(job, loss=loss), options())
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
+    assert caught.value.exit_code == 1
+    assert str(caught.value).startswith(
+        "there is not enough memory for a step of training. Take a smaller batch (the setting "
+        "batch_size) or a shorter window (bptt; "
+    )
+
+
+def test_another_error_of_torch_is_left_as_it_is() -> None:
+    def loss(batch: Number, carry: Carry) -> StepResult:
+        raise RuntimeError("shapes do not fit")
+
+    with pytest.raises(RuntimeError, match="shapes do not fit"):
+        toy_fit(replace(toy_job(Three()), loss=loss), options())

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
-from ulmfit.errors import Interrupted
+from ulmfit.errors import Interrupted, TrainingError, is_out_of_memory
 from ulmfit.optim.nt_asgd import NTASGD
 from ulmfit.optim.unfreezing import Phase
 from ulmfit.runtime import StopRequest, stop_on_signal
@@ -137,8 +137,8 @@ def fit(
             removed unless `options.resume`.
 
     Raises:
-        TrainingError: the loss is not finite, in training or on validation data, and lower rates
-            from the last good state on did not help.
+        TrainingError: the memory does not suffice; or the loss is not finite, in training or on
+            validation data, and lower rates from the last good state on did not help.
         InputError: none of the checkpoints to resume from can be read.
         SettingsError: it is of a run of other settings or data.
         StorageError: a checkpoint or the log cannot be written.
@@ -152,9 +152,23 @@ def fit(
         run.restore(snapshot)
     else:
         run.start_afresh()
-    with stop_on_signal() as stop:
+    with stop_on_signal() as stop, _memory_told():
         run.train(stop)
     return run.finish()
+
+
+@contextmanager
+def _memory_told() -> Iterator[None]:
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise TrainingError(
+            "there is not enough memory for a step of training",
+            hint="Take a smaller batch (the setting batch_size) or a shorter window (bptt; of the "
+            "classifier chunk and grad_tokens), for example --set classifier.batch_size=16.",
+        ) from error
 
 
 class _Run:

@@ -3,10 +3,11 @@
 #   make demo      train on TREC-6, print its test error, classify a sentence
 #   make test      lint, types and tests
 #
-#   make test-slow kills, damaged files, data parallelism: takes half an hour, writes its counts
+#   make test-slow kills, damaged files and more: takes half an hour, writes its counts
 #   make audit     known faults in the pinned packages; asks a server for them
 #   make install   only make .venv            make check   lint and types, no tests
-#   make docs      renew generated docs       make bench   measure speed and memory here
+#   make docs      renew generated docs       make bench   measure speed here, beside other tools
+#   make curves    measure what grows with what: time and memory against length, corpus, labels
 #   make clean     remove .venv and caches    (runs/ stays: your models are there)
 #
 # Another interpreter: make demo PYTHON=/path/to/python3.12
@@ -22,7 +23,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test test-slow audit install check docs bench clean
+.PHONY: demo test test-slow audit install check docs bench curves clean
 .DEFAULT_GOAL := help
 
 .PHONY: help
@@ -55,7 +56,7 @@ demo: $(STAMP)
 	$(ULMFIT) evaluate $(DEMO) name:trec6
 	@echo "== A question of your own"
 	$(ULMFIT) predict $(DEMO) --text "Who was the first person to reach the South Pole ?"
-	@echo "== Done. The model is in $(DEMO)/."
+	@echo "== Done. The model is in $(DEMO)/. How good it is, and where it fails: open $(DEMO)/report.html"
 
 check: $(STAMP)
 	$(BIN)/ruff check .
@@ -76,6 +77,9 @@ docs: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks.speed
+
+curves: $(STAMP)
+	$(BIN)/python -m benchmarks.cost_curves
 
 clean:
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist

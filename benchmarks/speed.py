@@ -1,247 +1,158 @@
-"""Speed on this machine, each against a bound measured beside it: `make bench`.
+"""Peers and this package side by side, in turns, on this machine: `make bench`.
 
-Machines differ and are shared, so that the ratio is what counts: work done per second here against
-work per second of the bare kernel that the work cannot do without. Measured work and bound
-alternate, and every one of `--repeats` pairs gives a ratio.
+    python -m benchmarks.speed                      everything, about a quarter of an hour
+    python -m benchmarks.speed lm-train tokenise    only these
+    python -m benchmarks.speed --smoke              tiny sizes, this package against itself
 
-Writes benchmarks/results/<date>-<cores>cpu.json.
+Every side is a process that stays warm and answers when it is asked, so that only one works at any
+moment: A B C, A B C, ... Machines differ and are shared: the ratios of a round count, and of the
+rounds the median and the range. Writes benchmarks/results/<date>-<cpu>.json and RESULTS.md.
 """
 
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
-import os
-import platform
-import statistics
-import subprocess
 import sys
-import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from importlib.metadata import version
+import tempfile
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-import tokenizers
-import torch
-from tokenizers.models import WordLevel
-from tokenizers.pre_tokenizers import WhitespaceSplit
-from torch import nn
-
-from ulmfit.config import ClassifierConfig, Dropouts, LMConfig
-from ulmfit.data.datasets import load_dataset
-from ulmfit.data.tokenizer import Tokenizer
-from ulmfit.model.classifier import HeadDropouts, TextClassifierModel
-from ulmfit.model.language_model import LanguageModel
-from ulmfit.model.softmax import full_softmax_loss
-from ulmfit.runtime import cpu_count, seed_everything
-from ulmfit.train.evaluate import predict_logits
+from benchmarks import environments, machine
+from benchmarks.answers import check_answers
+from benchmarks.comparisons import all_comparisons
+from benchmarks.materials import FULL, SMOKE, Sizes, is_complete, write_materials
+from benchmarks.measuring import BOUND, measure, say
+from benchmarks.processes import Launch, Worker
+from benchmarks.render import render
+from ulmfit.data.datasets import Dataset, load_dataset
+from ulmfit.runtime import cpu_count
 
 ROOT = Path(__file__).resolve().parent.parent
-IMDB = ROOT.parent / "shared" / "data" / "imdb" / "train.parquet"
-PAPER = LMConfig(vocab_size=30_000)  # 400 / 1150 x 3, the paper's sizes
-BATCH, STEPS = 64, 70
-DOCUMENTS = 64  # for classifying
-REVIEWS = 5_000  # for tokenizing
+DATA = ROOT.parent / "shared" / "data" / "imdb"
+RESULTS = ROOT / "benchmarks" / "results"
+PEERS = ("fastai", "minilm", "fasttext")
+NAMES = (
+    "lm-train", "classifier-train-trec6", "classifier-train-imdb", "predict-imdb",
+    "predict-one-315", "predict-one-trec", "tokenise",
+)  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Ratio:
-    """One measurement.
-
-    Attributes:
-        what: the work.
-        bound: what it cannot be faster than.
-        unit: of both rates.
-        rate: median work per second.
-        bound_rate: median of the bound per second.
-        ratio: median of work / bound over the pairs.
-        ratio_range: smallest and largest of these.
-    """
-
-    what: str
-    bound: str
-    unit: str
-    rate: float
-    bound_rate: float
-    ratio: float
-    ratio_range: tuple[float, float]
-
-
-def seconds(work: Callable[[], object]) -> float:
-    """Wall time of one call."""
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
-
-
-def compare(
-    what: str,
-    work: Callable[[], object],
-    bound: str,
-    bound_work: Callable[[], object],
-    *,
-    items: int,
-    unit: str,
-    repeats: int,
-) -> Ratio:
-    """Time both in turns, after one call each to warm up."""
-    print(f"{what} ...", file=sys.stderr, flush=True)
-    work(), bound_work()
-    pairs = [(seconds(work), seconds(bound_work)) for _ in range(repeats)]
-    ratios = [theirs / ours for ours, theirs in pairs]
-    return Ratio(
-        what,
-        bound,
-        f"{unit}/s",
-        rate=items / statistics.median(ours for ours, _ in pairs),
-        bound_rate=items / statistics.median(theirs for _, theirs in pairs),
-        ratio=statistics.median(ratios),
-        ratio_range=(min(ratios), max(ratios)),
+def parse() -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-
-
-def tokenizing(texts: list[str], repeats: int) -> Ratio:
-    """All text rules against a plain split at white space by the same Rust library."""
-    ours = Tokenizer.train(texts, vocab_size=PAPER.vocab_size)
-    plain = tokenizers.Tokenizer(WordLevel({"xxunk": 0}, unk_token="xxunk"))
-    plain.pre_tokenizer = WhitespaceSplit()
-    frozen = ours.to_json()
-    return compare(
-        "tokenize with all rules",
-        lambda: Tokenizer.from_json(frozen).encode_batch(texts),
-        "split at white space in Rust",
-        lambda: plain.encode_batch_fast(texts),
-        items=len(texts),
-        unit="documents",
-        repeats=repeats,
+    parser.add_argument("names", nargs="*", metavar="COMPARISON", help=", ".join(NAMES))
+    parser.add_argument("--repeats", type=int, default=3, help="rounds (default 3)")
+    parser.add_argument("--threads", type=int, default=cpu_count(), help="default: all cores")
+    parser.add_argument("--smoke", action="store_true", help="tiny sizes, peers only if given")
+    parser.add_argument("--data", type=Path, default=DATA, help="folder with IMDb's two tables")
+    parser.add_argument(
+        "--material", type=Path, help="folder to keep texts, ids and weights in for the next run"
     )
-
-
-def bare_lstms() -> nn.ModuleList:
-    """The kernels of the encoder and nothing else."""
-    return nn.ModuleList(
-        nn.LSTM(n_in, n_out, batch_first=True) for n_in, n_out in PAPER.layer_sizes()
+    parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the results file")
+    parser.add_argument(
+        "--envs", type=Path, default=environments.FOLDER, help="folder of the peers' environments"
     )
+    for name in PEERS:
+        parser.add_argument(f"--{name}", metavar="PYTHON", help=f"interpreter that has {name}")
+    options = parser.parse_args()
+    unknown = sorted(set(options.names) - set(NAMES))
+    if unknown:
+        parser.error(f"no comparison {', '.join(unknown)}; there are {', '.join(NAMES)}")
+    return options
 
 
-def training_step(repeats: int) -> Ratio:
-    """A step of the language model, softmax and optimiser included, against bare LSTMs."""
-    model, bare = LanguageModel(PAPER, Dropouts()), bare_lstms()
-    optimizer = torch.optim.AdamW(model.parameters(), fused=True)
-    tokens = torch.randint(PAPER.vocab_size, (BATCH, STEPS))
-    targets = torch.randint(PAPER.vocab_size, (BATCH * STEPS,))
-    embedded = torch.randn(BATCH, STEPS, PAPER.emb_size)
-    weight, bias = model.encoder.embedding.weight, model.decoder_bias
-
-    def step() -> None:
-        output = model(tokens, model.encoder.initial_state(BATCH))
-        loss = full_softmax_loss(output.dropped.flatten(0, 1), targets, weight, bias)
-        torch.autograd.backward(loss)
-        optimizer.step()
-        optimizer.zero_grad()
-
-    def kernels() -> None:
-        x = embedded
-        for lstm in bare:
-            x, _ = lstm(x)
-        torch.autograd.backward(x.sum())
-
-    return compare(
-        "train the language model (400/1150 x 3, 30,000 words)",
-        step,
-        "its LSTMs alone, forward and backward",
-        kernels,
-        items=BATCH * STEPS,
-        unit="tokens",
-        repeats=repeats,
-    )
-
-
-def classifying(texts: list[str], repeats: int) -> Ratio:
-    """Documents as they come, against the LSTMs alone on as many tokens without padding."""
-    config = ClassifierConfig(lm=PAPER, n_classes=2)
-    model = TextClassifierModel(config, Dropouts(), HeadDropouts()).eval()
-    tokenizer = Tokenizer.train(texts, vocab_size=PAPER.vocab_size)
-    documents = [np.asarray(ids) for ids in tokenizer.encode_batch(texts[:DOCUMENTS])]
-    steps = sum(map(len, documents)) // DOCUMENTS
-    bare, embedded = bare_lstms(), torch.randn(DOCUMENTS, steps, PAPER.emb_size)
-
-    @torch.no_grad()
-    def kernels() -> None:
-        x = embedded
-        for lstm in bare:
-            x, _ = lstm(x)
-
-    return compare(
-        f"classify {DOCUMENTS} documents of {steps} tokens on average",
-        lambda: predict_logits(model, documents),
-        "its LSTMs alone, forward, no padding",
-        kernels,
-        items=DOCUMENTS,
-        unit="documents",
-        repeats=repeats,
-    )
-
-
-def hardware() -> dict[str, object]:
-    """What the numbers depend on."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    packages = ("ulmfit", "torch", "tokenizers", "numpy")
-    return {
-        "cpu": models[0] if models else platform.machine(),
-        "cores": cpu_count(),
-        "threads": torch.get_num_threads(),
-        "system": platform.system(),
-        "python": platform.python_version(),
-        "versions": {name: version(name) for name in packages},
+def launches(options: argparse.Namespace) -> dict[str, Launch]:
+    """How every worker starts; in the smoke test, ours takes fastai's place unless it is given."""
+    ours = Launch("ours_side", sys.executable, options.threads)
+    found = {
+        "ours": ours,
+        "ours-1": Launch("ours_side", sys.executable, 1),
+        BOUND: Launch("bound_side", sys.executable, options.threads),
     }
+    for name in PEERS:
+        python = getattr(options, name)
+        if python is None and not options.smoke:
+            python = environments.python_of(name, options.envs)
+        if python is not None:
+            found[name] = Launch(f"{name}_side", python, options.threads)
+    return {"fastai": ours, **found}
 
 
-def commit() -> str:
-    """The commit that was measured; says so when files were changed since."""
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    return done.stdout.strip() or "unknown"
+def read_texts(options: argparse.Namespace) -> tuple[Dataset, list[str]]:
+    """Reviews to train on and others to predict; TREC's questions where the smoke test runs."""
+    if options.smoke:
+        return load_dataset("name:trec6"), load_dataset("name:trec6").texts[-500:]
+    return load_dataset(str(options.data / "train.parquet")), load_dataset(
+        str(options.data / "test.parquet")
+    ).texts
+
+
+# m, k, n: input and recurrent products of a paper-size layer, and the softmax.
+GEMMS = ((4480, 1152, 4608), (64, 1152, 4608), (4480, 400, 4608), (4480, 400, 30_000))
+SMOKE_GEMMS = ((64, 32, 96),)
+
+
+def run(options: argparse.Namespace, sizes: Sizes, folder: Path) -> dict[str, Any]:
+    """Measure everything asked for; the results file as a JSON value."""
+    load_before = machine.load()
+    if not is_complete(folder, sizes):
+        say("writing texts, ids and weights")
+        write_materials(folder, *read_texts(options), sizes)
+    with ExitStack() as stack:
+        workers = {
+            name: stack.enter_context(Worker(launch, folder))
+            for name, launch in launches(options).items()
+        }
+        versions = {name: workers[name].ask("versions") for name in workers if name != "ours-1"}
+        vocab_size = len(json.loads((folder / "vocab.json").read_text("utf-8")))
+        modes = versions["ours"]["modes"]
+        wanted = options.names or NAMES
+        say("comparing answers")
+        answers = [check_answers(workers["ours"], workers["fastai"], size) for size in sizes.models]
+        bound = workers[BOUND]
+        gemms = SMOKE_GEMMS if options.smoke else GEMMS
+        rates = [{"shape": list(s), **bound.ask("rates", m=s[0], k=s[1], n=s[2])} for s in gemms]
+        memory = {} if options.smoke else bound.ask("memory")
+        measured = [
+            measure(comparison, workers, options.repeats)
+            for comparison in all_comparisons(folder, sizes, vocab_size, modes)
+            if comparison.name in wanted
+        ]
+    return {
+        "command": f"python -m benchmarks.speed {' '.join(sys.argv[1:])}".strip(),
+        "date": machine.today(),
+        "commit": machine.commit(),
+        "hardware": machine.hardware(),
+        "threads": options.threads,
+        "load_before": load_before,
+        "versions": versions,
+        "repeats": options.repeats,
+        "answers": answers,
+        "gemm_gflops": rates,
+        "memory_gb_per_second": memory,
+        "comparisons": measured,
+    }
 
 
 def main() -> None:
-    """Measure, print, and write the results file."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--repeats", type=int, default=5, help="pairs of runs (default 5)")
-    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results")
-    options = parser.parse_args()
-    seed_everything(0)
-    source = str(IMDB) if IMDB.exists() else "name:trec6"
-    texts = load_dataset(source).texts[:REVIEWS]
-    date = datetime.datetime.now(tz=datetime.UTC).date().isoformat()
-    load_before = os.getloadavg()[0]
-    ratios = [
-        tokenizing(texts, options.repeats),
-        training_step(options.repeats),
-        classifying(texts, options.repeats),
-    ]
-    results = {
-        "command": f"python -m benchmarks.speed --repeats {options.repeats}",
-        "date": date,
-        "commit": commit(),
-        "texts": f"{len(texts)} of {'imdb' if IMDB.exists() else source}",
-        "hardware": hardware(),
-        "load_before": load_before,
-        "results": [asdict(ratio) for ratio in ratios],
-    }
+    """Measure, and write the results file and the table made of it."""
+    options = parse()
+    with tempfile.TemporaryDirectory() as folder:
+        results = run(options, SMOKE if options.smoke else FULL, options.material or Path(folder))
     options.out.mkdir(parents=True, exist_ok=True)
-    path = options.out / f"{date}-{cpu_count()}cpu.json"
-    path.write_text(json.dumps(results, indent=2) + "\n", "utf-8")
-    for ratio in ratios:
-        low, high = ratio.ratio_range
-        print(f"{ratio.what}: {ratio.rate:,.0f} {ratio.unit}")
-        print(f"    {ratio.ratio:.2f} [{low:.2f}..{high:.2f}] of {ratio.bound}")
-    print(f"written to {path}")
+    path = options.out / f"{results['date']}-{machine.cpu_name()}.json"
+    path.write_text(json.dumps(results, indent=1) + "\n", "utf-8")
+    page = render(results, path.name)
+    table = (
+        options.out.parent / "RESULTS.md" if options.out == RESULTS else options.out / "RESULTS.md"
+    )
+    table.write_text(page, "utf-8")
+    print(page)
+    say(f"written: {path} and {table}")
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from ulmfit.cli.training_runs import read_settings
 from ulmfit.errors import SettingsError
 from ulmfit.optim.unfreezing import Phase
-from ulmfit.presets import PRESETS, load_settings
+from ulmfit.presets import PRESETS, keys_in_file, load_settings
 from ulmfit.settings import ClassifierSettings, FinetuneLMSettings, Settings
 from ulmfit.stages.finetune_classifier import unfreezing_plan
 from ulmfit.stages.rates import group_rates
@@ -341,3 +341,9 @@ def test_any_option_is_a_setting_or_named_as_a_fault(value: str, key: str) -> No
             read_settings("default", None, [change])
         except SettingsError as error:
             assert 10 < len(str(error)) < 3000
+
+
+def test_keys_of_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.toml"
+    path.write_text("[pretrain]\nepochs = 3\n[pretrain.text]\nkind = 'bpe'\n")
+    assert keys_in_file(path) == {"pretrain.epochs", "pretrain.text.kind"}

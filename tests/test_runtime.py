@@ -17,7 +17,12 @@ import numpy as np
 import pytest
 import torch
 
-from ulmfit.runtime import cpu_count, make_accelerator, seed_everything, stop_on_signal
+from ulmfit.runtime import (
+    cpu_count,
+    make_accelerator,
+    seed_everything,
+    stop_on_signal,
+)
 
 
 def draws() -> tuple[float, float, float]:

@@ -8,6 +8,7 @@
     README.md            model card; the one file meant for people to edit, so it is not checked
     metrics.json         what it scored
     log.jsonl            how training went
+    report.html          how good it is, to be read in a browser; not checked either
     backward/            the same again for the other direction, when there is one
 
 A folder is written next to its place and then takes it in one step. A folder that is read is read
@@ -40,6 +41,7 @@ __all__ = [
     "LOG",
     "METRICS",
     "README",
+    "REPORT",
     "TOKENIZER",
     "WEIGHTS",
     "FolderContents",
@@ -47,6 +49,7 @@ __all__ = [
     "atomic_file",
     "atomic_write",
     "check_target",
+    "model_files",
     "read_config",
     "read_folder",
     "write_folder",
@@ -54,6 +57,7 @@ __all__ = [
 
 CONFIG, WEIGHTS, TOKENIZER = "config.json", "model.safetensors", "tokenizer.json"
 README, METRICS, LOG = "README.md", "metrics.json", "log.jsonl"
+REPORT = "report.html"  # of one training: it goes when the model is replaced
 BACKWARD = "backward"
 
 FORMAT_VERSION = 1
@@ -77,8 +81,7 @@ class FolderContents:
     Attributes:
         path: where they were read.
         config: what the writer put into ``config.json``.
-        files: contents by name, such as ``model.safetensors`` or ``backward/model.safetensors``;
-            without ``config.json`` and ``README.md``.
+        files: contents by name, without ``config.json`` and ``README.md``.
     """
 
     path: Path
@@ -109,30 +112,32 @@ class FolderContents:
 
 
 def write_folder(
-    path: Path, files: Mapping[str, bytes | Path], *, carry: Collection[str] = ()
+    path: Path,
+    files: Mapping[str, bytes | Path],
+    *,
+    carry: Collection[str] = (),
+    needed: Collection[str] = (CONFIG, WEIGHTS, TOKENIZER),
 ) -> None:
-    """Write a model folder: all of it or nothing.
+    """Write a model folder, all of it or nothing, and then put it in an older one's place.
 
-    An existing model folder is replaced once the new one is complete. Entries in it that are not
-    part of the model (somebody's notes, a folder of predictions) move over into the new one.
+    What is in the older one and not part of the model (somebody's notes) moves over.
 
     Args:
         path: the folder.
         files: contents, or the file to copy, by name. ``config.json`` (an object without the key
-            "format", which is added here), ``model.safetensors`` and ``tokenizer.json`` are
-            needed; names may lie in a subfolder, and ``backward/config.json`` makes a model folder
-            of ``backward/`` too.
+            "format", which is added here) and the other `needed` ones must be there; names may lie
+            in a subfolder, and ``backward/config.json`` makes a model folder of ``backward/`` too.
         carry: names that a run keeps in the folder before there is a model, such as its
-            checkpoints: they do not count as somebody else's files, and they move over as well.
+            checkpoints: they are not somebody else's files, and move over as well.
+        needed: files without which it is no such folder.
 
     Raises:
         SettingsError: `path` is a file, or a folder of other things.
         ModelFolderError: `files` is no complete model, or one of its names leaves the folder.
-        StorageError: the disk is full or the place cannot be written to; the old folder is
-            untouched.
+        StorageError: no space, or no right to write; the old folder is untouched.
     """
-    _check_names(files)
-    with atomic_directory(path, owned=_owner(carry)) as temp:
+    _check_names(files, needed)
+    with atomic_directory(path, owned=model_files(carry)) as temp:
         records = {
             name: _write_file(temp / name, content)
             for name, content in files.items()
@@ -158,7 +163,7 @@ def read_folder(path: Path) -> FolderContents:
     """
     path = Path(path)
     if not path.exists():
-        storage.recover(path, _owner(()))
+        storage.recover(path, model_files(()))
     for attempt in range(1, _READ_ATTEMPTS + 1):
         before = _identity(path)
         try:
@@ -187,7 +192,7 @@ def check_target(path: Path, *, carry: Collection[str] = ()) -> None:
         StorageError: nothing can be written there.
     """
     target = Path(os.path.realpath(path))
-    storage.refuse_foreign(target, _owner(carry))
+    storage.refuse_foreign(target, model_files(carry))
     parent = next(folder for folder in target.parents if os.path.lexists(folder))
     try:
         with tempfile.TemporaryFile(dir=parent):
@@ -199,7 +204,7 @@ def check_target(path: Path, *, carry: Collection[str] = ()) -> None:
         ) from error
 
 
-def _owner(carry: Collection[str]) -> Owned:
+def model_files(carry: Collection[str]) -> Owned:
     """Which names in a folder are the model's; None for a folder that is no model's."""
 
     def owned(folder: Path) -> frozenset[str] | None:
@@ -207,19 +212,19 @@ def _owner(carry: Collection[str]) -> Owned:
             _, records = _read_config(folder)
         except ModelFolderError:
             return frozenset() if set(os.listdir(folder)) <= set(carry) else None
-        return frozenset({CONFIG, README, *(name.split("/")[0] for name in records)})
+        return frozenset({CONFIG, README, REPORT, *(name.split("/")[0] for name in records)})
 
     return owned
 
 
-def _check_names(names: Collection[str]) -> None:
+def _check_names(names: Collection[str], needed: Collection[str]) -> None:
     for name in names:
         if not _is_safe(name):
             raise ModelFolderError(
                 f"file name '{name}' leads out of the model folder",
                 expected="a relative path without '..'",
             )
-    missing = [name for name in (CONFIG, WEIGHTS, TOKENIZER) if name not in names]
+    missing = [name for name in needed if name not in names]
     if missing:
         raise ModelFolderError(
             f"a model folder needs {', '.join(missing)}", expected=", ".join(sorted(names))

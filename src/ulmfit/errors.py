@@ -52,8 +52,16 @@ class StorageError(UlmfitError):
     """The disk is full, or the folder cannot be written to."""
 
 
+class HubError(UlmfitError):
+    """A hub of models cannot be reached, or refuses."""
+
+
 class TrainingError(UlmfitError):
     """Training cannot go on, for example because the loss is not a number."""
+
+
+class ExportError(UlmfitError):
+    """An exported model does not answer as the one that it was made from."""
 
 
 class Interrupted(UlmfitError):

@@ -255,6 +255,23 @@ def load_settings(
         raise SettingsError(_faults(error)) from None
 
 
+def keys_in_file(file: Path) -> set[str]:
+    """Dotted keys of all values in a settings file.
+
+    Raises:
+        SettingsError: it cannot be read.
+    """
+
+    def inside(tree: Tree, prefix: str) -> set[str]:
+        found: set[str] = set()
+        for key, value in tree.items():
+            name = f"{prefix}{key}"
+            found |= inside(value, f"{name}.") if isinstance(value, dict) else {name}
+        return found
+
+    return inside(_read_toml(file), "")
+
+
 def _merged(base: Tree, changes: Tree) -> Tree:
     merged = dict(base)
     for key, value in changes.items():

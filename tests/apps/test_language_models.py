@@ -64,7 +64,7 @@ def test_both_directions_from_text_to_one_folder_and_on_to_fine_tuning(tmp_path:
 def test_eight_bits_a_weight_are_near_the_full_ones(tmp_path: Path) -> None:
     words = tiny.tokenizer()
     lm = tiny.trained_lm(words)
-    save_lms({"forward": lm}, tmp_path / "lm", eight_bit=True)
+    save_lms({"forward": lm}, tmp_path / "lm", store="8bit")
     stored = resolve_lms(tmp_path / "lm", ["forward"])["forward"].weights
     for name, value in lm.weights.items():
         largest = value.abs().amax(dim=-1, keepdim=True)

@@ -255,3 +255,25 @@ assert "pandas" not in sys.modules and "torch" not in sys.modules
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.endswith("more words,y,more words\n")
+
+
+def test_a_label_that_is_not_given(tmp_path: Path) -> None:
+    schema = BATCH.schema
+    for name in ("o.csv", "o.jsonl", "o.parquet"):
+        with PredictionWriter(tmp_path / name, schema, CLASSES, abstention=True) as writer:
+            writer.write(BATCH, ["neg", None], CHANCES)
+    assert (tmp_path / "o.csv").read_text() == (
+        "id,text,predicted_label,abstained,probability_neg,probability_pos\n"
+        '1,"a, b",neg,False,0.75,0.25\n'
+        '2,"c ""d""\ne",,True,0.125,0.875\n'
+    )
+    row = json.loads((tmp_path / "o.jsonl").read_text().splitlines()[1])
+    assert (row["predicted_label"], row["abstained"]) == (None, True)
+    table = pq.read_table(tmp_path / "o.parquet")
+    assert table["abstained"].to_pylist() == [False, True]
+    with PredictionWriter(
+        tmp_path / "o.jsonl", schema, multi_label=True, abstention=True
+    ) as writer:
+        writer.write(BATCH, [(), None])
+    labels = [json.loads(line) for line in (tmp_path / "o.jsonl").read_text().splitlines()]
+    assert [row["predicted_label"] for row in labels] == [[], None], "none is an answer too"

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from tests import tiny
-from ulmfit.apps import predictor as module
-from ulmfit.apps.predictor import Predictor, choose_device, text_blocks
+from ulmfit.apps import text_blocks
+from ulmfit.apps.predictor import Predictor, choose_device
 from ulmfit.artifacts import write_folder
 from ulmfit.config import ClassifierConfig, Direction
 from ulmfit.data.tokenizer import Tokenizer
@@ -125,7 +125,7 @@ def test_one_bare_string_is_refused(both: Predictor) -> None:
 def test_stream_reads_no_further_than_it_must(
     both: Predictor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "BLOCK_TEXTS", 4)
+    monkeypatch.setattr(text_blocks, "BLOCK_TEXTS", 4)
     read = []
 
     def texts() -> Iterator[str]:
@@ -139,14 +139,6 @@ def test_stream_reads_no_further_than_it_must(
     np.testing.assert_allclose(
         np.concatenate([first, *blocks]), both.predict_proba(TEXTS), atol=1e-5
     )
-
-
-def test_blocks_end_by_count_or_by_characters(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "BLOCK_TEXTS", 3)
-    monkeypatch.setattr(module, "BLOCK_CHARS", 10)
-    blocks = list(text_blocks(["a", "b", "c", "d", "e" * 50, "f", "g" * 9, "h"]))
-    assert [len(block) for block in blocks] == [3, 2, 2, 1]
-    assert list(text_blocks([])) == []
 
 
 def test_folder_brings_everything_back(both: Predictor, tmp_path: Path) -> None:
@@ -302,7 +294,9 @@ def rewritten(path: Path, **changes: Any) -> Path:
     ("changes", "message"),
     [
         ({"kind": "language_model"}, "is of kind 'language_model': expected 'classifier'"),
-        ({"calibration": {}}, "key 'calibration' is unknown. It may come from a newer version"),
+        ({"thresholds": {}}, "key 'thresholds' is unknown. It may come from a newer version"),
+        ({"calibration": {"version": 2}}, "key 'calibration.version': input should be 1"),
+        ({"calibration": {"temperature": 0.0}}, "key 'calibration.temperature': input should be"),
         ({"labels": ["glad"]}, "1 different labels for 2 classes"),
         ({"labels": "glad"}, "key 'labels': input should be a valid"),
         ({"direction": None}, "key 'direction': input should be 'forward' or 'backward'"),

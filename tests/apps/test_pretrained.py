@@ -23,7 +23,7 @@ def shipped(tmp_path_factory: pytest.TempPathFactory, words: Tokenizer) -> Path:
     """A folder of language models as in the package: one of both directions, one of one."""
     folder = tmp_path_factory.mktemp("pretrained")
     forward, backward = make_lm(words, "forward", 0), make_lm(words, "backward", 1)
-    save_lms({"forward": forward, "backward": backward}, folder / "en-small", eight_bit=True)
+    save_lms({"forward": forward, "backward": backward}, folder / "en-small", store="8bit")
     save_lms({"backward": backward}, folder / "ko-small")
     (folder / "README.md").write_text("not a model")
     (folder / "notes").mkdir()
@@ -48,6 +48,9 @@ def test_language_models_are_listed_direction_by_direction(shipped: Path, words:
         corpus="none",
         perplexity=12.5,
         word_perplexity=None,
+        bits_per_char=None,
+        scores={},
+        layers="embedding of 16, 1 LSTM layers of 16 (the last one 16)",
         sha256=hashlib.sha256(weights).hexdigest(),
     )
     assert json.loads(json.dumps(records[0].to_dict()))["name"] == "en-small"

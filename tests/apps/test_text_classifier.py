@@ -330,3 +330,20 @@ def test_failed_fit_keeps_the_model_of_before(make: Maker) -> None:
         classifier.fit(TEXTS, ["x"] * 40)
     np.testing.assert_array_equal(classifier.predict_proba(TEXTS), before)
     assert classifier.classes_.tolist() == ["glad", "sad"]
+
+
+def test_answers_that_are_not_sure_enough_are_none(fitted: TextClassifier) -> None:
+    answers = fitted.predict(TEXTS, min_confidence=0)
+    assert answers.tolist() == fitted.predict(TEXTS).tolist()
+    assert set(fitted.predict(["the"], min_confidence=1)) == {None}
+    with pytest.raises(SettingsError, match="min_confidence is 2: expected a probability"):
+        fitted.predict(TEXTS, min_confidence=2)
+
+
+def test_an_answer_is_explained(fitted: TextClassifier) -> None:
+    found = fitted.explain("the film was lovely", "sad")
+    assert found.label == "sad"
+    assert [found.text[span.start : span.end] for span in found.spans] == found.text.split()
+    assert abs(found.unexplained) < 0.011
+    with pytest.raises(InputError, match="label 'odd' is unknown to the model"):
+        fitted.explain("the film", "odd")

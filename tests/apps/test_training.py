@@ -75,14 +75,20 @@ def records(work: Path, stage: str) -> list[dict[str, Any]]:
 def test_a_part_is_held_out_where_there_is_enough(tmp_path: Path) -> None:
     enough = 5 * MIN_VALID_ROWS
     run = training_run(tmp_path)
-    train_classifier(dataset(enough), LMS, settings(), run)
+    predictor = train_classifier(dataset(enough), LMS, settings(), run)
     assert trained_on(run) == [f"forward classifier: {enough - MIN_VALID_ROWS} documents"]
+    record = predictor.metrics["calibration"]
+    assert record["rows"] == MIN_VALID_ROWS
+    assert record["temperature"] == predictor.temperature != 1
+    assert record["after"]["nll"] <= record["before"]["nll"] + 1e-3
     assert "valid_loss" in records(tmp_path, "classifier")[0]
 
 
 def test_with_few_documents_all_are_trained_on(tmp_path: Path) -> None:
     run = training_run(tmp_path)
-    train_classifier(dataset(5 * MIN_VALID_ROWS - 2), LMS, settings(), run)
+    predictor = train_classifier(dataset(5 * MIN_VALID_ROWS - 2), LMS, settings(), run)
+    assert predictor.temperature == 1, "there is nothing to fit it on"
+    assert "calibration" not in predictor.metrics
     assert trained_on(run) == [f"forward classifier: {5 * MIN_VALID_ROWS - 2} documents"]
     assert "valid_loss" not in records(tmp_path, "classifier")[0]
 

@@ -59,7 +59,7 @@ def test_stopped_by_the_user_in_the_second_stage(
     request = replace(PIPELINE, folder=str(tmp_path), checkpoint_seconds=1e9)
     assert in_child(replace(request, blow=Blow(14, signal="SIGINT"))) == 130
     message = (tmp_path / "error.txt").read_text(encoding="utf-8")
-    assert message.startswith("Interrupted: stopped at step 2. ")
+    assert message.startswith("Interrupted: stopped at step 4. ")
     assert in_child(replace(request, resume=True)) == 0
     assert result(tmp_path) == unbroken
 

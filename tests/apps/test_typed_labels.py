@@ -7,8 +7,14 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from ulmfit.apps.typed_labels import LabelCodec, label_form, readable_labels, repeatable
-from ulmfit.errors import InputError
+from ulmfit.apps.typed_labels import (
+    LabelCodec,
+    label_form,
+    readable_labels,
+    repeatable,
+    without,
+)
+from ulmfit.errors import InputError, SettingsError
 from ulmfit.stages.folder_config import LabelForm
 
 PROBABILITIES = np.array([[0.1, 0.7, 0.2], [0.6, 0.1, 0.3]], dtype=np.float32)
@@ -156,3 +162,21 @@ def test_matrix_keeps_columns_that_never_held() -> None:
 def test_no_rows() -> None:
     codec = LabelCodec(("a", "b"), LabelForm(), multi_label=False)
     assert len(codec.decide(codec.arrange(np.zeros((0, 2), np.float32)), 0.5)) == 0
+
+
+def test_labels_left_out() -> None:
+    found = without(np.array([3, 1]), [True, False])
+    assert found.tolist() == [None, 1]
+    assert without([("a", "b"), ()], [False, True]).tolist() == [("a", "b"), None]
+    with pytest.raises(SettingsError) as caught:
+        without(np.eye(2), [True, False])
+    assert str(caught.value) == (
+        "min_confidence does not go with labels in a matrix of 0 and 1: expected labels as a list "
+        "per row. Take the probabilities of `predict_proba`, and leave rows out by them."
+    )
+
+
+def test_names_of_classes() -> None:
+    codec = LabelCodec(["1", "10"], LabelForm(kind="integer"), multi_label=False)
+    assert codec.name_of(10) == "10"
+    assert codec.name_of("odd") == "odd"

@@ -60,6 +60,7 @@ def test_options_are_grouped_and_described(verb: str) -> None:
     titles = re.findall(r"^([A-Z][a-z]+):$", text, re.MULTILINE)
     assert set(titles) <= {
         *("Examples", "Arguments", "Data", "Training", "Output", "General"),
+        *("Service", "Limits"),
     }
     assert len(titles) == len(set(titles))
     assert titles[-1] == "General"

@@ -19,13 +19,16 @@ def test_pretraining_says_what_came_out(data: Path, tmp_path: Path) -> None:
     options = ["--direction", "backward", "--valid", data / "test.csv", *settings(TINY_LM)]
     done = run("pretrain", data / "more.txt", data / "train.csv", "--out", out, *options)
     assert done.code == 0, done
-    head, row, _, place, _, title, example = done.out.splitlines()
-    assert head.split() == ["direction", "vocabulary", "perplexity"]
+    head, row, _, place, _, title, example, *more = done.out.splitlines()
+    assert head.split() == ["direction", "vocabulary", "perplexity", "per", "word"]
+    assert ["finetune-lm" in more[0], "evaluate-lm" in more[1]] == [True, True]
     assert row.split()[0] == "backward"
     assert place == f"Language model: {out}"
     assert title == "Next:"
     assert example.endswith(f"train DATA --lm {out} --direction backward")
     assert "backward language model" in done.err
+    assert "plan: at most 60 words, 12 / 16 x 2, batch 8 x 20, 2 passes (" in done.err
+    assert "  sample: ... " in done.err
 
 
 def test_fine_tuning_keeps_to_the_words_of_the_text(
@@ -82,3 +85,67 @@ def test_a_run_that_fails_says_why_and_is_resumed_only_with_the_same_text(
     assert f"the run in '{out / 'training'}' was of other text (the corpus has changed)" in done.err
     corpus.write_text(text)
     assert run(*command, *changes, "--resume").code == 1
+
+
+SHORT = {
+    "pretrain.epochs": "1",
+    "pretrain.batch_size": "8",
+    "pretrain.valid_fraction": "0.2",
+}
+
+
+def test_a_filter_a_start_and_a_resume(data: Path, tiny_lm: Path, tmp_path: Path) -> None:
+    corpus, out = tmp_path / "all.jsonl", tmp_path / "lm"
+    lines = (data / "more.txt").read_text().splitlines()
+    rows = [{"text": line, "source": "abc"[i % 3]} for i, line in enumerate(lines)]
+
+    def write() -> None:
+        corpus.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+    write()
+    options = [
+        *("pretrain", corpus, "--where", "source=a,b", "--start", tiny_lm, "--out", out),
+        *("--direction", "backward", "--info", "licence=CC0", "--precision", "bf16", "--resume"),
+        *settings(SHORT),
+    ]
+    stopped = run(*options, "--stop-after", "0.0001")
+    assert stopped.code == 130, stopped
+    assert "--resume" in stopped.err
+    assert run(*options, "--direction", "forward").code == 2
+    rows[0]["text"] += " again"
+    write()
+    changed = run(*options)
+    assert changed.code == 2
+    assert "was of other text (the corpus has changed)" in changed.err
+    rows[0]["text"] = lines[0]
+    write()
+    done = run(*options, "--json")
+    assert done.code == 0, done
+    info = json.loads((out / "config.json").read_text())["info"]
+    assert info["licence"] == "CC0"
+    assert info["documents"] == sum(row["source"] in "ab" for row in rows)
+    words = [(folder / "tokenizer.json").read_text() for folder in (out, tiny_lm)]
+    assert words[0] == words[1]
+
+
+def test_a_packed_corpus_and_a_time_budget(data: Path, tmp_path: Path) -> None:
+    packed, out = tmp_path / "x.packed", tmp_path / "lm"
+    vocabulary = settings({"pretrain.text.vocab_size": "60", "pretrain.valid_fraction": "0.1"})
+    done = run("pack", data / "more.txt", "--out", packed, "--info", "licence=CC0", *vocabulary)
+    assert done.code == 0, done
+    assert done.out.startswith(f"{packed}: 0.0 MB, ")
+    changes = settings({name: value for name, value in TINY_LM.items() if "epochs" not in name})
+    done = run("pretrain", packed, "--hours", "0.02", "--out", out, *changes)
+    assert done.code == 0, done
+    assert " hours read " in done.err
+    assert "licence: CC0" in (out / "README.md").read_text()
+    assert (out / "backward" / "config.json").exists()
+    again = run("pretrain", packed, data / "more.txt", "--out", out)
+    assert again.code == 2
+    assert "is a packed corpus" in again.err
+
+
+def test_conditions_have_a_column_and_values(data: Path, tmp_path: Path) -> None:
+    done = run("pretrain", data / "more.txt", "--where", "source", "--out", tmp_path / "lm")
+    assert done.code == 2
+    assert "--where 'source' has no '='" in done.err

@@ -12,7 +12,7 @@ import pytest
 from tests.cli.conftest import reviews, run, settings, write_csv
 
 MODEL_FILES = {"README.md", "config.json", "log.jsonl", "metrics.json"} | {
-    *("model.safetensors", "tokenizer.json")
+    *("model.safetensors", "report.html", "tokenizer.json")
 }
 
 
@@ -40,7 +40,9 @@ def test_training_ends_with_a_model_its_error_and_what_to_do(
     assert [score.split("  ")[1] for score in scores] == [
         *("this model", "TF-IDF + logistic regression")
     ]
-    assert f"Model: {out}\n" in done.out
+    assert f"Model:  {out}\nReport: {out / 'report.html'}\n" in done.out
+    html = (out / "report.html").read_text()
+    assert "TF-IDF + logistic regression" in html and "Forward classifier" in html
     assert "training data: 96 rows, 2 classes" in done.err
     assert "forward language model" in done.err
     metrics = json.loads((out / "metrics.json").read_text())
@@ -73,6 +75,7 @@ def test_one_document_on_stdout_and_progress_on_stderr(
     done = run("train", data / "train.csv", *options, *train_options, "--out", tmp_path / "m")
     found = json.loads(done.out)
     assert found["model"] == str(tmp_path / "m")
+    assert found["report"] == str(tmp_path / "m" / "report.html")
     assert found["classes"] == ["neg", "pos"]
     assert (found["train_rows"], found["test"]["rows"]) == (120, 40)
     assert 0 <= found["baseline"]["error"] <= 1
@@ -198,8 +201,12 @@ def test_a_new_run_replaces_the_model_and_leaves_notes_alone(
     options = ["--no-baseline", "-q", "--out", out, *train_options]
     assert run("train", data / "train.csv", *options).code == 0
     (out / "notes.txt").write_text("mine")
+    (out / "report.html").write_text("of the old model")
     before = (out / "model.safetensors").read_bytes()
-    assert run("train", data / "train.csv", "--seed", "5", *options).code == 0
+    again = run("train", data / "train.csv", "--seed", "5", "--no-report", *options)
+    assert again.code == 0, again
+    assert not (out / "report.html").exists()  # it is of the old model
+    assert "Report" not in again.out
     assert (out / "notes.txt").read_text() == "mine"
     assert (out / "model.safetensors").read_bytes() != before
 

@@ -212,19 +212,36 @@ def test_evaluate_takes_no_several_labels_for_a_model_of_one(model: Path, tmp_pa
     assert "has several labels per row" in done.err
 
 
-def test_language_models_are_listed(tiny_lm: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ulmfit.apps.pretrained.SHIPPED", tiny_lm.parent)
-    done = run("lms")
+def test_answers_that_are_not_sure_enough_are_left_out(
+    model: Path, rows: Path, tmp_path: Path
+) -> None:
+    done = run("predict", model, rows, "--min-confidence", "1", "-o", tmp_path / "a.csv")
     assert done.code == 0, done
-    lines = done.out.splitlines()
-    assert lines[0].split() == ["name", "direction", "vocabulary", "size", "perplexity"]
-    assert [line.split()[:2] for line in lines[1:3]] == [["lm", "forward"], ["lm", "backward"]]
-    assert done.out.endswith("more.txt. Licence: unknown.\n")
-    records = json.loads(run("lms", "--json").out)
-    assert [record["direction"] for record in records] == ["forward", "backward"]
+    assert "(abstained)" in done.err
+    table = list(csv.DictReader(io.StringIO((tmp_path / "a.csv").read_text())))
+    assert {row["abstained"] for row in table} >= {"True"}
+    assert all((row["predicted_label"] == "") is (row["abstained"] == "True") for row in table)
+    assert all(0 <= float(row["probability_pos"]) <= 1 for row in table)
+
+    done = run("predict", model, rows, "--min-confidence", "0", "-o", tmp_path / "a.parquet")
+    assert done.code == 0, done
+    found = pq.read_table(tmp_path / "a.parquet")
+    assert found["abstained"].to_pylist() == [False] * 3
+    assert found["predicted_label"].null_count == 0
+
+    unsure = ["predict", model, "--text", "film", "--min-confidence", "1"]
+    assert run(*unsure).out.startswith("(abstained)\n")
+    entry = json.loads(run(*unsure, "--json").out)
+    assert entry["predictions"][0]["label"] is None
+    assert entry["predictions"][0]["abstained"] is True
+    refused = run("predict", model, rows, "--min-confidence", "90")
+    assert refused.code == 2
 
 
-def test_no_language_models_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ulmfit.apps.pretrained.SHIPPED", tmp_path)
-    assert run("lms").out.startswith("No language models in this installation")
-    assert json.loads(run("lms", "--json").out) == []
+def test_evaluate_tells_how_far_probabilities_can_be_relied_on(model: Path, data: Path) -> None:
+    shown = run("evaluate", model, data / "test.csv").out
+    assert "calibration error (ECE)" in shown
+    assert "--min-confidence  answered" in shown
+    found = json.loads(run("evaluate", model, data / "test.csv", "--json", "-q").out)
+    assert len(found["reliability"]["bins"]) == 15
+    assert found["coverage"][0]["rows"] == found["rows"]

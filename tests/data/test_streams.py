@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ulmfit.data.streams import is_plain_text, iter_texts, names_in, open_rows
+from ulmfit.data.streams import count_rows, is_plain_text, iter_texts, names_in, open_rows
 from ulmfit.data.tokenizer import join_fields
 from ulmfit.errors import InputError
 
@@ -91,13 +92,13 @@ def test_fasttext_lines_are_texts_without_their_labels(tmp_path: Path) -> None:
 def test_only_the_rows_with_a_value(tmp_path: Path) -> None:
     rows = [{"text": f"text {n}", "source": n % 2} for n in range(4)]
     path = put(tmp_path / "a.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
-    assert list(iter_texts(path, where=("source", "1"))) == ["text 1", "text 3"]
+    assert list(iter_texts(path, where={"source": ["1"]})) == ["text 1", "text 3"]
     with pytest.raises(InputError, match="no column 'origin': expected one of text, source"):
-        list(iter_texts(path, where=("origin", "1")))
+        list(iter_texts(path, where={"origin": ["1"]}))
     with pytest.raises(
         InputError, match=r"a\.jsonl: has no text where source is '2': expected text"
     ):
-        list(iter_texts(path, where=("source", "2")))
+        list(iter_texts(path, where={"source": ["2"]}))
 
 
 @pytest.mark.parametrize(
@@ -113,7 +114,9 @@ def test_a_corpus_with_two_sources(shared_data: Callable[[str], Path]) -> None:
     folder = shared_data("general_en")
     sources = {"jason-feng/wikiVisual": 80, "nltk/nltk_data": 7}
     for source, count in sources.items():
-        assert sum(1 for _ in iter_texts(folder, split="valid", where=("source", source))) == count
+        assert (
+            sum(1 for _ in iter_texts(folder, split="valid", where={"source": [source]})) == count
+        )
 
 
 def test_streaming_takes_memory_for_a_batch_and_not_for_the_file(tmp_path: Path) -> None:
@@ -133,3 +136,16 @@ def test_streaming_takes_memory_for_a_batch_and_not_for_the_file(tmp_path: Path)
 
 def test_names_that_the_user_gave() -> None:
     assert names_in("title, body", None, "label") == ["title", "body", "label"]
+
+
+def test_rows_are_counted_where_a_source_can_be_read_twice(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text('text,label\n"two\nlines",x\n' + "more words,y\n" * 2000)
+    assert count_rows(path) == 2001
+    assert count_rows("name:trec6") == 500
+    assert count_rows("-") == 0
+    os.mkfifo(tmp_path / "pipe.csv")
+    assert count_rows(tmp_path / "pipe.csv") == 0
+    path.write_text('text,label\nsome words,x\n"never closed,y\n')
+    with pytest.raises(InputError, match="line 3"):
+        count_rows(path)

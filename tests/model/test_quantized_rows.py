@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from safetensors.torch import load, save
 
-from ulmfit.model.quantized_rows import dequantize_rows, quantize_rows
+from ulmfit.model.quantized_rows import dequantize_rows, quantize_rows, stored
 
 
 def test_the_error_is_at_most_half_a_step_of_the_row() -> None:
@@ -25,11 +25,11 @@ def test_matrices_become_bytes_and_a_scale_and_all_else_stays() -> None:
         "cube": torch.randn(2, 2, 2),
         "ids": torch.arange(6).reshape(2, 3),
     }
-    stored = quantize_rows(tensors)
-    assert stored["matrix"].dtype == torch.int8
-    assert stored["matrix.row_scale"].shape == (4,)
-    assert stored.keys() == tensors.keys() | {"matrix.row_scale"}
-    restored = dequantize_rows(load(save(stored)))
+    small = quantize_rows(tensors)
+    assert small["matrix"].dtype == torch.int8
+    assert small["matrix.row_scale"].shape == (4,)
+    assert small.keys() == tensors.keys() | {"matrix.row_scale"}
+    restored = dequantize_rows(load(save(small)))
     assert restored.keys() == tensors.keys()
     for name in ("vector", "number", "cube", "ids"):
         assert torch.equal(restored[name], tensors[name])
@@ -49,3 +49,14 @@ def test_storing_twice_changes_nothing_more() -> None:
     once = dequantize_rows(quantize_rows({"w": torch.randn(20, 9)}))
     twice = dequantize_rows(quantize_rows(once))
     torch.testing.assert_close(twice["w"], once["w"], rtol=1e-6, atol=0)
+
+
+def test_half_precision_takes_half_the_bytes_and_three_digits_stay() -> None:
+    torch.manual_seed(0)
+    tensors = {"w": torch.randn(20, 30), "b": torch.randn(30), "ids": torch.arange(3)}
+    half = stored(tensors, "half")
+    assert half["w"].dtype == half["b"].dtype == torch.float16
+    assert half["ids"].dtype == torch.int64
+    torch.testing.assert_close(half["w"].float(), tensors["w"], rtol=5e-4, atol=1e-6)
+    assert stored(tensors, "float32")["w"] is tensors["w"]
+    assert stored(tensors, "8bit").keys() == quantize_rows(tensors).keys()

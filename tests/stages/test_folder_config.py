@@ -59,6 +59,7 @@ def test_classifier() -> None:
     found = read_classifier_config(contents(CLASSIFIER))
     assert (found.direction, found.labels, found.classifier.chunk) == ("backward", ("0", "1"), 70)
     assert found.label_form == LabelForm(), "folders from before it was written are of strings"
+    assert found.calibration.temperature == 1, "and not calibrated"
 
 
 def test_other_kind_of_model() -> None:

@@ -94,7 +94,7 @@ def test_module_has_the_weights_and_does_not_share_them(lm: TrainedLM) -> None:
 def test_eight_bits_take_a_quarter_of_the_space(tmp_path: Path) -> None:
     lm = tiny.trained_lm(tiny.tokenizer(), n_layers=4)
     lm.save(tmp_path / "full")
-    lm.save(tmp_path / "small", eight_bit=True)
+    lm.save(tmp_path / "small", store="8bit")
     stored = load_file(tmp_path / "small" / "model.safetensors")
     assert stored["encoder.embedding.weight"].dtype == torch.int8
     found = TrainedLM.load(tmp_path / "small").weights

@@ -35,7 +35,10 @@ def card(
 
 def test_classifier_card_says_what_it_is_how_good_and_from_where() -> None:
     text = card({"forward": TESTED, "backward": {"error": 0.06, "valid_loss": 0.2}})
-    assert text.startswith("# Text classifier\n\nGives a text one of 2 labels: `bad`, `good`.\n")
+    head, _, body = text.removeprefix("---\n").partition("\n---\n\n")
+    assert "license: cc-by-sa-4.0" in head.splitlines()
+    assert '    - {"type": "accuracy", "value": 0.94, "name": "accuracy"}' in head.splitlines()
+    assert body.startswith("# Text classifier\n\nGives a text one of 2 labels: `bad`, `good`.\n")
     for line in (
         "ULMFiT: a pretrained language model, fine-tuned to classify, forward and backward; "
         "the probabilities of both are averaged.",
@@ -47,6 +50,8 @@ def test_classifier_card_says_what_it_is_how_good_and_from_where() -> None:
         "- layers: embedding of 400, 3 LSTM layers of 1150 (the last one 400)",
         "- corpus: Wikipedia, 31 M words",
         "- licence: CC-BY-SA-4.0",
+        "That of the language model it was made from: CC-BY-SA-4.0. The licence of the training "
+        "data is",
         "- unfreezing: gradual",
         "- class weights: none",
         "- learning rate: 0.01",
@@ -58,8 +63,39 @@ def test_classifier_card_says_what_it_is_how_good_and_from_where() -> None:
 
 def test_card_is_short() -> None:
     text = card({"forward": TESTED})
-    assert len(text.splitlines()) < 45
+    assert len(text.splitlines()) < 90
     assert "averaged" not in text
+
+
+def test_card_says_what_data_the_model_has_seen() -> None:
+    data = {
+        "name": "reviews.csv",
+        "train_rows": 1000,
+        "test_rows": 200,
+        "held_out": True,
+        "median_words": 18,
+        "labels": {"good": 900, "bad": 100},
+    }
+    lines = card({"forward": {**TESTED, "data": data}}).splitlines()
+    for line in (
+        "## Data",
+        "- training: 1,000 rows from `reviews.csv`",
+        "- length: 18 words, median",
+        "- the test rows were held out of the same data, labels in proportion",
+        "- labels: `good` 900 (90%), `bad` 100 (10%)",
+    ):
+        assert line in lines
+    assert "## Data" not in card({"forward": {**TESTED, "data": "odd"}})
+    assert "## Data" not in card({"forward": TESTED})
+    many = {"train_rows": 400, "labels": {f"label {i}": 1 for i in range(400)}}
+    assert ", and 370 more" in card({"forward": {"data": many}})
+
+
+def test_card_names_what_it_is_for_and_what_not() -> None:
+    text = card({"forward": TESTED})
+    for heading in ("Intended use", "Quality", "Use", "Limits", "Licence", "Language model"):
+        assert f"\n## {heading}\n" in text
+    assert "it was made from, which is not recorded" in card({"forward": {}}, info={})
 
 
 def test_card_of_a_model_that_was_never_measured() -> None:

@@ -6,6 +6,7 @@ import json
 import math
 import resource
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
@@ -22,7 +23,7 @@ from tests.train.toy_job import (
     toy_fit,
     toy_job,
 )
-from ulmfit.errors import TrainingError
+from ulmfit.errors import Interrupted, TrainingError
 from ulmfit.optim.unfreezing import Phase, full
 from ulmfit.settings import OptimizerSettings, ScheduleSettings
 from ulmfit.train.checkpoint import Checkpoints
@@ -274,6 +275,22 @@ def test_checkpoints_come_by_steps_as_well(tmp_path: Path) -> None:
     limits = options(checkpoint_seconds=3600.0, checkpoint_steps=3)
     toy_fit(toy_job(Three()), limits, checkpoints=checkpoints)
     assert checkpoints.steps() == [3, 6]
+
+
+def test_a_deadline_saves_and_stops_and_the_run_goes_on_where_it_was(tmp_path: Path) -> None:
+    checkpoints, model = Checkpoints(tmp_path / "checkpoints"), Three()
+    with pytest.raises(Interrupted, match=r"stopped at step 1\. Run the same command with"):
+        toy_fit(toy_job(model), options(deadline=0.0), None, checkpoints)
+    assert checkpoints.steps() == [1]
+    again = Three()
+    late = time.monotonic() + 1000
+    result = toy_fit(toy_job(again), options(resume=True, deadline=late), None, checkpoints)
+    assert result.steps == 8
+    assert again.values() == [-8.0] * 3
+
+
+def test_a_deadline_after_the_last_step_stops_nothing() -> None:
+    assert toy_fit(toy_job(Three()), options(max_steps=1, deadline=0.0)).steps == 1
 
 
 def test_resuming_where_there_is_no_checkpoint_starts_the_log_again(

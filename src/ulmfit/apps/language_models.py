@@ -2,30 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from ulmfit.apps.corpus_facts import CorpusFacts, measure_corpus
+from ulmfit.apps.packed_corpus import read_packed, unpack_corpus
+from ulmfit.apps.planned import Plan
 from ulmfit.apps.run import Texts, TrainingRun
 from ulmfit.artifacts import write_folder
 from ulmfit.config import Direction
 from ulmfit.data.corpus import TokenCorpus
 from ulmfit.data.tokenizer import Tokenizer
 from ulmfit.errors import InputError
+from ulmfit.model.quantized_rows import Store
 from ulmfit.settings import FinetuneLMSettings, PretrainSettings
 from ulmfit.stages.finetune_lm import finetune_lm, is_held_out, pack_task_corpus, task_tokenizer
 from ulmfit.stages.lm_folder import WORK_FOLDER, TrainedLM
 from ulmfit.stages.pretrain import prepare_corpus, pretrain
 from ulmfit.storage import atomic_write
-from ulmfit.train.checkpoint import Checkpoints
+from ulmfit.train.checkpoint import Checkpoints, checksum
 
 LMs = dict[Direction, TrainedLM]
+Corpora = tuple[Tokenizer, TokenCorpus, TokenCorpus]
+
+# Settings that a language model to start from decides.
+STARTED = ("emb_size", "hidden_size", "n_layers", "text")
 
 # Less text than this teaches nothing and leaves no window to validate on.
 MIN_TOKENS = 200
 
 
 def pretrain_lms(
-    texts: Texts,
+    texts: Texts | Path,
     settings: PretrainSettings,
     directions: Sequence[Direction],
     run: TrainingRun,
@@ -33,54 +42,155 @@ def pretrain_lms(
     valid: Texts | None = None,
     start: Mapping[Direction, TrainedLM] | None = None,
     info: Mapping[str, object] | None = None,
+    given: Collection[str] | None = None,
+    seconds: float | None = None,
 ) -> LMs:
     """Stage 1 for each direction.
 
     Args:
-        texts: opens the corpus; read several times.
+        texts: opens the corpus, read several times; or a file that `pack_corpus` wrote.
         settings: vocabulary, sizes, training.
         directions: which to train, one after another.
         run: work folder, device, display, seed.
         valid: held-out text, else the share `settings.valid_fraction` of the documents.
-        start: language models whose weights to start from.
+        start: language models whose weights to start from, each of the vocabulary wanted and of
+            any direction; their vocabulary and sizes are taken over.
         info: what to say of the corpus in the folders.
+        given: keys of `settings` that are to stay; all others are chosen by the corpus and the
+            machine (`pretrain_plan.suggest`). None leaves all as they are.
+        seconds: time for everything, the reading of the corpus included: a measured speed decides
+            how many steps fit, and of two directions the second starts from the first. A resumed
+            run keeps the number of steps.
 
     Raises:
-        InputError: too little text.
+        InputError: too little text, or too little time.
+        SettingsError: the run to resume was of another corpus or other settings.
+        Interrupted: the user or the deadline stopped the run.
     """
-    run.claim({"settings": settings.model_dump(), "directions": list(directions)})
+    began = time.monotonic()
     run.display.note("reading the corpus")
-    train_texts, valid_texts = _parts(texts, valid, settings.valid_fraction)
-    tokenizer, train, held_out = prepare_corpus(
-        train_texts, valid_texts, settings, run.work / "corpus"
-    )
+    packed = texts if isinstance(texts, Path) else None
+    facts = read_packed(packed)["corpus"] if packed else measure_corpus(_opened(texts))
+    run.claim(_identity(run, facts, settings, directions, start, given, seconds))
+    if start and given is not None:
+        settings, given = _like(start, settings), [*given, *STARTED]
+    plan = Plan(run, facts, given)
+    settings = plan.adapted(settings, timed=seconds is not None)
+    corpora = _corpora(texts, valid, settings, start, run.work / "corpus")
+    by_direction: dict[Direction, PretrainSettings] = dict.fromkeys(directions, settings)
+    if seconds is not None:
+        left = seconds - (time.monotonic() - began)
+        by_direction = plan.timed(settings, directions, left, not start, corpora)
+    told = {"vocabulary": corpora[0].kind, **(info or {}), **_counts(facts)}
+    found: LMs = {}
+    for direction, chosen in by_direction.items():
+        begin = (start or {}).get(direction)
+        if seconds is not None and not start:
+            begin = next(iter(found.values()), None)
+        found[direction] = _pretrained(corpora, chosen, direction, run, begin, told)
+    return found
+
+
+def _pretrained(
+    corpora: Corpora,
+    settings: PretrainSettings,
+    direction: Direction,
+    run: TrainingRun,
+    start: TrainedLM | None,
+    info: Mapping[str, object],
+) -> TrainedLM:
+    """One direction, trained or as an earlier session left it."""
+    place = run.work / direction
+    if not (place / "model").is_dir():
+        run.display.note(f"{direction} language model: {corpora[1].n_tokens:,} tokens")
+        lm = pretrain(
+            *corpora,
+            settings,
+            run.context(direction),
+            direction=direction,
+            info=dict(info),
+            start=start,
+        )
+        _keep(lm, place)
+    return TrainedLM.load(place / "model")
+
+
+def _corpora(
+    texts: Texts | Path,
+    valid: Texts | None,
+    settings: PretrainSettings,
+    start: Mapping[Direction, TrainedLM] | None,
+    folder: Path,
+) -> Corpora:
+    """Vocabulary, training and held-out tokens below a folder; what is done is not repeated."""
+    if isinstance(texts, Path):
+        unpack_corpus(texts, folder)
+        corpora = prepare_corpus(_nothing, _nothing, settings, folder)
+    else:
+        if start:
+            words = next(iter(start.values())).tokenizer
+            atomic_write(folder / "tokenizer.json", words.to_json().encode())
+        parts = training_parts(texts, valid, settings.valid_fraction)
+        corpora = prepare_corpus(*parts, settings, folder)
+    _require_enough(*corpora[1:])
+    return corpora
+
+
+def _nothing() -> Iterator[str]:
+    return iter(())
+
+
+def _opened(texts: Texts | Path) -> Texts:
+    assert not isinstance(texts, Path)
+    return texts
+
+
+def _identity(
+    run: TrainingRun,
+    facts: CorpusFacts,
+    settings: PretrainSettings,
+    directions: Sequence[Direction],
+    start: Mapping[Direction, TrainedLM] | None,
+    given: Collection[str] | None,
+    seconds: float | None,
+) -> dict[str, object]:
+    """What a run must have in common with the one it resumes; the keys are for people."""
+    return {
+        "settings": settings.model_dump(),
+        "settings by hand": None if given is None else sorted(given),
+        "directions": list(directions),
+        "text (the corpus has changed)": [facts.documents, facts.words, facts.chars, facts.sha256],
+        "weights to start from": {d: checksum(lm.weights) for d, lm in (start or {}).items()},
+        "time": seconds,
+        "precision": str(run.accelerator.mixed_precision),
+    }
+
+
+def _like(start: Mapping[Direction, TrainedLM], settings: PretrainSettings) -> PretrainSettings:
+    """Settings with the sizes of the language model to start from."""
+    config = next(iter(start.values())).config.model_dump(exclude={"vocab_size"})
+    return settings.model_copy(update=config)
+
+
+def _counts(facts: CorpusFacts) -> dict[str, object]:
+    return {
+        "documents": facts.documents,
+        "words": facts.words,
+        "characters": facts.chars,
+        "corpus SHA-256": facts.sha256,
+    }
+
+
+def _require_enough(train: TokenCorpus, held_out: TokenCorpus) -> None:
     if min(train.n_tokens, held_out.n_tokens) < MIN_TOKENS:
         raise InputError(
             f"{train.n_tokens} tokens to train on and {held_out.n_tokens} held out",
             expected=f"at least {MIN_TOKENS} of each",
             hint="Give more text.",
         )
-    found: LMs = {}
-    for direction in directions:
-        place = run.work / direction
-        if not (place / "model").is_dir():
-            run.display.note(f"{direction} language model: {train.n_tokens:,} tokens")
-            lm = pretrain(
-                tokenizer,
-                train,
-                held_out,
-                settings,
-                run.context(direction),
-                direction=direction,
-                info=dict(info or {}),
-                start=(start or {}).get(direction),
-            )
-            _keep(lm, place)
-        found[direction] = TrainedLM.load(place / "model")
-    return found
 
 
-def _parts(texts: Texts, valid: Texts | None, fraction: float) -> tuple[Texts, Texts]:
+def training_parts(texts: Texts, valid: Texts | None, fraction: float) -> tuple[Texts, Texts]:
     """Training and held-out text: what is given, or a share of the documents."""
     if valid is not None:
         return texts, valid
@@ -108,7 +218,7 @@ def finetune_lms(
         settings: training.
         run: claimed work folder, device, display, seed.
     """
-    tokenizer, train, valid = _task_corpus(base, texts, settings, run)
+    tokenizer, train, valid = task_corpus(base, texts, settings, run)
     found: LMs = {}
     for direction, lm in base.items():
         place = run.work / direction / "lm"
@@ -120,16 +230,21 @@ def finetune_lms(
     return found
 
 
-def save_lms(lms: Mapping[Direction, TrainedLM], path: Path, *, eight_bit: bool = False) -> None:
+def save_lms(lms: Mapping[Direction, TrainedLM], path: Path, *, store: Store = "float32") -> None:
     """Write one folder: the first direction at its top, the other one in `backward/`.
+
+    Args:
+        lms: by direction, of one vocabulary.
+        path: the folder.
+        store: how to write the weights.
 
     Raises:
         StorageError: nothing is left half-written.
     """
     first, *others = lms.values()
-    files = dict(first.files(eight_bit=eight_bit))
+    files = dict(first.files(store=store))
     for other in others:
-        inner = other.files(eight_bit=eight_bit)
+        inner = other.files(store=store)
         files |= {f"backward/{name}": content for name, content in inner.items()}
     write_folder(path, files, carry=(WORK_FOLDER,))
 
@@ -140,12 +255,20 @@ def _keep(lm: TrainedLM, place: Path) -> None:
     Checkpoints(place / "checkpoints").clear()
 
 
-def _task_corpus(
+def task_corpus(
     base: Mapping[Direction, TrainedLM],
     texts: Texts,
     settings: FinetuneLMSettings,
     run: TrainingRun,
 ) -> tuple[Tokenizer, TokenCorpus, TokenCorpus | None]:
+    """The fine-tuned LM's vocabulary, and the task's text packed by it; done once in a run.
+
+    Args:
+        base: pretrained language models of one vocabulary.
+        texts: opens the task's text.
+        settings: vocabulary, share to hold out.
+        run: claimed work folder.
+    """
     folder = run.work / "corpus"
     done = folder / "tokenizer.json"
     if done.exists():

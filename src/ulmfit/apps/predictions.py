@@ -29,7 +29,7 @@ _PARQUET = (".parquet", ".pq")
 _GZIP_BITS = 31  # zlib's name for: the largest window, in gzip's container
 _ROW_GROUP_BYTES = 1 << 25  # of a Parquet file: 32 MB are held before they are written
 
-Labels = Sequence[str] | Sequence[Sequence[str]]
+Labels = Sequence[str | None] | Sequence[Sequence[str] | None]
 
 
 class PredictionWriter:
@@ -38,7 +38,9 @@ class PredictionWriter:
     The added columns are ``predicted_label`` and ``probability_<class>`` for each class. Where
     the input has a column of that name already, "_2" is added to ours ("_3", ...): columns of the
     input are never renamed, dropped or changed. A predicted set of labels is a list in JSON lines
-    and Parquet, and in CSV and TSV one string, joined by ``separator``.
+    and Parquet, and in CSV and TSV one string, joined by ``separator``. With ``abstention`` there
+    is a column ``abstained`` between them, true where no label is given: the label is missing then
+    (null, an empty cell), so that nobody takes it for an answer.
 
     The format goes by the suffix: .csv, .tsv, .jsonl (each also .gz) or .parquet. A file appears
     under its name only when the block ends well; an error or Ctrl-C leaves what was there before.
@@ -60,6 +62,7 @@ class PredictionWriter:
             write no probabilities.
         multi_label: whether a prediction is a set of labels.
         separator: joins the labels of a set in CSV and TSV.
+        abstention: whether labels can be missing.
         stdout_format: suffix of the format to write to stdout.
 
     Raises:
@@ -75,11 +78,15 @@ class PredictionWriter:
         *,
         multi_label: bool = False,
         separator: str = "|",
+        abstention: bool = False,
         stdout_format: str = ".csv",
     ) -> None:
         self.target = target
         self.label_column = free_name("predicted_label", schema.names)
-        self.schema = _output_schema(schema, self.label_column, classes, multi_label)
+        self._abstention = abstention
+        self.schema = _output_schema(
+            schema, self.label_column, classes, multi_label=multi_label, abstention=abstention
+        )
         self._probabilities = len(classes)
         self._suffix, self._packed = _format_of(target, stdout_format)
         self._separator = separator
@@ -112,7 +119,7 @@ class PredictionWriter:
 
         Args:
             batch: rows of the input, with the schema given at the start.
-            labels: the predicted class, or the classes, of each row.
+            labels: the predicted class, or the classes, of each row; None to abstain.
             probabilities: (rows, classes), in the order of the classes given at the start.
 
         Raises:
@@ -123,6 +130,8 @@ class PredictionWriter:
         kinds = self.schema.types[batch.num_columns :]
         predicted = to_array([_plain(label) for label in labels], kinds[0])
         columns = [*batch.columns, predicted]
+        if self._abstention:
+            columns.append(pa.array([label is None for label in labels], pa.bool_()))
         if self._probabilities:
             table = np.asarray(probabilities, dtype=np.float64).reshape(-1, self._probabilities)
             columns += [pa.array(column) for column in table.T]
@@ -157,18 +166,26 @@ def free_name(name: str, taken: Sequence[str]) -> str:
 
 
 def _output_schema(
-    schema: pa.Schema, label_column: str, classes: Sequence[str], multi_label: bool
+    schema: pa.Schema,
+    label_column: str,
+    classes: Sequence[str],
+    *,
+    multi_label: bool,
+    abstention: bool,
 ) -> pa.Schema:
     kind = pa.list_(pa.string()) if multi_label else pa.string()
     fields = [*schema, pa.field(label_column, kind)]
+    if abstention:
+        column = free_name("abstained", [field.name for field in fields])
+        fields.append(pa.field(column, pa.bool_()))
     for name in classes:
         column = free_name(f"probability_{name}", [field.name for field in fields])
         fields.append(pa.field(column, pa.float64(), metadata=PROBABILITY_FIELD))
     return pa.schema(fields)  # without the input's metadata, such as pandas' list of its columns
 
 
-def _plain(label: str | Sequence[str]) -> str | list[str]:
-    return label if isinstance(label, str) else list(label)
+def _plain(label: str | Sequence[str] | None) -> str | list[str] | None:
+    return label if label is None or isinstance(label, str) else list(label)
 
 
 def _format_of(target: str | Path, stdout_format: str) -> tuple[str, bool]:

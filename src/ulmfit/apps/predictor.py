@@ -12,27 +12,23 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ulmfit.apps.decisions import most_probable, require_confidence, with_abstention
+from ulmfit.apps.text_blocks import text_blocks
 from ulmfit.artifacts import BACKWARD, CONFIG, FolderContents, read_folder, write_folder
 from ulmfit.data.batches import backwards
 from ulmfit.errors import InputError, ModelFolderError, SettingsError
 from ulmfit.model.bpt3c import Encoder
 from ulmfit.model.classifier import TextClassifierModel
 from ulmfit.model.int8_encoder import Int8Encoder
+from ulmfit.stages.calibration import CalibrationRecord
 from ulmfit.stages.classifier_folder import TrainedClassifier
-from ulmfit.stages.ensemble import average
-from ulmfit.stages.folder_config import LabelForm
+from ulmfit.stages.ensemble import Scores, average_scores, probabilities
+from ulmfit.stages.folder_config import Calibration, LabelForm
 from ulmfit.stages.lm_folder import WORK_FOLDER
 from ulmfit.stages.model_card import classifier_card
 from ulmfit.train.evaluate import predict_logits
 
 Probabilities = NDArray[np.float32]
-
-# Texts encoded at a time: enough to sort by length, few enough to hold.
-BLOCK_TEXTS = 1024
-BLOCK_CHARS = 4_000_000
-
-# A label of a multi-label model is given from this probability on, as scikit-learn does.
-THRESHOLD = 0.5
 
 # Of the encoder's weights and products: exact, or a third of the time (docs/performance.md).
 Precision = Literal["float32", "int8"]
@@ -114,6 +110,7 @@ class Predictor:
         self.members = tuple(members)
         self.metrics = {**members[0].metrics, **(metrics or {})}
         self.device, self.precision = device, precision
+        self.min_confidence: float | None = None  # `abstaining` sets it, on its copy
         place = _place(device, precision)
         self.models: list[TextClassifierModel] = [member.model().to(place) for member in members]
         self.encoders: list[Encoder] = [
@@ -136,6 +133,11 @@ class Predictor:
         """Whether a text may have any number of labels."""
         return self.members[0].config.multi_label
 
+    @property
+    def temperature(self) -> float:
+        """What the scores are divided by, see `stages.calibration`."""
+        return self.members[0].calibration.temperature
+
     def predict_proba(self, texts: Iterable[str]) -> Probabilities:
         """Probability of each class, (N, C): rows add up to one unless multi-label.
 
@@ -154,28 +156,65 @@ class Predictor:
         for block in text_blocks(texts):
             yield self._predict_block(block)
 
+    def scores(self, texts: Iterable[str]) -> Scores:
+        """Averaged scores before calibration, (N, C), see `stages.ensemble.average_scores`."""
+        blocks = [self._score_block(block) for block in text_blocks(texts)]
+        return np.concatenate(blocks) if blocks else np.zeros((0, len(self.labels)))
+
     def decide(self, probabilities: Probabilities) -> list[str] | list[tuple[str, ...]]:
         """The most probable class of each row; for multi-label all classes over one half."""
-        if self.multi_label:
-            return [
-                tuple(name for name, p in zip(self.labels, row, strict=True) if p > THRESHOLD)
-                for row in probabilities
-            ]
-        return [self.labels[i] for i in probabilities.argmax(axis=1)]
+        return most_probable(probabilities, self.labels, multi_label=self.multi_label)
+
+    def answers(
+        self, probabilities: Probabilities
+    ) -> Sequence[str | None] | Sequence[tuple[str, ...] | None]:
+        """`decide`, with None for rows that are less sure than `min_confidence`.
+
+        How sure is `train.reliability.row_confidence`: the probability that the answer is right,
+        with several labels that all of them are.
+        """
+        return with_abstention(
+            self.decide(probabilities),
+            probabilities,
+            self.min_confidence,
+            multi_label=self.multi_label,
+        )
+
+    def abstaining(self, min_confidence: float | None) -> Predictor:
+        """The same classifier, whose `answers` leave out what is less sure; None: answer all.
+
+        Raises:
+            SettingsError: no probability.
+        """
+        require_confidence(min_confidence)
+        same = Predictor.__new__(Predictor)
+        same.__dict__.update(self.__dict__)  # the models are shared, not copied
+        same.min_confidence = min_confidence
+        return same
 
     def _predict_block(self, texts: Sequence[str]) -> Probabilities:
+        scores = self._score_block(texts)
+        return probabilities(scores, multi_label=self.multi_label, temperature=self.temperature)
+
+    def _score_block(self, texts: Sequence[str]) -> Scores:
         documents = self.members[0].tokenizer.encode_batch(texts)
-        answers = []
+        logits = []
         for member, model, encoder in zip(self.members, self.models, self.encoders, strict=True):
             turned = backwards(documents) if member.direction == "backward" else documents
-            logits = predict_logits(model, turned, encoder)
-            answers.append(_probabilities(logits, self.multi_label))
-        return average(answers)
+            logits.append(predict_logits(model, turned, encoder))
+        return average_scores(logits, multi_label=self.multi_label)
 
     def with_label_form(self, form: LabelForm) -> Predictor:
         """The same classifier, which knows how its labels looked in Python."""
         members = [replace(member, label_form=form) for member in self.members]
         return Predictor(members, self.metrics, self.device, self.precision)
+
+    def with_calibration(self, record: CalibrationRecord) -> Predictor:
+        """The same classifier with a temperature; what it was worth goes into the metrics."""
+        calibration = Calibration(temperature=record.temperature)
+        members = [replace(member, calibration=calibration) for member in self.members]
+        metrics = {**self.metrics, "calibration": record.to_dict()}
+        return Predictor(members, metrics, self.device, self.precision)
 
     def save(self, path: Path, *, log: bytes | None = None) -> None:
         """Write the model folder: the first member, the other one in `backward/`.
@@ -272,27 +311,3 @@ def _disagreement(members: Sequence[TrainedClassifier]) -> str | None:
         if other.tokenizer.digest != first.tokenizer.digest:
             return "its tokenizer.json is another one"
     return None
-
-
-def text_blocks(texts: Iterable[str]) -> Iterator[list[str]]:
-    """Cut a stream in lists of at most `BLOCK_TEXTS` texts and about `BLOCK_CHARS` characters."""
-    block: list[str] = []
-    size = 0
-    for text in texts:
-        block.append(text)
-        size += len(text)
-        if len(block) == BLOCK_TEXTS or size >= BLOCK_CHARS:
-            yield block
-            block, size = [], 0
-    if block:
-        yield block
-
-
-def _probabilities(logits: NDArray[np.float32], multi_label: bool) -> Probabilities:
-    scores = logits.astype(np.float64)
-    if multi_label:
-        # the same for both signs, and neither can overflow
-        odds = np.exp(-np.abs(scores))
-        return np.asarray(np.where(scores >= 0, 1.0, odds) / (1 + odds), dtype=np.float32)
-    shifted = np.exp(scores - scores.max(axis=1, keepdims=True))
-    return np.asarray(shifted / shifted.sum(axis=1, keepdims=True), dtype=np.float32)

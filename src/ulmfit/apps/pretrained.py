@@ -13,10 +13,12 @@ from ulmfit.artifacts import BACKWARD, CONFIG, TOKENIZER, WEIGHTS, FolderContent
 from ulmfit.config import Direction
 from ulmfit.errors import ModelFolderError, SettingsError
 from ulmfit.stages.folder_config import read_lm_config, read_metrics, read_tokenizer
+from ulmfit.stages.model_card import layers_text
 
 if TYPE_CHECKING:
     from ulmfit.stages.lm_folder import TrainedLM  # imports torch, which listing does without
 
+DIRECTIONS: tuple[Direction, ...] = ("forward", "backward")
 SHIPPED = Path(__file__).parent.parent / "pretrained"
 
 
@@ -34,6 +36,9 @@ class LMRecord:
         corpus: what it was trained on.
         perplexity: per token, on held-out text; None where it was not measured.
         word_perplexity: per white-space word.
+        bits_per_char: bits per character.
+        scores: by the name of the text, what `ulmfit evaluate-lm --record` found.
+        layers: sizes.
         sha256: of the weights.
     """
 
@@ -46,6 +51,9 @@ class LMRecord:
     corpus: str
     perplexity: float | None
     word_perplexity: float | None
+    bits_per_char: float | None
+    scores: dict[str, dict[str, Any]]
+    layers: str
     sha256: str
 
     def to_dict(self) -> dict[str, Any]:
@@ -90,12 +98,15 @@ def _record(name: str, contents: FolderContents) -> LMRecord:
         corpus=str(config.info.get("corpus", "unknown")),
         perplexity=metrics.get("perplexity"),
         word_perplexity=metrics.get("word_perplexity"),
+        bits_per_char=metrics.get("bits_per_char"),
+        scores=metrics.get("scores", {}),
+        layers=layers_text(config.lm),
         sha256=hashlib.sha256(weights).hexdigest(),
     )
 
 
 def resolve_lms(
-    name: str | Path, directions: Sequence[Direction], folder: Path | None = None
+    name: str | Path, directions: Sequence[Direction] | None, folder: Path | None = None
 ) -> dict[Direction, TrainedLM]:
     """Load a language model for each wanted direction, each file checked by its SHA-256.
 
@@ -103,7 +114,7 @@ def resolve_lms(
         name: a name that `list_lms` gives, or a folder that `pretrain` or `finetune-lm` made; the
             folder's own model, and one in its `backward/`, each say which direction they are. A
             name wins over a folder called the same; "./name" is the folder.
-        directions: which are needed.
+        directions: which are needed, None for all that there are.
         folder: where the shipped ones are, None for the package's own.
 
     Raises:
@@ -114,6 +125,8 @@ def resolve_lms(
 
     path = _locate(name, shipped_lms(folder))
     found = {part.config.get("direction"): part for part in _directions(read_folder(path))}
+    if directions is None:
+        directions = [d for d in DIRECTIONS if d in found]
     missing = [direction for direction in directions if direction not in found]
     if missing:
         for part in found.values():
@@ -139,6 +152,15 @@ def _directions(contents: FolderContents) -> Iterator[FolderContents]:
     yield contents
     if contents.backward is not None:
         yield contents.backward
+
+
+def locate_lm(name: str | Path, folder: Path | None = None) -> Path:
+    """The folder that a name stands for, or a folder itself.
+
+    Raises:
+        SettingsError: neither; the nearest name is offered.
+    """
+    return _locate(name, shipped_lms(folder))
 
 
 def _locate(name: str | Path, shipped: Mapping[str, Path]) -> Path:

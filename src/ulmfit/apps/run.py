@@ -6,7 +6,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,6 +39,7 @@ class TrainingRun:
         seed: of everything that is drawn.
         resume: go on with what is in `work`.
         checkpoint_seconds: least time between two checkpoints; 0 for one at every step.
+        deadline: save and stop at this time of `time.monotonic`, None for never.
     """
 
     work: Path
@@ -47,6 +48,7 @@ class TrainingRun:
     seed: int = 0
     resume: bool = False
     checkpoint_seconds: float = 120.0
+    deadline: float | None = None
 
     def context(self, *parts: str) -> RunContext:
         """The surroundings of one stage."""
@@ -57,7 +59,12 @@ class TrainingRun:
             self.seed,
             self.resume,
             self.checkpoint_seconds,
+            self.deadline,
         )
+
+    def with_display(self, display: Display) -> TrainingRun:
+        """The same run, shown otherwise."""
+        return replace(self, display=display)
 
     def claim(self, identity: Mapping[str, object]) -> None:
         """Start the work folder afresh, or make sure that it is this run's.

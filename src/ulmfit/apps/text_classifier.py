@@ -16,12 +16,20 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import DataConversionWarning, NotFittedError
 
+from ulmfit.apps.decisions import THRESHOLD
 from ulmfit.apps.display import make_display
-from ulmfit.apps.predictor import THRESHOLD, Predictor, choose_device
+from ulmfit.apps.explain import Explanation, explain
+from ulmfit.apps.predictor import Predictor, choose_device
 from ulmfit.apps.pretrained import resolve_lms
 from ulmfit.apps.run import TrainingRun
 from ulmfit.apps.training import train_classifier
-from ulmfit.apps.typed_labels import LabelCodec, label_form, readable_labels, repeatable
+from ulmfit.apps.typed_labels import (
+    LabelCodec,
+    label_form,
+    readable_labels,
+    repeatable,
+    without,
+)
 from ulmfit.config import Direction
 from ulmfit.data.datasets import Dataset, from_python
 from ulmfit.errors import InputError, Interrupted, SettingsError
@@ -144,14 +152,46 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         predictor = self._fitted()
         return self._codec().arrange(predictor.predict_proba(from_python(repeatable(X)).texts))
 
-    def predict(self, X: Any) -> Any:
+    def predict(self, X: Any, *, min_confidence: float | None = None) -> Any:
         """Labels as `fit` was given them: an array; for multi-label a list of tuples or a matrix.
+
+        Args:
+            X: texts.
+            min_confidence: give no answer, None, where the model is less sure that it is right
+                (for multi-label: that all labels are); the result is then an array of objects.
 
         Raises:
             NotFittedError: before `fit` or `load`.
             InputError: not a column of strings.
+            SettingsError: `min_confidence` is no probability, or the labels are a matrix.
         """
-        return self._codec().decide(self.predict_proba(X), THRESHOLD)
+        predictor, codec = self._fitted(), self._codec()
+        probabilities = predictor.predict_proba(from_python(repeatable(X)).texts)
+        decided = codec.decide(codec.arrange(probabilities), THRESHOLD)
+        if min_confidence is None:
+            return decided
+        answers = predictor.abstaining(min_confidence).answers(probabilities)
+        return without(decided, [answer is None for answer in answers])
+
+    def explain(
+        self, text: str, label: Any = None, *, method: str = "integrated-gradients"
+    ) -> Explanation:
+        """Which words of a text speak for a label and which against it, see `apps.explain`.
+
+        Args:
+            text: one text.
+            label: one of `classes_`; None for the most probable one.
+            method: `integrated-gradients`, whose attributions add up to the change in log-odds, or
+                `occlusion`.
+
+        Raises:
+            NotFittedError: before `fit` or `load`.
+            InputError: an unknown label, or a text that is no string.
+            SettingsError: an unknown method.
+        """
+        predictor = self._fitted()
+        name = None if label is None else self._codec().name_of(label)
+        return explain(predictor, text, name, method=method)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Accuracy; for multi-label the share of rows whose labels are all right.

@@ -8,23 +8,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 
-import numpy as np
-from numpy.typing import NDArray
-
-from ulmfit.apps.language_models import finetune_lms
+from ulmfit.apps.direction import DirectionWork, LabelledIds, hand_over, train_direction
+from ulmfit.apps.language_models import task_corpus
 from ulmfit.apps.predictor import Predictor
 from ulmfit.apps.run import Texts, TrainingRun, text_digest
-from ulmfit.artifacts import read_folder, write_folder
+from ulmfit.apps.side_by_side import beside, worth_it
 from ulmfit.config import Direction
 from ulmfit.data.datasets import Dataset, training_rows
 from ulmfit.data.splits import stratified_split
 from ulmfit.data.tokenizer import Tokenizer
 from ulmfit.errors import InputError
 from ulmfit.settings import Settings
-from ulmfit.stages.classifier_folder import TrainedClassifier
-from ulmfit.stages.finetune_classifier import finetune_classifier, one_hot
+from ulmfit.stages.calibration import calibrate
+from ulmfit.stages.finetune_classifier import one_hot
 from ulmfit.stages.lm_folder import TrainedLM
-from ulmfit.train.checkpoint import Checkpoints, checksum
+from ulmfit.train.checkpoint import checksum
 
 # With fewer held-out documents the validation loss chooses epochs by chance: train on all instead.
 MIN_VALID_ROWS = 40
@@ -64,31 +62,48 @@ def train_classifier(
 
     texts = task_texts if settings.finetune_lm is not None else None
     run.claim(_identity([train_part, valid_part], texts, lms, settings))
-    tuned = dict(lms)
+    tokenizer = next(iter(lms.values())).tokenizer
+    n_tokens = 0
     if settings.finetune_lm is not None:
-        tuned = finetune_lms(lms, task_texts, settings.finetune_lm, run)
-    tokenizer = next(iter(tuned.values())).tokenizer
+        tokenizer, corpus, _ = task_corpus(lms, task_texts, settings.finetune_lm, run)
+        n_tokens = corpus.n_tokens * settings.finetune_lm.epochs
     train_data = _encoded(train_part, tokenizer, labels)
     valid_data = _encoded(valid_part, tokenizer, labels) if valid_part is not None else None
-    members = []
-    for direction, lm in tuned.items():
-        place = run.work / direction / "classifier"
-        if not (place / "model").is_dir():
-            run.display.note(f"{direction} classifier: {len(train_part)} documents")
-            trained = finetune_classifier(
-                lm,
-                train_data,
-                valid_data,
-                labels,
-                settings.classifier,
-                run.context(direction, "classifier"),
-                multi_label=dataset.multi_label,
-            )
-            log = (place / "log.jsonl").read_bytes()
-            write_folder(place / "model", trained.files(log=log))
-            Checkpoints(place / "checkpoints").clear()
-        members.append(TrainedClassifier.from_contents(read_folder(place / "model")))
-    return Predictor(members)
+    n_tokens += sum(map(len, train_data[0])) * settings.classifier.epochs
+    works = [
+        DirectionWork(direction, lm, train_data, valid_data, labels, dataset.multi_label, settings)
+        for direction, lm in lms.items()
+    ]
+    _train(works, run, task_texts, n_tokens)
+    members = [train_direction(work, run, task_texts) for work in works]
+    return _calibrated(Predictor(members), valid_part, valid_data)
+
+
+def _train(works: Sequence[DirectionWork], run: TrainingRun, texts: Texts, n_tokens: int) -> None:
+    """Leave the model of every direction in its folder."""
+    todo = [work for work in works if not work.model_folder(run).is_dir()]
+    if worth_it(run, len(todo), n_tokens):
+        here, there = todo
+        what = f"{there.direction} direction"
+        run.display.note(f"the {what} is trained at the same time, in another process")
+        with beside(run, hand_over(there, run), "ulmfit.apps.direction", what) as half:
+            train_direction(here, half, texts)
+    else:
+        for work in todo:
+            train_direction(work, run, texts)
+
+
+def _calibrated(predictor: Predictor, valid: Dataset | None, data: LabelledIds | None) -> Predictor:
+    """The answers of all directions together, fitted to the held-out documents.
+
+    The same documents chose the epoch, which makes a model look better there than it is, but with
+    one number to fit hardly surer. Where none are held out the temperature stays 1: folds would
+    need as many more trainings, and heads on an encoder that has seen all labels would not tell.
+    """
+    if valid is None or data is None:
+        return predictor
+    record = calibrate(predictor.scores(valid.texts), data[1], multi_label=predictor.multi_label)
+    return predictor.with_calibration(record)
 
 
 def _split(
@@ -110,9 +125,7 @@ def _split(
     return dataset.subset(train_rows), dataset.subset(valid_rows)
 
 
-def _encoded(
-    dataset: Dataset, tokenizer: Tokenizer, labels: list[str]
-) -> tuple[list[NDArray[np.int32]], NDArray[np.float32]]:
+def _encoded(dataset: Dataset, tokenizer: Tokenizer, labels: list[str]) -> LabelledIds:
     assert dataset.labels is not None
     return tokenizer.encode_batch(dataset.texts), one_hot(dataset.labels, labels)
 

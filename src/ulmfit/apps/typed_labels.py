@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ulmfit.data.python_columns import column_values
-from ulmfit.errors import InputError
+from ulmfit.errors import InputError, SettingsError
 from ulmfit.stages.folder_config import LabelForm
 
 _KINDS = {bool: "boolean", int: "integer", float: "number"}
@@ -90,6 +90,30 @@ def _kind(label: object) -> str:
     return _KINDS.get(type(label), "string")
 
 
+def without(
+    decided: NDArray[Any] | list[tuple[Any, ...]], abstained: Sequence[bool]
+) -> NDArray[Any]:
+    """Labels as an array of objects, with None where there shall be no answer.
+
+    Args:
+        decided: what `LabelCodec.decide` gives.
+        abstained: which rows, (N,).
+
+    Raises:
+        SettingsError: the labels are a matrix of 0 and 1, which has no place for None.
+    """
+    if isinstance(decided, np.ndarray) and decided.ndim > 1:
+        raise SettingsError(
+            "min_confidence does not go with labels in a matrix of 0 and 1",
+            expected="labels as a list per row",
+            hint="Take the probabilities of `predict_proba`, and leave rows out by them.",
+        )
+    answers = np.empty(len(decided), dtype=object)
+    for row, (label, silent) in enumerate(zip(decided, abstained, strict=True)):
+        answers[row] = None if silent else label
+    return answers
+
+
 class LabelCodec:
     """From the columns of a model to labels as they were given to `fit`.
 
@@ -104,7 +128,7 @@ class LabelCodec:
     """
 
     def __init__(self, names: Sequence[str], form: LabelForm, *, multi_label: bool) -> None:
-        self.form, self.multi_label = form, multi_label
+        self.form, self.multi_label, self._names = form, multi_label, tuple(names)
         typed = np.array([form.typed(name) for name in names])
         if form.columns is None:
             self._columns = np.argsort(typed)
@@ -137,3 +161,7 @@ class LabelCodec:
         if self.form.columns is not None:
             return held.astype(np.int64)
         return [tuple(self.classes[row].tolist()) for row in held]
+
+    def name_of(self, label: Any) -> str:
+        """The name in the model of a class as it was given; text as it is, for unknown ones."""
+        return next((name for name in self._names if self.form.typed(name) == label), str(label))

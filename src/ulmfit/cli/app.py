@@ -12,9 +12,12 @@ from ulmfit.cli.help import examples, format_verbs, print_version
 from ulmfit.cli.options import is_debug
 
 ORDER = (
-    *("train", "pretrain", "finetune-lm", "finetune-classifier"),
-    *("predict", "evaluate"),
-    *("check", "baseline", "lms"),
+    *("train", "pretrain", "pack", "finetune-lm", "finetune-classifier"),
+    *("predict", "explain", "evaluate", "export", "serve"),
+    *("push", "pull"),
+    *("check", "baseline"),
+    *("lms", "evaluate-lm", "import-lm"),
+    "reproduce",
 )
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
+from ulmfit.cli.options import use_threads, use_tokenizer_threads
 from ulmfit.cli.printing import WIDTH, percent, shorten, table
 
 if TYPE_CHECKING:
@@ -16,10 +18,12 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-    from ulmfit.apps.predictor import Predictor
+    from ulmfit.apps.classifiers import Classifier
+    from ulmfit.apps.prediction_journal import Journal
     from ulmfit.data.streams import Rows
     from ulmfit.train.tracker import Display
 
+ABSTAINED = "(abstained)"
 SLICE = 256  # texts between two signs of progress
 _MOST_CLASSES = 10
 
@@ -31,44 +35,72 @@ class Answers:
     Attributes:
         batch: rows of the input; None for texts that came without a table.
         texts: what was classified.
-        labels: the class, or the tuple of classes, of each.
+        labels: the class, or the tuple of classes, of each; None where the model abstains.
         probabilities: (rows, classes).
     """
 
     batch: pa.RecordBatch | None
     texts: Sequence[str]
-    labels: list[str] | list[tuple[str, ...]]
+    labels: Sequence[str | None] | Sequence[tuple[str, ...] | None]
     probabilities: NDArray[np.float32]
 
 
 def classify(
-    predictor: Predictor, texts: Sequence[str], batch: pa.RecordBatch | None = None
+    predictor: Classifier, texts: Sequence[str], batch: pa.RecordBatch | None = None
 ) -> Answers:
     """The model's answers to a few texts."""
     probabilities = predictor.predict_proba(texts)
-    return Answers(batch, texts, predictor.decide(probabilities), probabilities)
+    return Answers(batch, texts, predictor.answers(probabilities), probabilities)
 
 
 def classify_rows(
-    predictor: Predictor, rows: Rows, display: Display, at_a_time: int = SLICE
+    predictor: Classifier,
+    rows: Rows,
+    display: Display,
+    at_a_time: int = SLICE,
+    *,
+    total: int = 0,
+    journal: Journal | None = None,
 ) -> Iterator[Answers]:
-    """Go through a stream in constant memory; `display` sees the rows done."""
+    """Go through a stream in constant memory.
+
+    Args:
+        predictor: gives the answers.
+        rows: the stream.
+        display: sees the rows done.
+        at_a_time: rows of a slice.
+        total: rows of the stream, 0 if nobody knows.
+        journal: keeps the answers, and knows those of the run that is resumed.
+    """
     from ulmfit.train.tracker import Speed
 
     speed, done = Speed(), 0
-    display.begin("texts", 0, 0)
+    display.begin("texts", total, 0)
     try:
         for batch in rows:
             for start in range(0, batch.num_rows, at_a_time):
                 part = batch.slice(start, at_a_time)
-                yield classify(predictor, rows.texts(part), part)
+                recalled = journal is not None and journal.recalling
+                yield _classify_kept(predictor, rows.texts(part), part, journal)
                 done += part.num_rows
-                display.advance(done, {"texts/s": speed.update(part.num_rows)})
+                rate = speed.update(0 if recalled else part.num_rows)
+                display.advance(done, {} if recalled else {"texts/s": rate})
+        if journal is not None:
+            journal.require_all_used()
     finally:
         display.end()
 
 
-def classify_texts(predictor: Predictor, texts: Sequence[str], display: Display) -> Answers:
+def _classify_kept(
+    predictor: Classifier, texts: list[str], batch: pa.RecordBatch, journal: Journal | None
+) -> Answers:
+    if journal is None:
+        return classify(predictor, texts, batch)
+    probabilities = journal.answers(texts, predictor.predict_proba)
+    return Answers(batch, texts, predictor.answers(probabilities), probabilities)
+
+
+def classify_texts(predictor: Classifier, texts: Sequence[str], display: Display) -> Answers:
     """The model's answers to texts in memory, in slices for the sake of progress."""
     import numpy as np
 
@@ -87,13 +119,15 @@ def classify_texts(predictor: Predictor, texts: Sequence[str], display: Display)
     return Answers(None, texts, predictor.decide(probabilities), probabilities)
 
 
-def name_of(label: str | Sequence[str]) -> str:
+def name_of(label: str | Sequence[str] | None) -> str:
     """A label, or the labels of a text, for people."""
+    if label is None:
+        return ABSTAINED
     return label if isinstance(label, str) else ", ".join(label) or "(none)"
 
 
 def answer_text(
-    label: str | Sequence[str], classes: Sequence[str], probabilities: NDArray[np.float32]
+    label: str | Sequence[str] | None, classes: Sequence[str], probabilities: NDArray[np.float32]
 ) -> str:
     """The label of one text, and below it the probabilities, the greatest first."""
     ranked = sorted(zip(probabilities.tolist(), classes, strict=True), key=lambda pair: -pair[0])
@@ -109,13 +143,21 @@ def print_lines(slices: Iterator[Answers], classes: Sequence[str]) -> None:
         for label, row, text in zip(
             answers.labels, answers.probabilities, answers.texts, strict=True
         ):
-            shown = shorten(name_of(label), width)
+            shown = "-" if label is None else shorten(name_of(label), width)
             start = f"{shown:<{width}}  {percent(float(row.max())):>7}  "
             typer.echo(start + shorten(text, WIDTH - len(start)))
 
 
-def print_document(slices: Iterator[Answers], classes: Sequence[str], *, with_texts: bool) -> None:
-    """All answers as one JSON document, written as they come."""
+def print_document(
+    slices: Iterator[Answers],
+    classes: Sequence[str],
+    *,
+    with_texts: bool,
+) -> None:
+    """All answers as one JSON document, written as they come.
+
+    Where the model abstains, `label` is null and `abstained` is true.
+    """
     typer.echo(f'{{"labels": {json.dumps(list(classes), ensure_ascii=False)}, "predictions": [')
     number = 0
     for answers in slices:
@@ -123,7 +165,9 @@ def print_document(slices: Iterator[Answers], classes: Sequence[str], *, with_te
             answers.labels, answers.probabilities, answers.texts, strict=True
         ):
             entry: dict[str, Any] = {"text": text} if with_texts else {"row": number + 1}
-            entry["label" if isinstance(label, str) else "labels"] = label
+            entry["labels" if isinstance(label, tuple) else "label"] = label
+            if label is None:
+                entry["abstained"] = True
             # six digits are what float32 holds
             entry["probabilities"] = {
                 name: float(f"{p:.6g}") for name, p in zip(classes, row.tolist(), strict=True)
@@ -132,3 +176,16 @@ def print_document(slices: Iterator[Answers], classes: Sequence[str], *, with_te
             typer.echo(f",\n{line}" if number else line, nl=False)
             number += 1
     typer.echo("\n]}")
+
+
+def load_for_use(model: Path, device: str, threads: int | None, *, int8: bool) -> Classifier:
+    """The classifier in a model folder, or in an exported one, which needs no torch."""
+    from ulmfit.apps.classifiers import load_classifier
+    from ulmfit.apps.onnx_folder import is_exported
+    from ulmfit.artifacts import read_config
+
+    if is_exported(read_config(model)):
+        use_tokenizer_threads(threads)
+    else:
+        use_threads(threads)
+    return load_classifier(model, device, threads, int8=int8)

@@ -96,7 +96,7 @@ def print_warning(problem: str, *more: str) -> None:
 def _print_block(title: str, color: str, problem: str, *more: str) -> None:
     head = f"{title}: {problem}"
     text = "\n".join([_wrapped(head, ""), *(_wrapped(line, "  ") for line in more)])
-    if _is_colored(sys.stderr):
+    if is_colored(sys.stderr):
         text = typer.style(f"{title}:", fg=color, bold=True) + text.removeprefix(f"{title}:")
     typer.echo(text, err=True)
 
@@ -129,7 +129,8 @@ def _columns() -> int:
     return shutil.get_terminal_size().columns
 
 
-def _is_colored(stream: TextIO) -> bool:
+def is_colored(stream: TextIO) -> bool:
+    """Whether it is a terminal, of a user who wants colours (https://no-color.org)."""
     return stream.isatty() and not os.environ.get("NO_COLOR")
 
 

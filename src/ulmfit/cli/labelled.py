@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,6 +30,7 @@ class Columns:
         encoding: of text files.
         data_dir: where named sets are.
         multi_label: a row can have several labels, in one string.
+        where: of a corpus, only the rows with these values by column.
     """
 
     text: str | None = None
@@ -37,6 +39,7 @@ class Columns:
     encoding: str | None = None
     data_dir: Path | None = None
     multi_label: bool = False
+    where: Mapping[str, Collection[str]] | None = None
 
     @property
     def separator(self) -> str | None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,6 +14,8 @@ from ulmfit.cli.help import Verb, example_command, examples
 from ulmfit.cli.labelled import Columns
 from ulmfit.cli.options import (
     LM,
+    OUTPUT,
+    TRAINING,
     Config,
     Corpora,
     DataDir,
@@ -19,6 +23,7 @@ from ulmfit.cli.options import (
     Device,
     DirectionName,
     Encoding,
+    Info,
     Json,
     Out,
     Preset,
@@ -26,21 +31,66 @@ from ulmfit.cli.options import (
     Resume,
     Seed,
     Set,
+    Store,
     Text,
     Threads,
     TrainingPrecision,
     Valid,
+    Where,
+    parse_info,
+    parse_where,
     use_threads,
 )
 from ulmfit.cli.printing import print_json, table
-from ulmfit.cli.training_runs import Place, directions_of, read_settings, reader
-from ulmfit.errors import SettingsError
+from ulmfit.cli.training_runs import (
+    Place,
+    directions_of,
+    keys_by_hand,
+    read_settings,
+    reader,
+)
+from ulmfit.errors import InputError, SettingsError
 
 if TYPE_CHECKING:
+    from ulmfit.apps.run import Texts
     from ulmfit.config import Direction
     from ulmfit.stages.lm_folder import TrainedLM
 
 PANEL = "Train"
+
+
+Hours = Annotated[
+    float | None,
+    typer.Option(
+        "--hours",
+        metavar="H",
+        help="Time for everything: the measured speed decides how many steps fit.",
+        rich_help_panel=TRAINING,
+    ),
+]
+Minutes = Annotated[
+    float | None,
+    typer.Option(
+        "--stop-after",
+        metavar="MIN",
+        help="Save and stop after so many minutes; --resume goes on.",
+        rich_help_panel=TRAINING,
+    ),
+]
+Start = Annotated[
+    str | None,
+    typer.Option(
+        "--start",
+        metavar="NAME|DIR",
+        help="Start from this language model's weights, with its vocabulary and sizes; the other "
+        "direction's will do.",
+        rich_help_panel=TRAINING,
+    ),
+]
+PackedOut = Annotated[
+    Path,
+    typer.Option("--out", metavar="FILE", help="The file to write.", rich_help_panel=OUTPUT),
+]
 
 
 @app.command(
@@ -49,8 +99,10 @@ PANEL = "Train"
     short_help="Stage 1 alone: a language model from scratch.",
     epilog=examples(
         "ulmfit pretrain wiki.txt.gz --out german",
-        "ulmfit pretrain wiki.parquet news.jsonl --valid held-out.txt --out german",
-        "ulmfit pretrain thai.txt --set pretrain.text.kind=unigram --out thai",
+        "ulmfit pretrain wiki.parquet --valid held-out.txt --hours 3 --out german",
+        "ulmfit pretrain all.parquet --where source=wiki,novels --out english",
+        "ulmfit pretrain wiki.txt.gz --start german --direction backward --out back",
+        "ulmfit pretrain wiki.packed --stop-after 8 --resume --out german",
     ),
 )
 def pretrain(
@@ -58,8 +110,12 @@ def pretrain(
     out: Out,
     valid: Valid = None,
     text: Text = None,
+    where: Where = None,
     encoding: Encoding = None,
     data_dir: DataDir = None,
+    hours: Hours = None,
+    stop_after: Minutes = None,
+    start: Start = None,
     preset: Preset = "default",
     direction: DirectionName = "both",
     changes: Set = None,
@@ -69,32 +125,155 @@ def pretrain(
     precision: TrainingPrecision = "auto",
     threads: Threads = None,
     resume: Resume = False,
+    info: Info = None,
+    store: Store = "half",
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Train a language model from scratch on general text of a language.
+    """Train a language model from scratch on general text of a language, or of a domain.
 
     A few million words are a start, a hundred million are good. The corpus is read as a stream: it
-    may be larger than memory.
+    may be larger than memory; a file of `ulmfit pack` will do too. Vocabulary, sizes and passes are
+    chosen by the text and the machine, and told; --set, --config and --preset have the last word.
     """
     settings = read_settings(preset, config, changes).pretrain
-    columns = Columns(text=text, encoding=encoding, data_dir=data_dir)
-    texts, held_out = reader(corpus, columns), reader([valid] if valid else None, columns)
-    assert texts is not None
+    given = keys_by_hand(config, changes, "pretrain") if preset == "default" else None
+    columns = Columns(text=text, encoding=encoding, data_dir=data_dir, where=parse_where(where))
+    texts, facts = _opened(corpus, columns)
+    held_out = reader([valid] if valid else None, replace(columns, where=None))
     from ulmfit.apps.language_models import pretrain_lms, save_lms  # takes a while
 
-    place = Place(out, seed, resume, quiet, device, precision)
+    place = Place(out, seed, resume, quiet, device, precision, stop_after)
     place.prepare()
     use_threads(threads)
-    info = {"corpus": ", ".join(corpus), "vocabulary": settings.text.kind}
+    directions = directions_of(direction)
     with place.run(place.display()) as run:
         found = pretrain_lms(
-            texts, settings, directions_of(direction), run, valid=held_out, info=info
+            texts,
+            settings,
+            directions,
+            run,
+            valid=held_out,
+            start=_start(start, directions),
+            info={**facts, **parse_info(info)},
+            given=given,
+            seconds=None if hours is None else 3600 * hours,
         )
-        save_lms(found, out)
-    example = example_command("train", "DATA", "--lm", str(out), *_direction_option(direction))
-    _answer(found, place, as_json=as_json, example=example)
+        save_lms(found, out, store=store)
+    _answer(found, place, as_json=as_json, examples=_next_commands(str(out), direction))
+
+
+def _next_commands(out: str, direction: str) -> list[str]:
+    """What a new language model is for."""
+    one = _direction_option(direction)
+    return [
+        example_command("train", "DATA", "--lm", out, *one),
+        example_command("finetune-lm", "TEXTS", "--lm", out, *one, "--out", "tuned-lm"),
+        example_command("evaluate-lm", out, "OTHER_TEXT"),
+    ]
+
+
+def _opened(corpus: list[str], columns: Columns) -> tuple[Texts | Path, dict[str, str]]:
+    """The corpus, and what is known of it for the model card.
+
+    Raises:
+        InputError: a packed file among others, or one that a filter cannot be used on.
+    """
+    from ulmfit.apps.packed_corpus import is_packed, read_packed
+
+    packed = [path for path in map(Path, corpus) if is_packed(path)]
+    if packed:
+        if len(corpus) > 1 or columns.where or columns.text:
+            raise InputError(
+                f"{packed[0]}: is a packed corpus",
+                expected="it alone, without --where or --text, which belong to `ulmfit pack`",
+            )
+        return packed[0], dict(read_packed(packed[0])["info"])
+    texts = reader(corpus, columns)
+    assert texts is not None
+    return texts, {"corpus": ", ".join(Path(name).name for name in corpus)}
+
+
+def _start(name: str | None, directions: Sequence[Direction]) -> dict[Direction, TrainedLM] | None:
+    """The language model to start each direction from: its own where there is one, else the other.
+
+    Raises:
+        SettingsError: no such language model.
+    """
+    if name is None:
+        return None
+    from ulmfit.apps.pretrained import resolve_lms
+
+    there = resolve_lms(name, None)
+    return {d: there.get(d, next(iter(there.values()))) for d in directions}
+
+
+@app.command(
+    cls=Verb,
+    rich_help_panel=PANEL,
+    short_help="Tokenise a corpus into one small file for `pretrain`.",
+    epilog=examples(
+        "ulmfit pack wiki.parquet --where source=wiki,novels --out wiki.packed",
+        "ulmfit pretrain wiki.packed --out english",
+    ),
+)
+def pack(
+    corpus: Corpora,
+    out: PackedOut,
+    valid: Valid = None,
+    text: Text = None,
+    where: Where = None,
+    encoding: Encoding = None,
+    data_dir: DataDir = None,
+    start: Start = None,
+    preset: Preset = "default",
+    changes: Set = None,
+    config: Config = None,
+    info: Info = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Learn the vocabulary and write the corpus as token ids, to pretrain on another machine.
+
+    The file holds the vocabulary, the training and the held-out part, compressed: about a fifth of
+    the text's size.
+    """
+    from ulmfit.apps.corpus_facts import measure_corpus
+    from ulmfit.apps.display import make_display
+    from ulmfit.apps.language_models import training_parts
+    from ulmfit.apps.packed_corpus import pack_corpus
+    from ulmfit.apps.pretrain_plan import Machine, filled, suggest
+
+    settings = read_settings(preset, config, changes).pretrain
+    columns = Columns(text=text, encoding=encoding, data_dir=data_dir, where=parse_where(where))
+    texts, told = _opened(corpus, columns)
+    if isinstance(texts, Path):
+        raise InputError(f"{texts}: is packed already", expected="text")
+    held_out = reader([valid] if valid else None, replace(columns, where=None))
+    display = make_display(quiet=quiet)
+    display.note("reading the corpus")
+    facts = measure_corpus(texts)
+    if preset == "default":
+        by_hand = keys_by_hand(config, changes, "pretrain")
+        settings = filled(settings, suggest(facts, Machine(False, "any machine")).values, by_hand)
+    base = _start(start, ["forward"])
+    tokenizer = base["forward"].tokenizer if base else None
+    parts = training_parts(texts, held_out, settings.valid_fraction)
+    display.note(f"packing {facts.words:,} words")
+    told |= parse_info(info)
+    content = pack_corpus(*parts, settings, facts, out, info=told, tokenizer=tokenizer)
+    size = out.stat().st_size
+    if as_json:
+        print_json({"file": str(out), "bytes": size, **content})
+        return
+    tokens, words = content["tokens"], content["vocabulary"]
+    typer.echo(
+        f"{out}: {size / 1e6:.1f} MB, {tokens['train']:,} tokens to train on and "
+        f"{tokens['valid']:,} held out, {words['size']:,} {words['kind']}s\n\nNext:\n"
+        f"  {example_command('pretrain', str(out), '--out', 'lm')}"
+    )
 
 
 @app.command(
@@ -154,7 +333,7 @@ def finetune_lm(
         save_lms(found, out)
     parts = ["DATA", "--lm", str(out), *_direction_option(direction), "--out", "model"]
     example = example_command("finetune-classifier", *parts)
-    _answer(found, place, as_json=as_json, example=example)
+    _answer(found, place, as_json=as_json, examples=[example])
 
 
 def _direction_option(name: str) -> list[str]:
@@ -163,16 +342,17 @@ def _direction_option(name: str) -> list[str]:
 
 
 def _answer(
-    found: Mapping[Direction, TrainedLM], place: Place, *, as_json: bool, example: str
+    found: Mapping[Direction, TrainedLM], place: Place, *, as_json: bool, examples: Sequence[str]
 ) -> None:
     """What the language models score on held-out text, where they are, what to do with them."""
     if as_json:
         scores: dict[str, Any] = {direction: lm.metrics for direction, lm in found.items()}
         print_json({"model": str(place.out), "directions": scores})
         return
-    rows: list[tuple[str, ...]] = [("direction", "vocabulary", "perplexity")]
+    rows: list[tuple[str, ...]] = [("direction", "vocabulary", "perplexity", "per word")]
     for direction, lm in found.items():
-        perplexity = lm.metrics.get("perplexity")
-        shown = "" if perplexity is None else f"{perplexity:.1f}"
-        rows.append((direction, f"{lm.config.vocab_size:,}", shown))
-    typer.echo(f"{table(rows)}\n\nLanguage model: {place.out}\n\nNext:\n  {example}")
+        figures = (lm.metrics.get("perplexity"), lm.metrics.get("word_perplexity"))
+        shown = ("" if figure is None else f"{figure:,.1f}" for figure in figures)
+        rows.append((direction, f"{lm.config.vocab_size:,}", *shown))
+    commands = "\n".join(f"  {example}" for example in examples)
+    typer.echo(f"{table(rows)}\n\nLanguage model: {place.out}\n\nNext:\n{commands}")

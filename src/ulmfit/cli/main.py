@@ -4,11 +4,37 @@ from __future__ import annotations
 
 import sys
 
-from ulmfit.cli import data_verbs, lm_verbs, train_verbs, use_verbs
+from ulmfit.cli import (
+    data_verbs,
+    evaluate_verb,
+    explain_verb,
+    export_verbs,
+    hub_verbs,
+    lm_library_verbs,
+    lm_verbs,
+    paper_verbs,
+    serve_verbs,
+    train_verbs,
+    use_verbs,
+)
 from ulmfit.cli.app import app
 from ulmfit.cli.failures import INTERRUPTED, silence_stdout
 
-__all__ = ["app", "data_verbs", "lm_verbs", "run", "train_verbs", "use_verbs"]
+__all__ = [
+    "app",
+    "data_verbs",
+    "evaluate_verb",
+    "explain_verb",
+    "export_verbs",
+    "hub_verbs",
+    "lm_library_verbs",
+    "lm_verbs",
+    "paper_verbs",
+    "run",
+    "serve_verbs",
+    "train_verbs",
+    "use_verbs",
+]
 
 
 def run() -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
+
+from ulmfit.errors import SettingsError
 
 DATA, MODEL, TRAINING, OUTPUT = "Data", "Model", "Training", "Output"
 
@@ -29,8 +32,14 @@ def use_threads(count: int | None) -> None:
     if count is not None:
         import torch
 
-        os.environ["RAYON_NUM_THREADS"] = str(count)
+        use_tokenizer_threads(count)
         torch.set_num_threads(count)
+
+
+def use_tokenizer_threads(count: int | None) -> None:
+    """Let the tokenizer use so many threads; None leaves it as it is."""
+    if count is not None:
+        os.environ["RAYON_NUM_THREADS"] = str(count)
 
 
 Data = Annotated[
@@ -165,7 +174,10 @@ Seed = Annotated[
     ),
 ]
 Model = Annotated[
-    Path, typer.Argument(metavar="MODEL", help="Model folder that `ulmfit train` made.")
+    Path,
+    typer.Argument(
+        metavar="MODEL", help="Model folder that `ulmfit train` or `ulmfit export` made."
+    ),
 ]
 Corpora = Annotated[
     list[str],
@@ -277,6 +289,33 @@ MultiLabel = Annotated[
         rich_help_panel=DATA,
     ),
 ]
+Report = Annotated[
+    Path | None,
+    typer.Option(
+        "--report",
+        metavar="FILE",
+        help="Write an HTML report: one file, to be read in a browser.",
+        rich_help_panel=OUTPUT,
+    ),
+]
+NoReport = Annotated[
+    bool,
+    typer.Option(
+        "--no-report",
+        help="Leave out report.html, which quotes texts of DATA.",
+        rich_help_panel=OUTPUT,
+    ),
+]
+TrainingData = Annotated[
+    str | None,
+    typer.Option(
+        "--train",
+        metavar="FILE",
+        help="What the model was trained on: the report then has the baseline, and the texts "
+        "that are in both.",
+        rich_help_panel=DATA,
+    ),
+]
 NoBaseline = Annotated[
     bool,
     typer.Option(
@@ -285,3 +324,60 @@ NoBaseline = Annotated[
         rich_help_panel=OUTPUT,
     ),
 ]
+Where = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--where",
+        metavar="COL=A,B",
+        help="Only rows that have A or B in column COL; may be given several times.",
+        rich_help_panel=DATA,
+    ),
+]
+Info = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--info",
+        metavar="KEY=TEXT",
+        help="What the model card says, such as licence='CC BY-SA 4.0'; may be given several "
+        "times.",
+        rich_help_panel=OUTPUT,
+    ),
+]
+Store = Annotated[
+    Literal["float32", "half", "8bit"],
+    typer.Option(
+        "--store",
+        metavar="FORM",
+        help="Weights on disk: float32, half (half the size), or 8bit (a quarter).",
+        rich_help_panel=OUTPUT,
+    ),
+]
+
+
+def parse_where(conditions: list[str] | None) -> dict[str, set[str]] | None:
+    """`["source=A,B"]` -> `{"source": {"A", "B"}}`; None for no condition.
+
+    Raises:
+        SettingsError: one without an equals sign.
+    """
+    found: dict[str, set[str]] = {}
+    for column, values in _pairs(conditions, "--where", "COL=A,B, such as source=wiki,news"):
+        found.setdefault(column, set()).update(part.strip() for part in values.split(","))
+    return found or None
+
+
+def parse_info(facts: list[str] | None) -> dict[str, str]:
+    """`["licence=CC0"]` -> `{"licence": "CC0"}`.
+
+    Raises:
+        SettingsError: one without an equals sign.
+    """
+    return dict(_pairs(facts, "--info", "KEY=TEXT, such as licence='CC BY-SA 4.0'"))
+
+
+def _pairs(given: list[str] | None, option: str, expected: str) -> Iterator[tuple[str, str]]:
+    for text in given or ():
+        key, equals, value = text.partition("=")
+        if not equals or not key.strip():
+            raise SettingsError(f"{option} {text!r} has no '='", expected=expected)
+        yield key.strip(), value.strip()

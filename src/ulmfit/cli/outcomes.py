@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +13,9 @@ from ulmfit.cli.labelled import Parts
 from ulmfit.cli.printing import interval, percent, shorten
 
 if TYPE_CHECKING:
-    from ulmfit.apps.predictor import Predictor
-    from ulmfit.train.metrics import Evaluation
+    from ulmfit.apps.classifiers import Classifier, Probabilities
+    from ulmfit.train.metrics import Evaluation, Labels
+    from ulmfit.train.reliability import Reliability
     from ulmfit.train.tracker import Display
 
 
@@ -25,33 +26,50 @@ class Outcome:
     Attributes:
         model: None where there is nothing to test on.
         baseline: None where it was not asked for.
+        reliability: how far the model's probabilities can be relied on, on the same rows.
+        probabilities: the model's, (rows, classes).
+        labels: its answers.
+        baseline_labels: the baseline's answers.
     """
 
     model: Evaluation | None
     baseline: Evaluation | None
+    reliability: Reliability | None = None
+    probabilities: Probabilities | None = None
+    labels: Labels | None = None
+    baseline_labels: Labels | None = None
 
 
-def judge(predictor: Predictor, parts: Parts, display: Display, *, baseline: bool) -> Outcome:
+def judge(predictor: Classifier, parts: Parts, display: Display, *, baseline: bool) -> Outcome:
     """Test a trained model, and on the same rows TF-IDF with logistic regression."""
     from ulmfit.experiments.baselines import NAME, fit_baseline
-    from ulmfit.train.metrics import evaluate_labels
+    from ulmfit.train.metrics import evaluate_labels, indicators
+    from ulmfit.train.reliability import reliability
 
     test = parts.test
     if test is None or test.labels is None:
         return Outcome(None, None)
 
-    def score(labels: list[str] | list[tuple[str, ...]]) -> Evaluation:
+    def score(labels: Labels) -> Evaluation:
         assert test is not None and test.labels is not None
         return evaluate_labels(
             test.labels, labels, predictor.labels, multi_label=test.multi_label, name=test.name
         )
 
     display.note(f"testing on {len(test):,} rows")
-    own = score(classify_texts(predictor, test.texts, display).labels)
+    answers = classify_texts(predictor, test.texts, display)
+    own = predictor.decide(answers.probabilities)
+    fit = reliability(
+        answers.probabilities,
+        indicators(test.labels, predictor.labels),
+        multi_label=predictor.multi_label,
+    )
+    outcome = Outcome(score(own), None, fit, answers.probabilities, own)
     if not baseline:
-        return Outcome(own, None)
+        return outcome
     display.note(f"training and testing {NAME} on the same rows")
-    return Outcome(own, score(fit_baseline(parts.train).predict(test.texts)))
+    simple = fit_baseline(parts.train).predict(test.texts)
+    return replace(outcome, baseline=score(simple), baseline_labels=simple)
 
 
 def outcome_text(outcome: Outcome, parts: Parts) -> str:
@@ -71,9 +89,26 @@ def outcome_text(outcome: Outcome, parts: Parts) -> str:
     return "\n".join(lines)
 
 
-def say_next(out: Path, example: str | None) -> str:
+def calibration_text(metrics: Mapping[str, Any], outcome: Outcome) -> str:
+    """What was done so that probabilities say how often they are right, and how well they do."""
+    tested = "" if outcome.reliability is None else percent(outcome.reliability.ece)
+    record = metrics.get("calibration")
+    if record is None:
+        held = f"; on the test rows their calibration error is {tested}" if tested else ""
+        return f"Probabilities are not calibrated, as no rows were held out to do so{held}."
+    before, after = (percent(record[when]["ece"]) for when in ("before", "after"))
+    lines = [
+        f"Probabilities are calibrated on {record['rows']:,} held-out rows: temperature "
+        f"{record['temperature']:.2f},",
+        f"  calibration error (ECE) {before} before, {after} after"
+        + (f"; {tested} on the test rows" if tested else ""),
+    ]
+    return "\n".join(lines)
+
+
+def say_next(out: Path, example: str | None, report: Path | None = None) -> str:
     """What to do with a new model: command lines that work as printed."""
-    lines = [f"Model: {out}", ""]
+    lines = [f"Model:  {out}", f"Report: {report}", ""] if report else [f"Model: {out}", ""]
     if example is not None:
         lines += ["Try it:", f"  {example_command('predict', str(out), '--text', example)}"]
     lines.append(f"  {example_command('predict', str(out), 'FILE', '-o', 'labelled.csv')}")
@@ -86,9 +121,29 @@ def example_text(texts: Iterable[str]) -> str:
     return next((text for text in texts if 10 <= len(text) <= 50), shorten(first, 50))
 
 
+def data_record(parts: Parts) -> dict[str, Any]:
+    """What the model card says of the data; names of files without their folders."""
+    from collections import Counter
+    from itertools import chain
+    from statistics import median
+
+    labels = parts.train.labels or []
+    names = chain.from_iterable((one,) if isinstance(one, str) else one for one in labels)
+    return {
+        "name": Path(parts.train.name).name,
+        "train_rows": len(parts.train),
+        "test_rows": len(parts.test) if parts.test is not None else 0,
+        "held_out": parts.origin.startswith("held out"),
+        "median_words": int(median(len(text.split()) for text in parts.train.texts)),
+        "labels": dict(Counter(names).most_common()),
+    }
+
+
 def score_record(outcome: Outcome) -> dict[str, Any]:
     """The outcome for `metrics.json`."""
-    return {
+    fit = outcome.reliability
+    calibration = {} if fit is None else {"test_ece": fit.ece, "test_nll": fit.nll}
+    return calibration | {
         f"{name}_{key}": value
         for name, score in (("test", outcome.model), ("baseline", outcome.baseline))
         if score is not None

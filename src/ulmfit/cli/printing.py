@@ -10,6 +10,7 @@ import typer
 
 if TYPE_CHECKING:
     from ulmfit.train.metrics import Evaluation
+    from ulmfit.train.reliability import CoverageRow, Reliability
 
 WIDTH = 80  # columns of a terminal that is not wider
 _MOST_CONFUSED = 10
@@ -77,6 +78,27 @@ def evaluation_text(evaluation: Evaluation, title: str) -> str:
     if evaluation.confusion is not None:
         parts.append(confusion_text(evaluation))
     return "\n\n".join(part for part in parts if part)
+
+
+def reliability_text(found: Reliability, coverage: Sequence[CoverageRow]) -> str:
+    """How far the probabilities can be relied on, and what --min-confidence would do."""
+    head = [
+        ("calibration error (ECE)", percent(found.ece)),
+        ("in bins of equally many", percent(found.adaptive_ece)),
+        ("log loss", f"{found.nll:.4f}"),
+    ]
+    rows = [("--min-confidence", "answered", "rows", "wrong", "error")]
+    rows += [
+        (
+            f"{row.min_confidence:g}",
+            percent(row.coverage),
+            f"{row.rows:,}",
+            f"{row.wrong:,}",
+            "" if row.error is None else percent(row.error),
+        )
+        for row in coverage
+    ]
+    return f"{table(head)}\n\n{table(rows)}"
 
 
 def class_table(evaluation: Evaluation) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from ulmfit.artifacts import REPORT
 from ulmfit.cli.app import app
 from ulmfit.cli.help import Verb, examples
 from ulmfit.cli.labelled import Columns, Parts, load_parts
@@ -25,6 +26,7 @@ from ulmfit.cli.options import (
     Limit,
     MultiLabel,
     NoBaseline,
+    NoReport,
     Out,
     OutOrDefault,
     Preset,
@@ -42,8 +44,17 @@ from ulmfit.cli.options import (
     Valid,
     use_threads,
 )
-from ulmfit.cli.outcomes import example_text, judge, outcome_text, say_next, score_record
+from ulmfit.cli.outcomes import (
+    calibration_text,
+    data_record,
+    example_text,
+    judge,
+    outcome_text,
+    say_next,
+    score_record,
+)
 from ulmfit.cli.printing import print_json
+from ulmfit.cli.reports import write_report
 from ulmfit.cli.training_runs import Place, default_out, directions_of, read_settings, reader
 from ulmfit.errors import SettingsError
 
@@ -66,6 +77,7 @@ class Recipe:
         unlabeled: opens more text for the language model.
         valid: held-out rows that choose the epoch.
         baseline: whether to compare with TF-IDF and logistic regression.
+        report: whether to write the report.
     """
 
     lm: str
@@ -74,6 +86,7 @@ class Recipe:
     unlabeled: Texts | None
     valid: Dataset | None
     baseline: bool
+    report: bool
 
 
 @app.command(
@@ -112,6 +125,7 @@ def train(
     out: OutOrDefault = None,
     resume: Resume = False,
     no_baseline: NoBaseline = False,
+    no_report: NoReport = False,
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -132,7 +146,7 @@ def train(
         data, columns, test=test, test_fraction=test_fraction, limit=limit, seed=seed
     )
     held_out = columns.load(valid, "valid") if valid else None
-    recipe = Recipe(lm, direction, settings, more, held_out, not no_baseline)
+    recipe = Recipe(lm, direction, settings, more, held_out, not no_baseline, not no_report)
     place = Place(out or default_out(data), seed, resume, quiet, device, precision)
     use_threads(threads)
     _train(recipe, parts, place, as_json=as_json)
@@ -171,6 +185,7 @@ def finetune_classifier(
     threads: Threads = None,
     resume: Resume = False,
     no_baseline: NoBaseline = False,
+    no_report: NoReport = False,
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -186,7 +201,7 @@ def finetune_classifier(
         data, columns, test=test, test_fraction=test_fraction, limit=limit, seed=seed
     )
     held_out = columns.load(valid, "valid") if valid else None
-    recipe = Recipe(lm, direction, settings, None, held_out, not no_baseline)
+    recipe = Recipe(lm, direction, settings, None, held_out, not no_baseline, not no_report)
     place = Place(out, seed, resume, quiet, device, precision)
     use_threads(threads)
     _train(recipe, parts, place, as_json=as_json)
@@ -213,19 +228,37 @@ def _train(recipe: Recipe, parts: Parts, place: Place, *, as_json: bool) -> None
         log = place.log()
         predictor.save(place.out, log=log)  # before the test, which takes its time as well
         outcome = judge(predictor, parts, display, baseline=recipe.baseline)
-        predictor.metrics.update(score_record(outcome))
+        predictor.metrics.update({**score_record(outcome), "data": data_record(parts)})
         predictor.save(place.out, log=log)
+        report = place.out / REPORT if recipe.report else None
+        if report is not None:
+            display.note("writing the report")
+            write_report(
+                report,
+                place.out,
+                predictor,
+                outcome,
+                train=parts.train,
+                test=parts.test,
+                origin=parts.origin,
+                log=log,
+            )
     if as_json:
         print_json(
             {
                 "model": str(place.out),
+                "report": report and str(report),
                 "classes": predictor.labels,
                 "train_rows": len(parts.train),
                 "test_rows_from": parts.origin,
                 "test": outcome.model and outcome.model.to_dict(),
                 "baseline": outcome.baseline and outcome.baseline.to_dict(),
+                "calibration": predictor.metrics.get("calibration"),
+                "reliability": outcome.reliability and outcome.reliability.to_dict(),
             }
         )
         return
     texts = parts.test.texts if parts.test is not None else parts.train.texts
-    typer.echo(f"{outcome_text(outcome, parts)}\n\n{say_next(place.out, example_text(texts))}")
+    calibrated = calibration_text(predictor.metrics, outcome)
+    advice = say_next(place.out, example_text(texts), report)
+    typer.echo(f"{outcome_text(outcome, parts)}\n\n{calibrated}\n\n{advice}")

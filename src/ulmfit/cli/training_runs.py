@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,6 +38,7 @@ class Place:
         quiet: show no progress.
         device: where to compute.
         precision: of the products.
+        minutes: save and stop after so many, None for never.
     """
 
     out: Path
@@ -45,6 +47,7 @@ class Place:
     quiet: bool
     device: str = "auto"
     precision: Precision = "auto"
+    minutes: float | None = None
 
     @property
     def work(self) -> Path:
@@ -93,9 +96,13 @@ class Place:
         from ulmfit.apps.run import TrainingRun
         from ulmfit.runtime import make_accelerator
 
+        began = time.monotonic()
         try:
             accelerator = make_accelerator(self.precision, cpu=self.device == "cpu")
-            yield TrainingRun(self.work, accelerator, display, self.seed, self.resume)
+            run = TrainingRun(self.work, accelerator, display, self.seed, self.resume)
+            if self.minutes is not None:
+                run = replace(run, deadline=began + 60 * self.minutes)
+            yield run
         except KeyboardInterrupt as error:
             hint = "Run the same command with --resume to go on."
             raise Interrupted("stopped", hint=hint) from error
@@ -148,6 +155,17 @@ def read_settings(preset: str, config: Path | None, changes: Sequence[str] | Non
     return load_settings(preset, file=config, overrides=overrides)
 
 
+def keys_by_hand(config: Path | None, changes: Sequence[str] | None, section: str) -> set[str]:
+    """Dotted keys below a section that a settings file or `--set` options name."""
+    from ulmfit.presets import keys_in_file
+
+    named = {change.partition("=")[0].strip() for change in changes or ()}
+    if config is not None:
+        named |= keys_in_file(config)
+    head = f"{section}."
+    return {name.removeprefix(head) for name in named if name.startswith(head)}
+
+
 def directions_of(name: str) -> tuple[Direction, ...]:
     """The reading directions that a name stands for."""
     return {
@@ -190,6 +208,7 @@ def reader(sources: Sequence[str] | None, columns: Columns) -> Callable[[], Iter
             split="unsup" if "unsup" in splits else "train",
             data_dir=columns.data_dir,
             encoding=columns.encoding,
+            where=columns.where,
         )
 
     for source in sources:

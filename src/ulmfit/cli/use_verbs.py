@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-import textwrap
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,41 +12,33 @@ import typer
 
 from ulmfit.cli.app import app
 from ulmfit.cli.classified import (
-    Answers,
     answer_text,
     classify,
     classify_rows,
-    classify_texts,
-    name_of,
+    load_for_use,
     print_document,
     print_lines,
 )
 from ulmfit.cli.help import Verb, examples
-from ulmfit.cli.labelled import Columns
 from ulmfit.cli.options import (
     DATA,
     OUTPUT,
-    Data,
     DataDir,
     Debug,
     Device,
     Encoding,
     Int8,
     Json,
-    Label,
-    LabelSeparator,
     Model,
     Quiet,
-    Text,
     Threads,
-    use_threads,
 )
-from ulmfit.cli.printing import WIDTH, evaluation_text, print_json, table
+from ulmfit.cli.prediction_runs import PredictionRun, write_rows
+from ulmfit.cli.printing import print_json
 from ulmfit.errors import InputError, SettingsError
 
 if TYPE_CHECKING:
-    from ulmfit.apps.predictor import Predictor
-    from ulmfit.data.datasets import Dataset
+    from ulmfit.apps.classifiers import Classifier
     from ulmfit.data.streams import Rows
 
 PANEL = "Use a model"
@@ -81,6 +71,18 @@ TextColumn = Annotated[
         rich_help_panel=DATA,
     ),
 ]
+MinConfidence = Annotated[
+    float | None,
+    typer.Option(
+        "--min-confidence",
+        metavar="P",
+        min=0.0,
+        max=1.0,
+        help="Give no label where the model's own probability of being right is below P; adds the "
+        "column abstained.  [default: always a label]",
+        rich_help_panel=OUTPUT,
+    ),
+]
 Output = Annotated[
     Path | None,
     typer.Option(
@@ -89,6 +91,14 @@ Output = Annotated[
         metavar="FILE",
         help="Where to write: .csv, .tsv, .jsonl (each also .gz) or .parquet; - is standard "
         "output.  [default: lines on a terminal, else CSV on standard output]",
+        rich_help_panel=OUTPUT,
+    ),
+]
+ResumePredict = Annotated[
+    bool,
+    typer.Option(
+        "--resume",
+        help="Go on with a stopped run that was writing the same output file.",
         rich_help_panel=OUTPUT,
     ),
 ]
@@ -102,6 +112,8 @@ Output = Annotated[
         "ulmfit predict model new.csv -o labelled.csv",
         "ulmfit predict model --text 'What a film!' --text 'Never again.'",
         "ulmfit predict model new.jsonl --text-column body -o out.parquet",
+        "ulmfit predict model new.csv -o labelled.csv --resume",
+        "ulmfit predict model new.csv --min-confidence 0.9 -o sure.csv",
         "cat questions.txt | ulmfit predict model - | head",
     ),
 )
@@ -113,6 +125,8 @@ def predict(
     encoding: Encoding = None,
     data_dir: DataDir = None,
     output: Output = None,
+    min_confidence: MinConfidence = None,
+    resume: ResumePredict = False,
     device: Device = "auto",
     int8: Int8 = False,
     threads: Threads = None,
@@ -124,12 +138,19 @@ def predict(
 
     The rows of FILE come out in their order and with all their columns, with the columns
     predicted_label and probability_<class> added. A file of any size goes through in constant
-    memory.
+    memory. The output file appears when it is whole; a run that was stopped goes on with
+    --resume and ends with the same file. With --min-confidence, rows that the model is less sure
+    of have no label and True in the column abstained; their probabilities are there.
     """
     _require_one_input(file, text, text_column, output)
-    use_threads(threads)
+    if resume and (output is None or str(output) == "-"):
+        raise SettingsError(
+            "--resume has no output file to go on with",
+            expected="-o FILE, the file that the stopped run was writing",
+        )
     if file is None:
-        _predict_texts(_load(model, device, int8), text or [], as_json=as_json)
+        predictor = load_for_use(model, device, threads, int8=int8).abstaining(min_confidence)
+        _predict_texts(predictor, text or [], as_json=as_json)
         return
     from ulmfit.apps.predictions import PredictionWriter
     from ulmfit.data.streams import open_rows
@@ -141,7 +162,19 @@ def predict(
     with rows:
         if output is not None:
             PredictionWriter(output, rows.schema)  # refuses a name before the model is loaded
-        _predict_rows(_load(model, device, int8), rows, output, as_json=as_json, quiet=quiet)
+        predictor = load_for_use(model, device, threads, int8=int8).abstaining(min_confidence)
+        if output is None or str(output) == "-":
+            _print_rows(predictor, rows, output, as_json=as_json, quiet=quiet)
+            return
+        options = {
+            "encoding": encoding,
+            "min_confidence": min_confidence,
+            "device": device,
+            "int8": int8,
+        }
+        run = PredictionRun(output, model, file, options, resume=resume, quiet=quiet)
+        counts = run.write(predictor, rows, data_dir)
+    _tell_written(output, counts, as_json=as_json, quiet=quiet)
 
 
 def _require_one_input(
@@ -174,13 +207,7 @@ def _for_predict(error: InputError) -> InputError:
     return InputError(problem, expected=renamed(error.expected), hint=renamed(error.hint))
 
 
-def _load(model: Path, device: str, int8: bool) -> Predictor:
-    from ulmfit.apps.predictor import Predictor
-
-    return Predictor.load(model, device, "int8" if int8 else "float32")
-
-
-def _predict_texts(predictor: Predictor, texts: list[str], *, as_json: bool) -> None:
+def _predict_texts(predictor: Classifier, texts: list[str], *, as_json: bool) -> None:
     answers = classify(predictor, texts)
     if as_json:
         print_document(iter([answers]), predictor.labels, with_texts=True)
@@ -192,9 +219,10 @@ def _predict_texts(predictor: Predictor, texts: list[str], *, as_json: bool) -> 
     typer.echo("\n\n".join(parts))
 
 
-def _predict_rows(
-    predictor: Predictor, rows: Rows, output: Path | None, *, as_json: bool, quiet: bool
+def _print_rows(
+    predictor: Classifier, rows: Rows, output: Path | None, *, as_json: bool, quiet: bool
 ) -> None:
+    """On standard output: lines for a terminal, a JSON document, or CSV."""
     from ulmfit.apps.display import make_display
 
     on_screen = output is None and sys.stdout.isatty()
@@ -206,122 +234,12 @@ def _predict_rows(
         else:
             print_lines(slices, predictor.labels)
         return
-    target = output if output is not None else Path("-")
-    counts = _write(classify_rows(predictor, rows, display), predictor, rows, target)
-    if str(target) == "-":
-        return
+    write_rows(classify_rows(predictor, rows, display), predictor, rows, Path("-"))
+
+
+def _tell_written(target: Path, counts: Counter[str], *, as_json: bool, quiet: bool) -> None:
     if as_json:
         print_json({"output": str(target), "rows": counts.total(), "predicted": dict(counts)})
     elif not quiet:
         common = ", ".join(f"{name} {count:,}" for name, count in counts.most_common(10))
         typer.echo(f"wrote {target}: {counts.total():,} rows ({common})", err=True)
-
-
-def _write(
-    slices: Iterator[Answers], predictor: Predictor, rows: Rows, target: Path
-) -> Counter[str]:
-    """Write the rows with their labels; returns how often each label was given."""
-    from ulmfit.apps.predictions import PredictionWriter
-
-    counts: Counter[str] = Counter()
-    with PredictionWriter(
-        target, rows.schema, predictor.labels, multi_label=predictor.multi_label
-    ) as writer:
-        for answers in slices:
-            writer.write(answers.batch, answers.labels, answers.probabilities)
-            counts.update(name_of(label) for label in answers.labels)
-    return counts
-
-
-@app.command(
-    cls=Verb,
-    rich_help_panel=PANEL,
-    short_help="Error, F1 and confusions of a model on labelled data.",
-    epilog=examples(
-        "ulmfit evaluate model test.csv",
-        "ulmfit evaluate model name:trec6",
-        "ulmfit evaluate model test.parquet --label topic --json",
-    ),
-)
-def evaluate(
-    model: Model,
-    data: Data,
-    text: Text = None,
-    label: Label = None,
-    label_separator: LabelSeparator = None,
-    encoding: Encoding = None,
-    data_dir: DataDir = None,
-    device: Device = "auto",
-    int8: Int8 = False,
-    threads: Threads = None,
-    as_json: Json = False,
-    quiet: Quiet = False,
-    debug: Debug = False,
-) -> None:
-    """Error of a model on labelled data, with its 95 % interval, F1 and the confusions.
-
-    Of a folder, archive or named data set the test split is taken.
-    """
-    from ulmfit.apps.display import make_display
-    from ulmfit.artifacts import read_config
-    from ulmfit.train.metrics import evaluate_labels, require_known
-
-    # The model's folder and the data are looked at before torch and the weights are loaded.
-    several = read_config(model).get("classifier", {}).get("multi_label", False)
-    columns = Columns(text, label, label_separator, encoding, data_dir, multi_label=several)
-    dataset = columns.load(data, "test")
-    use_threads(threads)
-    predictor = _load(model, device, int8)
-    _require_one_label(dataset, predictor)
-    assert dataset.labels is not None
-    require_known(dataset.labels, predictor.labels, dataset.name)
-    answers = classify_texts(predictor, dataset.texts, make_display(quiet=quiet))
-    evaluation = evaluate_labels(
-        dataset.labels,
-        answers.labels,
-        predictor.labels,
-        multi_label=predictor.multi_label,
-        name=dataset.name,
-    )
-    if as_json:
-        print_json({"model": str(model), "data": dataset.name, **evaluation.to_dict()})
-        return
-    title = f"{model} on {evaluation.rows:,} rows of {dataset.name}"
-    typer.echo(evaluation_text(evaluation, title))
-
-
-def _require_one_label(dataset: Dataset, predictor: Predictor) -> None:
-    if dataset.multi_label and not predictor.multi_label:
-        raise InputError(
-            f"{dataset.name}: has several labels per row",
-            expected="one label per row, as the model gives",
-        )
-
-
-@app.command(
-    cls=Verb,
-    rich_help_panel="Look before you train",
-    short_help="List the language models that come along.",
-    epilog=examples("ulmfit lms", "ulmfit lms --json"),
-)
-def lms(as_json: Json = False, debug: Debug = False) -> None:
-    """List the pretrained language models in this installation: names for --lm."""
-    from ulmfit.apps.pretrained import list_lms
-
-    records = list_lms()
-    if as_json:
-        print_json([record.to_dict() for record in records])
-        return
-    if not records:
-        typer.echo("No language models in this installation; `ulmfit pretrain` makes one.")
-        return
-    rows: list[tuple[str, ...]] = [("name", "direction", "vocabulary", "size", "perplexity")]
-    for record in records:
-        perplexity = "" if record.perplexity is None else f"{record.perplexity:.1f}"
-        size, words = f"{record.size_mb:.1f} MB", f"{record.vocabulary:,}"
-        rows.append((record.name, record.direction, words, size, perplexity))
-    typer.echo(table(rows, left=2))
-    for name in dict.fromkeys(record.name for record in records):
-        record = next(record for record in records if record.name == name)
-        facts = f"{name}: {record.corpus}. Licence: {record.licence}."
-        typer.echo("\n" + textwrap.fill(facts, WIDTH, subsequent_indent="  "))

@@ -66,9 +66,13 @@ class AWDLSTM(nn.Module):
         Returns:
             `EncoderOutput`; its state still carries gradients: `detach` it to cut BPTT.
         """
+        weight, embed_p = self.embedding.weight, self.dropouts.embed_p
+        return self.read(embed(tokens, weight, embed_p, training=self.training), state)
+
+    def read(self, embedded: Tensor, state: State) -> EncoderOutput:
+        """Encode a window of embeddings, (B, T, E), which need not be those of words."""
         drop, training = self.dropouts, self.training
-        x = embed(tokens, self.embedding.weight, drop.embed_p, training=training)
-        x = variational_dropout(x, drop.input_p, training=training)
+        x = variational_dropout(embedded, drop.input_p, training=training)
         new_state = []
         for depth, (rnn, layer_state) in enumerate(zip(self.rnns, state, strict=True)):
             if depth > 0:

@@ -1,13 +1,26 @@
-"""Weights on disk in eight bits: one scale per row of a matrix."""
+"""Weights on disk in fewer bits: half precision, or eight bits with one scale per row."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 SCALE = ".row_scale"
+
+# Bytes per weight: 4, 2, 1. Reading gives float32 again, whichever it was.
+Store = Literal["float32", "half", "8bit"]
+
+
+def stored(tensors: Mapping[str, Tensor], store: Store) -> dict[str, Tensor]:
+    """Weights as they are written to disk."""
+    if store == "8bit":
+        return quantize_rows(tensors)
+    if store == "half":
+        return {n: v.half() if v.is_floating_point() else v for n, v in tensors.items()}
+    return dict(tensors)
 
 
 def quantize_rows(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

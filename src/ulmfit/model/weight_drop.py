@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from ulmfit.model.bf16_lstm import bf16_lstm, is_small_bf16_window
 from ulmfit.model.dropout import dropout_mask
 
 LayerState = tuple[Tensor, Tensor]
@@ -41,6 +42,9 @@ def lstm_layer(
     """
     w_ih, w_hh, b_ih, b_hh = (layer.get_parameter(f"{name}_l0") for name in LSTM_PARAMETERS)
     dropped = weight_drop(w_hh, weight_p, training=training)
+    if training and is_small_bf16_window(x):
+        out, h, c = bf16_lstm(x, w_ih, dropped, b_ih + b_hh, *state)
+        return out, (h, c)
     h0, c0 = (s.unsqueeze(0) for s in state)
     # torch.lstm is the kernel under nn.LSTM (oneDNN on a CPU, cuDNN on a GPU), weights as values.
     out, h, c = torch.lstm(
@@ -50,7 +54,7 @@ def lstm_layer(
         has_biases=True,
         num_layers=1,
         dropout=0.0,
-        train=training,
+        train=training or x.requires_grad,  # or cuDNN keeps nothing for a gradient
         bidirectional=False,
         batch_first=True,
     )

@@ -14,6 +14,7 @@ from ulmfit.config import ClassifierConfig, Direction, Dropouts
 from ulmfit.data.tokenizer import Tokenizer
 from ulmfit.model.classifier import HeadDropouts, TextClassifierModel
 from ulmfit.stages.folder_config import (
+    Calibration,
     ClassifierFolderConfig,
     LabelForm,
     read_classifier_config,
@@ -38,6 +39,7 @@ class TrainedClassifier:
         metrics: validation metrics.
         label_form: how answers look in Python.
         log: records of its training, JSON lines.
+        calibration: of the model that this is the first member of.
     """
 
     config: ClassifierConfig
@@ -49,6 +51,7 @@ class TrainedClassifier:
     metrics: dict[str, Any] = field(default_factory=dict)
     label_form: LabelForm = field(default_factory=LabelForm)
     log: bytes = b""
+    calibration: Calibration = field(default_factory=Calibration)
 
     def model(self) -> TextClassifierModel:
         """A module on these very weights, for evaluation only: they are shared, not copied."""
@@ -68,6 +71,7 @@ class TrainedClassifier:
             classifier=self.config,
             labels=self.labels,
             label_form=self.label_form,
+            calibration=self.calibration,
             info=self.info,
         )
         return {
@@ -99,6 +103,7 @@ class TrainedClassifier:
             metrics=read_metrics(contents),
             label_form=settings.label_form,
             log=contents.files.get(LOG, b""),
+            calibration=settings.calibration,
         )
 
 

@@ -76,6 +76,19 @@ class LabelForm(Frozen):
                 return name
 
 
+class Calibration(Frozen):
+    """How scores become probabilities.
+
+    Attributes:
+        version: of the rule, 1: the scores of `stages.ensemble.average_scores`, of all directions
+            together, divided by the temperature. Code that knows no other refuses others.
+        temperature: above 1 it makes a model less sure; 1 leaves it as it is.
+    """
+
+    version: Literal[1] = 1
+    temperature: float = Field(1.0, gt=0, allow_inf_nan=False)
+
+
 class ClassifierFolderConfig(Frozen):
     """`config.json` of a classifier.
 
@@ -85,6 +98,7 @@ class ClassifierFolderConfig(Frozen):
         classifier: sizes.
         labels: names of the classes, by position.
         label_form: how answers look in Python.
+        calibration: of all directions together, in the folder of the first.
         info: settings, and where the language model comes from.
     """
 
@@ -93,6 +107,7 @@ class ClassifierFolderConfig(Frozen):
     classifier: ClassifierConfig
     labels: tuple[str, ...]
     label_form: LabelForm = LabelForm()
+    calibration: Calibration = Calibration()
     info: dict[str, Any] = Field(default_factory=dict)
 
 

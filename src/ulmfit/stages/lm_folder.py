@@ -25,7 +25,7 @@ from ulmfit.artifacts import (
 from ulmfit.config import Direction, Dropouts, LMConfig
 from ulmfit.data.tokenizer import Tokenizer
 from ulmfit.model.language_model import LanguageModel
-from ulmfit.model.quantized_rows import quantize_rows
+from ulmfit.model.quantized_rows import Store, stored
 from ulmfit.stages.folder_config import (
     LMFolderConfig,
     read_lm_config,
@@ -68,15 +68,15 @@ class TrainedLM:
         model.load_state_dict(weights, assign=True)
         return model
 
-    def files(self, *, log: bytes | None = None, eight_bit: bool = False) -> dict[str, bytes]:
+    def files(self, *, log: bytes | None = None, store: Store = "float32") -> dict[str, bytes]:
         """Contents of the model folder.
 
         Args:
             log: contents of `log.jsonl`; None for the model's own.
-            eight_bit: store matrices as 8-bit rows, a quarter of the size.
+            store: how to write the weights.
         """
         config = LMFolderConfig(direction=self.direction, lm=self.config, info=self.info)
-        tensors = quantize_rows(self.weights) if eight_bit else self.weights
+        tensors = stored(self.weights, store)
         return {
             CONFIG: to_json(config.model_dump(mode="json")),
             WEIGHTS: save({name: value.contiguous() for name, value in tensors.items()}),
@@ -90,13 +90,13 @@ class TrainedLM:
         """README of the folder."""
         return lm_card(self.config, self.direction, self.tokenizer.kind, self.info, self.metrics)
 
-    def save(self, path: Path, *, log: bytes | None = None, eight_bit: bool = False) -> None:
+    def save(self, path: Path, *, log: bytes | None = None, store: Store = "float32") -> None:
         """Write the folder, all of it or nothing.
 
         Raises:
             StorageError: nothing is left half-written.
         """
-        write_folder(path, self.files(log=log, eight_bit=eight_bit), carry=(WORK_FOLDER,))
+        write_folder(path, self.files(log=log, store=store), carry=(WORK_FOLDER,))
 
     @classmethod
     def load(cls, path: Path) -> TrainedLM:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,6 +43,7 @@ class RunContext:
         seed: of weights, order and dropout.
         resume: go on from a checkpoint.
         checkpoint_seconds: least time between checkpoints.
+        deadline: save and stop at this time of `time.monotonic`, None for never.
     """
 
     accelerator: Accelerator
@@ -51,6 +52,7 @@ class RunContext:
     seed: int = 0
     resume: bool = False
     checkpoint_seconds: float = 120.0
+    deadline: float | None = None
 
 
 # Fewer rows than this make the gradient of a step too noisy for the rates in the presets.
@@ -136,7 +138,12 @@ class LMData:
 
 
 def train_language_model(
-    model: LanguageModel, data: LMData, settings: LMSettings, context: RunContext
+    model: LanguageModel,
+    data: LMData,
+    settings: LMSettings,
+    context: RunContext,
+    *,
+    validated: Callable[[LanguageModel], None] | None = None,
 ) -> FitResult:
     """Fit an LM in place; it ends with the weights that did best on the held-out tokens.
 
@@ -145,6 +152,7 @@ def train_language_model(
         data: tokens, direction.
         settings: length, rates, penalties.
         context: device, folder, display.
+        validated: called with the model after each validation.
 
     Raises:
         InputError: the corpus has no two tokens.
@@ -160,20 +168,26 @@ def train_language_model(
         validate_every=settings.validate_every,
         checkpoint_seconds=context.checkpoint_seconds,
         resume=context.resume,
+        deadline=context.deadline,
         identity={
             "settings": settings.model_dump(),
             "seed": context.seed,
             **data.identity(),
         },
     )
-    job = _job(model, data, settings, batch_size, context.seed)
+    job = _job(model, data, settings, batch_size, context.seed, validated)
     with Tracker(context.folder / "log.jsonl", context.display) as tracker:
         checkpoints = Checkpoints(context.folder / "checkpoints")
         return fit(job, options, context.accelerator, tracker, checkpoints)
 
 
 def _job(
-    model: LanguageModel, data: LMData, settings: LMSettings, batch_size: int, seed: int
+    model: LanguageModel,
+    data: LMData,
+    settings: LMSettings,
+    batch_size: int,
+    seed: int,
+    validated: Callable[[LanguageModel], None] | None,
 ) -> Job[Window]:
     backward = data.direction == "backward"
     stream = BPTTStream(
@@ -189,6 +203,8 @@ def _job(
     def validate() -> Metrics:
         assert valid is not None
         score = score_language_model(model, valid, backward=backward, max_tokens=VALID_TOKENS)
+        if validated is not None:
+            validated(model)
         return {"valid_loss": score.nll / score.n_tokens, "perplexity": score.perplexity}
 
     groups = model.layer_groups()

@@ -6,9 +6,31 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ulmfit.config import ClassifierConfig, Direction, LMConfig
+from ulmfit.stages.hub_metadata import front_matter
 
 _MOST_CLASSES = 30  # named in a card; the rest is counted
 _ALL_SETTINGS = "All of them are in config.json, under `info`."
+_INTENDED = (
+    "Texts like those it was trained on, where a wrong label now and then does no harm or somebody",
+    "looks at the unsure ones. It knows no other labels than these: a text that fits none of them",
+    "gets one all the same.",
+)
+_LIMITS = (
+    "- What the training data lack, the model does not know: other topics, languages, years. The",
+    "  error above holds for texts drawn like the test rows.",
+    "- It repeats what is one-sided in the texts it learnt and in their labels.",
+    "- `log.jsonl` and `metrics.json` hold numbers and names of labels; the vocabulary in",
+    "  `tokenizer.json` holds words of the texts.",
+)
+_USE = (
+    "    from ulmfit import TextClassifier",
+    '    classifier = TextClassifier.load("THIS_FOLDER")',
+    '    classifier.predict(["a text"]), classifier.predict_proba(["a text"])',
+    "",
+    "or `ulmfit predict THIS_FOLDER FILE`. `--min-confidence P` gives no label where the model is",
+    "less sure, and `ulmfit evaluate` says on labelled texts of yours what that leaves; `ulmfit",
+    "explain` shows which words an answer comes from.",
+)
 _READING = {"forward": "from left to right", "backward": "from right to left"}
 
 
@@ -36,12 +58,19 @@ def lm_card(
             "of text classifiers.",
             "",
             f"- vocabulary: {config.vocab_size:,} entries ({vocabulary})",
-            f"- layers: {_layers(config)}",
-            *_origin(info),
+            f"- layers: {layers_text(config)}",
+            "",
+            "## Corpus",
+            "",
+            *(_origin(info) or ["Nothing is known of it."]),
+            "",
+            "It is good for text like this, and brings the views, the names and the gaps of this "
+            "text along. It knows no other language, and nothing later.",
             "",
             "## Quality",
             "",
             *(_lm_quality(metrics) or ["Not measured: too little text to hold any of it out."]),
+            *_lm_scores(metrics),
             "",
             "## Use",
             "",
@@ -68,39 +97,43 @@ def classifier_card(
         info: settings, and under "lm" where the language model comes from.
         metrics: what each member scored; those of the whole are with the first.
     """
-    names = [_code(label) for label in labels[:_MOST_CLASSES]]
-    if len(labels) > len(names):
-        names.append(f"and {len(labels) - len(names)} more (see config.json)")
-    does = "Gives a text any number of" if config.multi_label else "Gives a text one of"
-    two = "; the probabilities of both are averaged" if len(directions) > 1 else ""
     quality = [line for direction in directions for line in _member(direction, metrics[direction])]
+    whole = metrics[directions[0]]
     return "\n".join(
         [
+            *front_matter(len(labels), info, whole),
+            "",
             "# Text classifier",
             "",
-            f"{does} {len(labels)} labels: {', '.join(names)}.",
+            *_what_it_is(config, directions, labels),
             "",
-            "ULMFiT: a pretrained language model, fine-tuned to classify, "
-            f"{' and '.join(directions)}{two}.",
+            "## Intended use",
             "",
+            *_INTENDED,
+            "",
+            *_data(whole.get("data")),
             "## Quality",
             "",
-            *_tested(metrics[directions[0]]),
+            *_tested(whole),
             *(quality or ["Not measured while training: too few labelled texts to hold any out."]),
+            *_calibration(metrics[directions[0]]),
             "",
             "## Use",
             "",
-            "    from ulmfit import TextClassifier",
-            '    classifier = TextClassifier.load("THIS_FOLDER")',
-            '    classifier.predict(["a text"]), classifier.predict_proba(["a text"])',
+            *_USE,
             "",
-            "or `ulmfit predict THIS_FOLDER FILE`. Probabilities are the model's own: where they",
-            "decide something, check them on labelled texts of yours (`ulmfit evaluate`).",
+            "## Limits",
+            "",
+            *_LIMITS,
+            "",
+            "## Licence",
+            "",
+            *_licence(info.get("lm")),
             "",
             "## Language model",
             "",
             f"- vocabulary: {config.lm.vocab_size:,} entries",
-            f"- layers: {_layers(config.lm)}",
+            f"- layers: {layers_text(config.lm)}",
             *_origin(info.get("lm", {})),
             "",
             *_settings(info),
@@ -108,19 +141,70 @@ def classifier_card(
     )
 
 
-def _layers(config: LMConfig) -> str:
+def _what_it_is(
+    config: ClassifierConfig, directions: Sequence[Direction], labels: Sequence[str]
+) -> list[str]:
+    names = [_code(label) for label in labels[:_MOST_CLASSES]]
+    if len(labels) > len(names):
+        names.append(f"and {len(labels) - len(names)} more (see config.json)")
+    does = "Gives a text any number of" if config.multi_label else "Gives a text one of"
+    two = "; the probabilities of both are averaged" if len(directions) > 1 else ""
+    return [
+        f"{does} {len(labels)} labels: {', '.join(names)}.",
+        "",
+        "ULMFiT: a pretrained language model, fine-tuned to classify, "
+        f"{' and '.join(directions)}{two}.",
+    ]
+
+
+def _data(data: Any) -> list[str]:
+    """The rows behind the model, as far as they are known."""
+    if not isinstance(data, Mapping):
+        return []
+    rows, words = _number(data, "train_rows"), _number(data, "median_words")
+    name = f" from {_code(str(data['name']))}" if data.get("name") else ""
+    lines = [f"- training: {rows:,.0f} rows{name}"] if rows is not None else []
+    if words is not None:
+        lines.append(f"- length: {words:,.0f} words, median")
+    if data.get("held_out"):
+        lines.append("- the test rows were held out of the same data, labels in proportion")
+    labels = data.get("labels")
+    if isinstance(labels, Mapping) and rows:
+        shown = [
+            f"{_code(str(label))} {count:,} ({count / rows:.0%})"
+            for label, count in list(labels.items())[:_MOST_CLASSES]
+            if isinstance(count, int)
+        ]
+        more = len(labels) - len(shown)
+        lines.append(f"- labels: {', '.join(shown)}{f', and {more} more' if more > 0 else ''}")
+    return ["## Data", "", *lines, ""] if lines else []
+
+
+def _licence(lm: Any) -> list[str]:
+    licence = lm.get("licence") if isinstance(lm, Mapping) else None
+    known = f": {licence}" if isinstance(licence, str) else ", which is not recorded"
+    return [
+        f"That of the language model it was made from{known}. The licence of the training data is",
+        "for whoever shares this model to add.",
+    ]
+
+
+def layers_text(config: LMConfig) -> str:
+    """Sizes of the layers, in words."""
     return (
         f"embedding of {config.emb_size}, {config.n_layers} LSTM layers of {config.hidden_size} "
         f"(the last one {config.emb_size})"
     )
 
 
-def _origin(info: Mapping[str, Any]) -> Iterator[str]:
+def _origin(info: Mapping[str, Any]) -> list[str]:
     """What is known of the corpus: plain facts only, no tables of settings."""
+    lines = []
     for key, value in info.items():
         if isinstance(value, str | int | float) and key != "vocabulary":
             shown = value if isinstance(value, str | bool) else f"{value:,}"
-            yield f"- {key.replace('_', ' ')}: {shown}"
+            lines.append(f"- {key.replace('_', ' ')}: {shown}")
+    return lines
 
 
 def _lm_quality(metrics: Mapping[str, Any]) -> list[str]:
@@ -131,6 +215,15 @@ def _lm_quality(metrics: Mapping[str, Any]) -> list[str]:
     }
     found = {name: _number(metrics, key) for key, name in names.items()}
     return [f"- {name}: {value:.4g}" for name, value in found.items() if value is not None]
+
+
+def _lm_scores(metrics: Mapping[str, Any]) -> Iterator[str]:
+    """Perplexities on texts that `ulmfit evaluate-lm --record` scored."""
+    scores = metrics.get("scores")
+    for name, figures in scores.items() if isinstance(scores, Mapping) else ():
+        value = _number(figures, "spelled_word_perplexity")
+        if value is not None:
+            yield f"- {name}: {value:.1f} per word, unknown words spelled"
 
 
 def _tested(metrics: Mapping[str, Any]) -> Iterator[str]:
@@ -154,6 +247,17 @@ def _member(direction: Direction, metrics: Mapping[str, Any]) -> Iterator[str]:
     if error is not None:
         beside = "" if loss is None else f", loss {loss:.4f}"
         yield f"- {direction} alone, on rows held out to choose the epoch: {error:.2%}{beside}"
+
+
+def _calibration(metrics: Mapping[str, Any]) -> Iterator[str]:
+    """How far the probabilities can be relied on."""
+    record = metrics.get("calibration")
+    if isinstance(record, Mapping) and (temperature := _number(record, "temperature")) is not None:
+        yield f"- probabilities calibrated on held-out rows: temperature {temperature:.2f}"
+    else:
+        yield "- probabilities not calibrated: no rows were held out to do so"
+    if (ece := _number(metrics, "test_ece")) is not None:
+        yield f"- expected calibration error on the test rows (15 bins): {ece:.2%}"
 
 
 def _number(metrics: Mapping[str, Any], key: str) -> float | None:

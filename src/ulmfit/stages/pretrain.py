@@ -16,6 +16,7 @@ from ulmfit.runtime import seed_everything
 from ulmfit.settings import PretrainSettings
 from ulmfit.stages.lm_folder import TrainedLM
 from ulmfit.stages.lm_training import LMData, RunContext, train_language_model, word_counts
+from ulmfit.stages.sample_text import Sampler
 from ulmfit.storage import atomic_write
 from ulmfit.train.evaluate import score_language_model
 
@@ -90,7 +91,8 @@ def pretrain(
     model.to(context.accelerator.device)
     first_weights = start.weights if start is not None else None
     data = LMData(train, valid, direction, counts, first_weights)
-    result = train_language_model(model, data, settings, context)
+    sampler = Sampler(tokenizer, direction, context.display)
+    result = train_language_model(model, data, settings, context, validated=sampler)
     score = score_language_model(model, valid, backward=direction == "backward")
     metrics = {
         "perplexity": score.perplexity,

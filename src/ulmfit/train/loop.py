@@ -92,6 +92,7 @@ class Options:
         checkpoint_seconds: least time between two checkpoints.
         checkpoint_steps: save also every so many steps, None for by time alone.
         resume: go on from the newest checkpoint, where there is one.
+        deadline: save and stop at this time of `time.monotonic`, None for never.
         unit: name of the items, for display ("tokens", "documents").
         identity: what a resumed run must share with the first one (settings, seed, checksum of
             the data), as JSON values; the loop adds the number of steps.
@@ -105,6 +106,7 @@ class Options:
     checkpoint_seconds: float = 120.0
     checkpoint_steps: int | None = None
     resume: bool = False
+    deadline: float | None = None
     unit: str = "tokens"
     identity: Mapping[str, object] = field(default_factory=dict)
 
@@ -299,7 +301,9 @@ class _Run:
         self.state.keep_best()
 
     def save_if_due(self, stop: StopRequest) -> None:
-        stopping = bool(stop)  # asked once: a signal may come at any line
+        deadline = self.options.deadline
+        late = deadline is not None and time.monotonic() >= deadline and not self.exhausted()
+        stopping = bool(stop) or late  # asked once: a signal may come at any line
         due = time.monotonic() - self.saved >= self.options.checkpoint_seconds
         every = self.options.checkpoint_steps
         due = due or bool(every and self.state.progress.step % every == 0)

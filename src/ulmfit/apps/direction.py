@@ -1,0 +1,145 @@
+"""Stages 2 and 3 in one direction, in this process or in one of its own."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ulmfit.apps.language_models import finetune_lms
+from ulmfit.apps.run import Texts, TrainingRun
+from ulmfit.apps.side_by_side import child_run, write_task
+from ulmfit.artifacts import read_folder, write_folder
+from ulmfit.config import Direction
+from ulmfit.settings import Settings
+from ulmfit.stages.classifier_folder import TrainedClassifier
+from ulmfit.stages.finetune_classifier import finetune_classifier
+from ulmfit.stages.lm_folder import TrainedLM
+from ulmfit.storage import atomic_file
+from ulmfit.train.checkpoint import Checkpoints
+
+Documents = list[NDArray[np.int32]]
+LabelledIds = tuple[Documents, NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class DirectionWork:
+    """What stages 2 and 3 need for one direction.
+
+    Attributes:
+        direction: reading order.
+        lm: pretrained language model.
+        train: word ids by the vocabulary of the fine-tuned LM, and targets (N, C).
+        valid: held-out ones, None where there are none.
+        labels: class names, by column.
+        multi_label: whether a document may have any number of labels.
+        settings: of both stages.
+    """
+
+    direction: Direction
+    lm: TrainedLM
+    train: LabelledIds
+    valid: LabelledIds | None
+    labels: list[str]
+    multi_label: bool
+    settings: Settings
+
+    def model_folder(self, run: TrainingRun) -> Path:
+        """Where the classifier is once it is trained."""
+        return run.work / self.direction / "classifier" / "model"
+
+
+def train_direction(work: DirectionWork, run: TrainingRun, texts: Texts) -> TrainedClassifier:
+    """Fine-tune the LM and then the classifier; what is done already is read.
+
+    Args:
+        work: data and settings.
+        run: claimed work folder, device, display, seed.
+        texts: opens the task's text, if it has not been packed yet.
+    """
+    folder = work.model_folder(run)
+    if not folder.is_dir():
+        lm = work.lm
+        if work.settings.finetune_lm is not None:
+            found = finetune_lms({work.direction: lm}, texts, work.settings.finetune_lm, run)
+            lm = found[work.direction]
+        run.display.note(f"{work.direction} classifier: {len(work.train[0])} documents")
+        trained = finetune_classifier(
+            lm,
+            work.train,
+            work.valid,
+            work.labels,
+            work.settings.classifier,
+            run.context(work.direction, "classifier"),
+            multi_label=work.multi_label,
+        )
+        log = (folder.parent / "log.jsonl").read_bytes()
+        write_folder(folder, trained.files(log=log))
+        Checkpoints(folder.parent / "checkpoints").clear()
+    return TrainedClassifier.from_contents(read_folder(folder))
+
+
+def hand_over(work: DirectionWork, run: TrainingRun) -> Path:
+    """Write down what another process needs to train a direction; returns its task's file."""
+    folder = run.work / work.direction
+    folder.mkdir(parents=True, exist_ok=True)
+    write_folder(folder / "base" / "model", work.lm.files())
+    _save(work.train, folder / "train.npz")
+    if work.valid is not None:
+        _save(work.valid, folder / "valid.npz")
+    task = folder / "task.json"
+    what = {
+        "direction": work.direction,
+        "labels": work.labels,
+        "multi_label": work.multi_label,
+        "validated": work.valid is not None,
+        "settings": work.settings.model_dump(mode="json"),
+    }
+    write_task(task, run, what)
+    return task
+
+
+def main(arguments: list[str]) -> None:
+    """The other process: `arguments` as `side_by_side.child_run` takes them."""
+    with child_run(arguments) as (run, told):
+        direction: Direction = "backward" if told["direction"] == "backward" else "forward"
+        folder = run.work / direction
+        work = DirectionWork(
+            direction=direction,
+            lm=TrainedLM.load(folder / "base" / "model"),
+            train=_load(folder / "train.npz"),
+            valid=_load(folder / "valid.npz") if told["validated"] else None,
+            labels=list(told["labels"]),
+            multi_label=bool(told["multi_label"]),
+            settings=Settings.model_validate(told["settings"]),
+        )
+        train_direction(work, run, _already_packed)
+
+
+def _already_packed() -> Iterable[str]:
+    raise AssertionError("the parent has packed the task's text")
+
+
+def _save(data: LabelledIds, path: Path) -> None:
+    documents, targets = data
+    with atomic_file(path) as file:
+        np.savez(
+            file,
+            ids=np.concatenate(documents),
+            lengths=np.array([len(document) for document in documents]),
+            targets=targets,
+        )
+
+
+def _load(path: Path) -> LabelledIds:
+    with np.load(path, allow_pickle=False) as file:
+        documents = np.split(file["ids"], np.cumsum(file["lengths"])[:-1])
+        return documents, file["targets"]
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

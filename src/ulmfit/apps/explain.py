@@ -1,0 +1,228 @@
+"""Which words made the model give this answer: attributions on the characters of the text.
+
+The score that is explained is the log-odds of the reported probability p of one label,
+log p - log(1 - p), for the averaged and calibrated answer of all directions together.
+
+The baseline is the text with all its words dropped: their embeddings are zero, as embedding dropout
+makes them in training, and `xxbos` stays. Integrated gradients divide the way from the baseline's
+score to the text's among the words; occlusion drops them one by one.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Final, Literal, get_args
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from ulmfit.apps.line_integrals import integrate
+from ulmfit.apps.predictor import Predictor
+from ulmfit.apps.text_spans import Offsets, Span, spread, words_of
+from ulmfit.errors import InputError, SettingsError
+from ulmfit.model.word_scales import scaled_logits
+
+__all__ = ["METHODS", "TOLERANCE", "Explanation", "Method", "Span", "explain"]
+
+Method = Literal["integrated-gradients", "occlusion"]
+METHODS: Final[tuple[str, ...]] = get_args(Method)
+
+# Attributions add up to the change in score but for this much log-odds, which is at most a quarter
+# of a percent of probability. Ours.
+TOLERANCE = 0.01
+MOST_POINTS = 2048
+# Tokens in one step: what a chunk's activations take, and the rows of factors of a long text. Ours.
+STEP_ROWS, STEP_TOKENS = 64, 65_536
+# A text of 1,000 words is occluded word by word, a longer one some words at a time. Ours.
+OCCLUSION_TOKENS = 1_000_000
+_MOST_ODDS = 700.0  # exp(710) is no float any more
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Why a text got a label.
+
+    Attributes:
+        text: the text.
+        label: the class that is explained.
+        probability: what the model gives it.
+        score: its log-odds, log(probability / (1 - probability)).
+        baseline_score: log-odds of the label for a text of as many words, all dropped.
+        spans: stretches of the text, disjoint and in order, with what each adds to the score.
+        method: `integrated-gradients`, whose attributions add up to `score - baseline_score`, or
+            `occlusion`: how much lower the score is without each, which need not add up.
+    """
+
+    text: str
+    label: str
+    probability: float
+    score: float
+    baseline_score: float
+    spans: tuple[Span, ...]
+    method: str
+
+    @property
+    def unexplained(self) -> float:
+        """Change in score that the attributions do not add up to."""
+        return self.score - self.baseline_score - sum(span.attribution for span in self.spans)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, ready for JSON; spans with their text."""
+        return {
+            "text": self.text,
+            "label": self.label,
+            "probability": self.probability,
+            "score": self.score,
+            "baseline_score": self.baseline_score,
+            "method": self.method,
+            "spans": [
+                {
+                    "start": span.start,
+                    "end": span.end,
+                    "text": self.text[span.start : span.end],
+                    "attribution": span.attribution,
+                }
+                for span in self.spans
+            ],
+        }
+
+
+def explain(
+    predictor: Predictor,
+    text: str,
+    label: str | None = None,
+    *,
+    method: str = "integrated-gradients",
+) -> Explanation:
+    """Attribute the score of a label to the characters of a text.
+
+    Nothing is kept between calls, so that several threads may ask at once. The memory this takes
+    grows by a few vectors per chunk of the text; occlusion takes longer texts some words at a time.
+
+    Args:
+        predictor: the model; with int8 weights it is the float ones that are explained.
+        text: any text; an empty one has no spans.
+        label: class to explain; None for the most probable one.
+        method: `integrated-gradients` or `occlusion`.
+
+    Raises:
+        InputError: a label that the model does not know, or a text that is no string.
+        SettingsError: another method.
+    """
+    if method not in METHODS:
+        raise SettingsError(f"method {method!r} is unknown", expected=f"one of {_named(METHODS)}")
+    if label is not None and label not in predictor.labels:
+        raise InputError(
+            f"label {label!r} is unknown to the model",
+            expected=f"one of {_named(predictor.labels[:20])}",
+        )
+    encoded = predictor.members[0].tokenizer.encode_with_offsets(text)
+    probabilities = predictor.predict_proba([text])[0]
+    column = int(probabilities.argmax()) if label is None else predictor.labels.index(label)
+    score = _Score(predictor, encoded.ids, column)
+    if method == "occlusion":
+        spans, whole, baseline = _occlude(score, encoded.offsets)
+    else:
+        spans, whole, baseline = _integrate(score, encoded.offsets, len(text))
+    return Explanation(
+        text=text,
+        label=predictor.labels[column],
+        probability=1 / (1 + math.exp(-min(max(whole, -_MOST_ODDS), _MOST_ODDS))),
+        score=whole,
+        baseline_score=baseline,
+        spans=spans,
+        method=method,
+    )
+
+
+def _integrate(
+    score: _Score, offsets: Offsets, length: int
+) -> tuple[tuple[Span, ...], float, float]:
+    """Integrated gradients (Sundararajan et al. 2017, equation 1)."""
+    found = integrate(score.along, tolerance=TOLERANCE, most_points=MOST_POINTS)
+    return spread(offsets, found.parts, length), found.end, found.start
+
+
+def _occlude(score: _Score, offsets: Offsets) -> tuple[tuple[Span, ...], float, float]:
+    """Score of the text minus its score without each word."""
+    words = words_of(offsets)
+    most = max(1, OCCLUSION_TOKENS // score.n_tokens)
+    together = -(-len(words) // most) if words else 1
+    blocks = [words[i : i + together] for i in range(0, len(words), together)]
+    scales = np.ones((len(blocks) + 2, score.n_tokens))
+    scales[1] = 0.0
+    for row, block in enumerate(blocks, start=2):
+        scales[row, [token for *_, tokens in block for token in tokens]] = 0.0
+    whole, baseline, *without = score.values(scales)
+    spans = tuple(
+        Span(block[0][0], block[-1][1], whole - rest)
+        for block, rest in zip(blocks, without, strict=True)
+    )
+    return spans, whole, baseline
+
+
+class _Score:
+    """Log-odds of one class as a function of the factors of a document's words.
+
+    Args:
+        predictor: the model.
+        ids: of the document, in reading order.
+        column: the class.
+    """
+
+    def __init__(self, predictor: Predictor, ids: NDArray[np.integer], column: int) -> None:
+        self.predictor, self.column = predictor, column
+        self.device = predictor.models[0].encoder.embedding.weight.device
+        self.tokens = torch.from_numpy(ids.astype(np.int64)).to(self.device)
+        self.n_tokens = len(ids)
+        self.rows = max(1, min(STEP_ROWS, STEP_TOKENS // self.n_tokens))
+
+    def along(self, places: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Scores where all words have the same factor, (R,), and their gradients, (R, T)."""
+        values, slopes = [], []
+        for part in np.split(places, range(self.rows, len(places), self.rows)):
+            scales = self._scales(np.repeat(part[:, None], self.n_tokens, axis=1))
+            found = self._score(scales.requires_grad_())
+            (slope,) = torch.autograd.grad(found.sum(), scales)
+            values.append(found.detach().cpu().numpy())
+            slope[:, 0] = 0.0  # `xxbos` is there in the baseline too
+            slopes.append(slope.double().cpu().numpy())
+        return np.concatenate(values), np.concatenate(slopes)
+
+    def values(self, table: NDArray[np.float64]) -> list[float]:
+        """Scores under each row of factors, (R, T)."""
+        found: list[float] = []
+        with torch.no_grad():
+            for part in np.split(table, range(self.rows, len(table), self.rows)):
+                found += self._score(self._scales(part)).tolist()
+        return found
+
+    def _scales(self, table: NDArray[np.float64]) -> Tensor:
+        scales = torch.from_numpy(table.astype(np.float32)).to(self.device)
+        scales[:, 0] = 1.0
+        return scales
+
+    def _score(self, scales: Tensor) -> Tensor:
+        """Log-odds, (R,), of `stages.ensemble` and with a gradient."""
+        logits = []
+        for member, model in zip(self.predictor.members, self.predictor.models, strict=True):
+            turned = member.direction == "backward"
+            tokens = self.tokens.flip(0) if turned else self.tokens
+            factors = scales.flip(1) if turned else scales
+            logits.append(scaled_logits(model, tokens, factors).double())
+        together = torch.stack(logits)
+        if self.predictor.multi_label:
+            one = together[:, :, self.column]
+            yes, no = (torch.logsumexp(F.logsigmoid(sign * one), 0) for sign in (1, -1))
+            return (yes - no) / self.predictor.temperature
+        scores = torch.logsumexp(together.log_softmax(2), 0) / self.predictor.temperature
+        others = [i for i in range(scores.size(1)) if i != self.column]
+        return scores[:, self.column] - torch.logsumexp(scores[:, others], 1)
+
+
+def _named(names: tuple[str, ...]) -> str:
+    return ", ".join(map(repr, names))

@@ -1,0 +1,134 @@
+"""A tokenised corpus as one small file, to be trained on elsewhere: a machine with a GPU, say.
+
+A ZIP archive, compressed with LZMA, of `packed.json` (what the corpus is), `tokenizer.json`, and
+the folders `train/` and `valid/` of `data/corpus.py`.
+"""
+
+from __future__ import annotations
+
+import json
+import lzma
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from ulmfit.apps.corpus_facts import CorpusFacts
+from ulmfit.data.corpus import IDS_FILE, META_FILE, STARTS_FILE, TokenCorpus
+from ulmfit.data.tokenizer import Tokenizer
+from ulmfit.errors import InputError
+from ulmfit.settings import PretrainSettings
+from ulmfit.stages.pretrain import Texts, prepare_corpus
+from ulmfit.storage import atomic_directory, atomic_file, atomic_write
+
+FORMAT: Final = 1
+FACTS: Final = "packed.json"
+TOKENIZER: Final = "tokenizer.json"
+PARTS: Final = ("train", "valid")
+FILES: Final = (IDS_FILE, STARTS_FILE, META_FILE)
+
+
+def pack_corpus(
+    texts: Texts,
+    valid_texts: Texts,
+    settings: PretrainSettings,
+    facts: CorpusFacts,
+    out: Path,
+    *,
+    info: Mapping[str, str] | None = None,
+    tokenizer: Tokenizer | None = None,
+) -> dict[str, Any]:
+    """Learn the vocabulary, tokenise both parts and write the file.
+
+    Args:
+        texts: opens the training documents.
+        valid_texts: opens the held-out ones.
+        settings: vocabulary.
+        facts: of the corpus.
+        out: the file.
+        info: what the model card is to say of the corpus.
+        tokenizer: the vocabulary, None to learn one.
+
+    Returns:
+        What `packed.json` says.
+
+    Raises:
+        StorageError: nothing is written.
+    """
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as name:
+        folder = Path(name)
+        if tokenizer is not None:
+            atomic_write(folder / TOKENIZER, tokenizer.to_json().encode())
+        words, *corpora = prepare_corpus(texts, valid_texts, settings, folder)
+        content = {
+            "format": FORMAT,
+            "corpus": facts.to_dict(),
+            "info": dict(info or {}),
+            "text": settings.text.model_dump(),
+            "vocabulary": {"kind": words.kind, "size": words.vocab_size},
+            "tokens": dict(zip(PARTS, (corpus.n_tokens for corpus in corpora), strict=True)),
+        }
+        with atomic_file(out) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_LZMA) as archive:
+            archive.writestr(FACTS, json.dumps(content, indent=1))
+            archive.write(folder / TOKENIZER, TOKENIZER)
+            for part in PARTS:
+                for inner in FILES:
+                    archive.write(folder / part / inner, f"{part}/{inner}")
+    return content
+
+
+def is_packed(path: Path) -> bool:
+    """Whether a file is one that `pack_corpus` wrote."""
+    if not path.is_file() or not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return FACTS in archive.namelist()
+
+
+def read_packed(path: Path) -> dict[str, Any]:
+    """What `packed.json` says.
+
+    Raises:
+        InputError: the file is cut, broken or of another version.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            content = json.loads(archive.read(FACTS))
+            facts = CorpusFacts(**content["corpus"])
+    except (OSError, zipfile.BadZipFile, KeyError, TypeError, ValueError) as error:
+        raise _broken(path, error) from error
+    if content.get("format") != FORMAT:
+        raise InputError(f"{path}: has format {content.get('format')}", expected=f"{FORMAT}")
+    return {**content, "corpus": facts}
+
+
+def unpack_corpus(path: Path, folder: Path) -> None:
+    """Put the vocabulary and the corpora where `prepare_corpus` finds its work done.
+
+    Raises:
+        InputError: the file is cut or broken: its checksums are verified.
+        StorageError: the disk is full.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            atomic_write(folder / TOKENIZER, archive.read(TOKENIZER))
+            for part in PARTS:
+                if (folder / part).is_dir():
+                    continue
+                with atomic_directory(folder / part) as draft:
+                    for inner in FILES:
+                        (draft / inner).write_bytes(archive.read(f"{part}/{inner}"))
+    except (zipfile.BadZipFile, lzma.LZMAError, KeyError, EOFError, ValueError) as error:
+        raise _broken(path, error) from error
+    for part in PARTS:
+        TokenCorpus.open(folder / part)
+
+
+def _broken(path: Path, error: Exception) -> InputError:
+    return InputError(
+        f"{path}: is cut or broken ({error})",
+        expected="a file that `ulmfit pack` wrote",
+        hint="Copy it again, or pack the corpus again.",
+    )

@@ -1,0 +1,190 @@
+"""What to pretrain when the user says no more than where the text is: sizes, vocabulary, length.
+
+`suggest` chooses by the amount of text, its words and the machine; `fit_budget` by time. What was
+decided is written down, so that a resumed run keeps to it whatever the machine does then.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ulmfit.apps.corpus_facts import CorpusFacts
+from ulmfit.config import RELEASED_LM_DROPOUTS, Direction, Dropouts
+from ulmfit.errors import InputError
+from ulmfit.settings import PretrainSettings
+from ulmfit.stages.lm_speed import Speed
+from ulmfit.stages.lm_training import VALID_TOKENS
+
+# Where every tenth word and more would be unknown, subwords: ours, docs/log.md.
+MOST_UNKNOWN = 0.12
+# MultiFiT (Eisenschlos et al. 2019): 15,000 subwords for each of seven languages; fewer for less
+# text, so that each is seen a hundred times or more (ours).
+SUBWORDS = ((5_000_000, 15_000), (500_000, 8_000), (0, 4_000))
+WORDS = 30_000  # released code
+LARGE_WORDS = 20_000_000  # on a GPU, the paper's sizes are worth their time from here (ours)
+SMALL_WORDS = 300_000  # below, a smaller model than the default's has enough to do (ours)
+GPU_BATCHES = ((LARGE_WORDS, 256), (2_000_000, 128), (0, 64))  # fastai 1, train_wt103.py: 256
+# Without a budget: a few million words read on a CPU, the paper's dozen passes on a GPU.
+CPU_WORDS, GPU_WORDS, MOST_EPOCHS = 6_000_000, 300_000_000, 12
+MOST_BUDGET_EPOCHS = 20  # more passes over the same text teach no more, whatever the time (ours)
+# A corpus read once cannot be learnt by heart; one read often can: share of the released dropouts.
+DROPOUTS_BY_EPOCHS = ((2, 0.2), (6, 0.5), (math.inf, 1.0))
+
+# Of the time: what may go wrong with a measured speed; what validation may take.
+MARGIN, VALIDATION_SHARE, MOST_VALIDATIONS = 0.05, 0.1, 20
+LEAST_STEPS_BETWEEN = 50  # of two validations: fewer change little
+# The second direction starts from the first and needs less (docs/log.md: a third saved).
+FIRST_SHARE = 0.6
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What trains.
+
+    Attributes:
+        gpu: whether it is an accelerator.
+        name: for people.
+    """
+
+    gpu: bool
+    name: str
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """Values of `PretrainSettings` by dotted key, and why, in one line."""
+
+    values: Mapping[str, Any]
+    reason: str
+
+
+def suggest(facts: CorpusFacts, machine: Machine) -> Suggestion:
+    """Vocabulary, sizes, batch, passes and dropouts for a corpus on a machine."""
+    subwords = facts.unknown_share > MOST_UNKNOWN
+    vocab_size = _by_size(SUBWORDS, facts.words) if subwords else WORDS
+    if machine.gpu and facts.words >= LARGE_WORDS:
+        sizes = (400, 1150, 3)  # paper, section 4.1
+    else:
+        sizes = (128, 320, 2) if facts.words < SMALL_WORDS else (256, 640, 2)
+    wanted = GPU_WORDS if machine.gpu else CPU_WORDS
+    epochs = min(MOST_EPOCHS, max(1, round(wanted / max(1, facts.words))))
+    values = {
+        "text.kind": "unigram" if subwords else "word",
+        "text.vocab_size": vocab_size,
+        "emb_size": sizes[0],
+        "hidden_size": sizes[1],
+        "n_layers": sizes[2],
+        "batch_size": _by_size(GPU_BATCHES, facts.words) if machine.gpu else 64,
+        "epochs": epochs,
+        "dropouts": dropouts_for(epochs),
+    }
+    why = f"{facts.unknown_share:.0%} of its words would be unknown to {WORDS:,}"
+    reason = f"{facts.words:,} words on {machine.name}; {why}"
+    return Suggestion(values, reason)
+
+
+def _by_size(table: Sequence[tuple[int, int]], n: int) -> int:
+    return next(value for least, value in table if n >= least)
+
+
+def dropouts_for(epochs: int) -> Dropouts:
+    """Dropouts for so many passes over the corpus."""
+    factor = next(share for most, share in DROPOUTS_BY_EPOCHS if epochs <= most)
+    return Dropouts(**RELEASED_LM_DROPOUTS).scaled(factor)
+
+
+def filled(
+    settings: PretrainSettings, values: Mapping[str, Any], given: Collection[str]
+) -> PretrainSettings:
+    """Settings with the values for keys that the user has not set.
+
+    Args:
+        settings: of the default preset and the user's changes.
+        values: by dotted key.
+        given: dotted keys that the user has set; one of a table, such as `dropouts.output_p` or
+            `text.kind`, keeps the whole table.
+    """
+    kept = {name.partition(".")[0] for name in given}
+    for key, value in values.items():
+        head, _, inner = key.partition(".")
+        if head in kept:
+            continue
+        if inner:
+            value = getattr(settings, head).model_copy(update={inner: value})
+        settings = settings.model_copy(update={head: value})
+    return settings
+
+
+def describe(settings: PretrainSettings, reason: str, *, timed: bool = False) -> str:
+    """The plan in one line, for people."""
+    text = settings.text
+    vocabulary = "words" if text.kind == "word" else f"subwords ({text.kind})"
+    passes = "1 pass" if settings.epochs == 1 else f"{settings.epochs} passes"
+    passes = "as many passes as there is time for" if timed else passes
+    return (
+        f"plan: at most {text.vocab_size:,} {vocabulary}, {settings.emb_size} / "
+        f"{settings.hidden_size} x {settings.n_layers}, batch {settings.batch_size} x "
+        f"{settings.bptt}, {passes} ({reason}); --set changes any of it"
+    )
+
+
+def shares(directions: Sequence[Direction], *, chained: bool) -> dict[Direction, float]:
+    """Of the time, what each direction gets."""
+    if chained and len(directions) == 2:
+        return {directions[0]: FIRST_SHARE, directions[1]: 1 - FIRST_SHARE}
+    return {direction: 1 / len(directions) for direction in directions}
+
+
+def fit_budget(
+    settings: PretrainSettings,
+    seconds: float,
+    speed: Speed,
+    sizes: tuple[int, int],
+    batch_size: int,
+    given: Collection[str] = (),
+) -> PretrainSettings:
+    """Settings whose schedule ends within the time, validation and the last scoring included.
+
+    Args:
+        settings: sizes, batch.
+        seconds: for this direction.
+        speed: measured.
+        sizes: tokens to train on, and held out.
+        batch_size: rows that really fit the corpus.
+        given: keys that the user has set: `dropouts` and `validate_every` stay then.
+
+    Raises:
+        InputError: there is no time for a single step.
+    """
+    n_train, n_valid = sizes
+    per_step = batch_size * settings.bptt
+    usable = seconds * (1 - MARGIN) - n_valid / speed.scoring
+    one_validation = min(n_valid, VALID_TOKENS) / speed.scoring
+    n_validations = max(1, min(MOST_VALIDATIONS, int(VALIDATION_SHARE * usable / one_validation)))
+    steps = int((usable - n_validations * one_validation) * speed.training / per_step)
+    if steps < 1:
+        raise InputError(
+            f"{seconds:.0f} seconds are not enough: a step takes {per_step / speed.training:.1f} "
+            f"and scoring the held-out text {n_valid / speed.scoring:.0f}",
+            expected="time for at least one step",
+            hint="Give more time, less held-out text, or a smaller model.",
+        )
+    per_epoch = max(1, -(-(n_train // batch_size - 1) // settings.bptt))
+    steps = min(steps, MOST_BUDGET_EPOCHS * per_epoch)
+    epochs = -(-steps // per_epoch)
+    values = {
+        "max_tokens": steps * per_step,
+        "epochs": epochs,
+        "dropouts": dropouts_for(epochs),
+        "validate_every": max(LEAST_STEPS_BETWEEN, steps // n_validations),
+    }
+    return filled(settings, values, [key for key in given if key not in ("max_tokens", "epochs")])
+
+
+def plan_path(work: Path) -> Path:
+    """Where a run keeps its plan."""
+    return work / "plan.json"

@@ -1,0 +1,74 @@
+"""Learning curves of each stage, from the records of `log.jsonl`."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+
+LM, CLASSIFIER = "lm", "classifier"
+_STAGE_NAMES = {LM: "language model", CLASSIFIER: "classifier"}
+
+Points = tuple[tuple[float, float], ...]
+"""(step, value), by step."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """How one stage went.
+
+    Attributes:
+        stage: such as "forward/lm".
+        train_loss: nats per token or per document.
+        valid_loss: on held-out rows; empty where nothing was held out.
+        valid_error: share of held-out rows that are wrong; empty for language models.
+    """
+
+    stage: str
+    train_loss: Points
+    valid_loss: Points
+    valid_error: Points
+
+    @property
+    def title(self) -> str:
+        """For people: "Forward classifier"."""
+        direction, _, stage = self.stage.partition("/")
+        return f"{direction} {_STAGE_NAMES.get(stage, stage)}".strip().capitalize()
+
+    @property
+    def best_step(self) -> float | None:
+        """Step of the lowest held-out loss: the weights that were kept."""
+        return min(self.valid_loss, key=lambda point: point[1])[0] if self.valid_loss else None
+
+
+def read_curves(log: bytes) -> list[Curve]:
+    """The curves of all stages, in the order in which they began.
+
+    Lines that are no record of a stage are passed over: the log is for people too.
+    """
+    stages: dict[str, list[dict[str, object]]] = {}
+    for line in log.decode("utf-8", "replace").splitlines():
+        try:
+            record = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(record, dict) and isinstance(record.get("step"), int):
+            stages.setdefault(str(record.get("stage", "")), []).append(record)
+    return [
+        Curve(
+            stage,
+            _points(records, "train_loss"),
+            _points(records, "valid_loss"),
+            _points(records, "error"),
+        )
+        for stage, records in stages.items()
+    ]
+
+
+def _points(records: list[dict[str, object]], key: str) -> Points:
+    found: dict[float, float] = {}
+    for record in records:
+        step, value = record["step"], record.get(key)
+        if isinstance(step, int) and isinstance(value, int | float) and math.isfinite(value):
+            found[step] = float(value)
+    return tuple(sorted(found.items()))

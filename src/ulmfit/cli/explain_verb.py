@@ -1,0 +1,108 @@
+"""The verb that shows which words an answer comes from."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from ulmfit.cli.app import app
+from ulmfit.cli.explanations import explanation_text
+from ulmfit.cli.failures import is_colored
+from ulmfit.cli.help import Verb, examples
+from ulmfit.cli.options import DATA, OUTPUT, Debug, Device, Json, Model, Threads, use_threads
+from ulmfit.cli.printing import print_json
+from ulmfit.errors import InputError
+
+GivenText = Annotated[
+    str,
+    typer.Option(
+        "--text",
+        metavar="STR",
+        help="The text to explain; - is standard input.",
+        rich_help_panel=DATA,
+    ),
+]
+GivenLabel = Annotated[
+    str | None,
+    typer.Option(
+        "--label",
+        metavar="NAME",
+        help="The label to explain.  [default: the most probable one]",
+        rich_help_panel=DATA,
+    ),
+]
+MethodName = Annotated[
+    Literal["integrated-gradients", "occlusion"],
+    typer.Option(
+        "--method",
+        metavar="NAME",
+        help="integrated-gradients, whose shares add up to the change in log-odds; or occlusion, "
+        "which drops the words one by one.",
+    ),
+]
+Html = Annotated[
+    Path | None,
+    typer.Option(
+        "--html",
+        metavar="FILE",
+        help="Write a page with the text highlighted.",
+        rich_help_panel=OUTPUT,
+    ),
+]
+
+
+@app.command(
+    cls=Verb,
+    rich_help_panel="Use a model",
+    short_help="Show which words of a text an answer comes from.",
+    epilog=examples(
+        "ulmfit explain model --text 'What a film!'",
+        "ulmfit explain model --text 'What a film!' --label bad --html why.html",
+        "cat letter.txt | ulmfit explain model --text - --json",
+    ),
+)
+def explain(
+    model: Model,
+    text: GivenText,
+    label: GivenLabel = None,
+    method: MethodName = "integrated-gradients",
+    html: Html = None,
+    device: Device = "auto",
+    threads: Threads = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Show which words of a text speak for an answer, and which against it.
+
+    Each word gets its share of the label's log-odds: what it adds, beside the same text with all
+    words dropped. --json has the shares with their places in the text, in characters.
+    """
+    if text == "-":
+        text = _read_stdin()
+    use_threads(threads)
+    from ulmfit.apps.explain import explain as explain_text
+    from ulmfit.apps.predictor import Predictor
+
+    found = explain_text(Predictor.load(model, device), text, label, method=method)
+    if html is not None:
+        from ulmfit.apps.highlights import explanation_page
+        from ulmfit.storage import atomic_write
+
+        atomic_write(html, explanation_page(found).encode("utf-8", "replace"))
+        typer.echo(f"wrote {html}", err=True)
+    if as_json:
+        print_json(found.to_dict())
+    elif html is None:
+        typer.echo(explanation_text(found, colour=is_colored(sys.stdout)))
+
+
+def _read_stdin() -> str:
+    try:
+        return sys.stdin.buffer.read().decode("utf-8-sig").removesuffix("\n").removesuffix("\r")
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"standard input is not UTF-8 (byte {error.start})", expected="text in UTF-8"
+        ) from error

@@ -1,0 +1,353 @@
+"""Verbs about language models that are there: list them, score them, import others'."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from ulmfit.cli.app import app
+from ulmfit.cli.help import Verb, example_command, examples
+from ulmfit.cli.labelled import Columns
+from ulmfit.cli.options import (
+    DATA,
+    OUTPUT,
+    Corpora,
+    DataDir,
+    Debug,
+    Device,
+    Encoding,
+    Info,
+    Json,
+    Out,
+    Quiet,
+    Store,
+    Text,
+    Threads,
+    Where,
+    parse_info,
+    parse_where,
+    use_threads,
+)
+from ulmfit.cli.printing import WIDTH, percent, print_json, table
+from ulmfit.cli.training_runs import reader
+from ulmfit.errors import InputError
+
+if TYPE_CHECKING:
+    from ulmfit.apps.pretrained import LMRecord
+    from ulmfit.stages.lm_folder import TrainedLM
+    from ulmfit.stages.lm_score import TextScore
+    from ulmfit.train.tracker import Display
+
+PANEL = "Language models"
+WEIGHTS = (".pth", ".pt", ".h5", ".bin", ".safetensors")
+VOCABULARIES = (".pkl", ".pickle", ".json", ".txt")
+
+ScoredLM = Annotated[
+    str,
+    typer.Argument(metavar="LM", help="A name that `ulmfit lms` lists, or a folder."),
+]
+Wikitext = Annotated[
+    bool,
+    typer.Option(
+        "--wikitext",
+        help="The text is tokenised as WikiText is (` @-@ `, spaces around punctuation): make "
+        "natural text of it first.",
+        rich_help_panel=DATA,
+    ),
+]
+FirstDocuments = Annotated[
+    int | None,
+    typer.Option(
+        "--limit", metavar="N", min=1, help="Score the first N documents.", rich_help_panel=DATA
+    ),
+]
+Record = Annotated[
+    str | None,
+    typer.Option(
+        "--record",
+        metavar="NAME",
+        help="Write the scores into the model's folder, under the name of this text.",
+        rich_help_panel=OUTPUT,
+    ),
+]
+
+
+@app.command(
+    cls=Verb,
+    rich_help_panel=PANEL,
+    short_help="List the language models that come along.",
+    epilog=examples("ulmfit lms", "ulmfit lms --json"),
+)
+def lms(as_json: Json = False, debug: Debug = False) -> None:
+    """List the pretrained language models in this installation: names for --lm.
+
+    Every file is checked by its SHA-256. Perplexities are on text that the model did not see;
+    `ulmfit evaluate-lm` measures them on yours.
+    """
+    from ulmfit.apps.pretrained import list_lms
+
+    records = list_lms()
+    if as_json:
+        print_json([record.to_dict() for record in records])
+        return
+    if not records:
+        typer.echo("No language models in this installation; `ulmfit pretrain` makes one.")
+        return
+    rows: list[tuple[str, ...]] = [
+        ("name", "direction", "vocabulary", "size", "perplexity", "per word", "bits/char")
+    ]
+    for record in records:
+        figures = (record.perplexity, record.word_perplexity, record.bits_per_char)
+        shown = (
+            "" if n is None else f"{n:.{digits}f}"
+            for n, digits in zip(figures, (1, 1, 3), strict=True)
+        )
+        vocabulary = f"{record.vocabulary:,} {record.vocabulary_kind}s"
+        size = f"{record.size_mb:.1f} MB"
+        rows.append((record.name, record.direction, vocabulary, size, *shown))
+    typer.echo(table(rows, left=2))
+    for name in dict.fromkeys(record.name for record in records):
+        typer.echo(_facts(name, [record for record in records if record.name == name]))
+
+
+def _facts(name: str, records: Sequence[LMRecord]) -> str:
+    """Corpus, licence, layers, scores and SHA-256 of a language model, for people."""
+    first = records[0]
+    lines = [f"{name}: {first.corpus}. Licence: {first.licence}.", f"  {first.layers}"]
+    for record in records:
+        for text, figures in record.scores.items():
+            facts = f"{figures['spelled_word_perplexity']:.1f} per word, unknown words spelled"
+            lines.append(f"  {record.direction} on {text}: perplexity {facts}")
+    wrapped = [textwrap.fill(line, WIDTH, subsequent_indent="  ") for line in lines]
+    wrapped += [f"  {record.direction} SHA-256 {record.sha256}" for record in records]
+    return "\n" + "\n".join(wrapped)
+
+
+@app.command(
+    cls=Verb,
+    rich_help_panel=PANEL,
+    short_help="Perplexity per word of a language model on a text.",
+    epilog=examples(
+        "ulmfit evaluate-lm en-small held-out.txt",
+        "ulmfit evaluate-lm german wiki-valid.parquet --json",
+        "ulmfit evaluate-lm german wikitext2.parquet --wikitext --record WikiText-2",
+    ),
+)
+def evaluate_lm(
+    lm: ScoredLM,
+    corpus: Corpora,
+    text: Text = None,
+    where: Where = None,
+    wikitext: Wikitext = False,
+    limit: FirstDocuments = None,
+    encoding: Encoding = None,
+    data_dir: DataDir = None,
+    record: Record = None,
+    device: Device = "auto",
+    threads: Threads = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """How well a language model predicts text, in each of its directions.
+
+    Perplexity per word is per white-space separated word of the original text, so that models of
+    different vocabularies compare; "spelled" charges for the letters of words that the vocabulary
+    does not have, which a vocabulary of words otherwise gets for little.
+    """
+    from ulmfit.apps.display import make_display
+    from ulmfit.apps.predictor import choose_device
+    from ulmfit.apps.pretrained import locate_lm, resolve_lms
+
+    columns = Columns(text=text, encoding=encoding, data_dir=data_dir, where=parse_where(where))
+    texts = _documents(corpus, columns, wikitext=wikitext, limit=limit)
+    use_threads(threads)
+    found = resolve_lms(lm, None)
+    display = make_display(quiet=quiet)
+    scores = {
+        direction: _scored(model, texts, choose_device(device), display)
+        for direction, model in found.items()
+    }
+    figures = {direction: score.to_dict() for direction, score in scores.items()}
+    if record is not None:
+        from ulmfit.apps.lm_records import record_facts
+
+        named = {direction: {record: values} for direction, values in figures.items()}
+        record_facts(locate_lm(lm), scores=named)
+    if as_json:
+        print_json({"lm": lm, "corpus": corpus, "wikitext": wikitext, "directions": figures})
+        return
+    typer.echo(_score_text(scores))
+
+
+def _documents(
+    corpus: Sequence[str], columns: Columns, *, wikitext: bool, limit: int | None
+) -> Callable[[], Iterable[str]]:
+    """Opens the documents to score, as natural text."""
+    from ulmfit.data.wikitext import is_wikitext, natural_text
+
+    texts = reader(corpus, columns)
+    assert texts is not None
+    if not wikitext and any(map(is_wikitext, islice(texts(), 3))):
+        raise InputError(
+            f"{corpus[0]}: is tokenised as WikiText is (it has ' @-@ ' or ' @,@ ')",
+            expected="natural text",
+            hint="Add --wikitext to make natural text of it.",
+        )
+
+    def opened() -> Iterator[str]:
+        found = islice(texts(), limit)
+        return map(natural_text, found) if wikitext else iter(found)
+
+    return opened
+
+
+def _scored(
+    lm: TrainedLM, texts: Callable[[], Iterable[str]], device: Any, display: Display
+) -> TextScore:
+    from ulmfit.stages.lm_score import TextScore, score_texts
+
+    total = TextScore()
+    display.note(f"{lm.direction} language model")
+    for score in score_texts(lm, texts(), device):
+        total += score
+        display.note(f"  {total.n_words:,} words: {total.word_perplexity:.1f} per word")
+    return total
+
+
+def _score_text(scores: dict[Any, TextScore]) -> str:
+    """Figures of each direction side by side, for people."""
+    rows: list[tuple[str, ...]] = [("", *scores)]
+    figures = list(scores.values())
+    for name, shown in (
+        ("perplexity per word, unknown words spelled", "spelled_word_perplexity"),
+        ("perplexity per word", "word_perplexity"),
+        ("bits per character, unknown words spelled", "spelled_bits_per_char"),
+        ("bits per character", "bits_per_char"),
+        ("perplexity per token", "perplexity"),
+    ):
+        digits = 3 if "bits" in shown else 1
+        rows.append((name, *(f"{getattr(score, shown):,.{digits}f}" for score in figures)))
+    rows.append(("unknown words", *(percent(score.unknown_share) for score in figures)))
+    first = figures[0]
+    title = (
+        f"{first.n_documents:,} documents, {first.n_words:,} white-space words, "
+        f"{first.n_chars:,} characters"
+    )
+    if first.n_given:
+        title += f"; {first.n_given:,} <unk> in the text itself"
+    return f"{table(rows)}\n\n{title}"
+
+
+Source = Annotated[
+    Path,
+    typer.Argument(
+        metavar="SOURCE",
+        help="Weights that torch.save wrote (.pth), or the folder with them and the vocabulary.",
+    ),
+]
+Vocabulary = Annotated[
+    Path | None,
+    typer.Option(
+        "--vocab",
+        metavar="FILE",
+        help="Words by id: a pickled list (.pkl), JSON or lines.  [default: the one beside the "
+        "weights]",
+        rich_help_panel=DATA,
+    ),
+]
+BackwardWeights = Annotated[
+    Path | None,
+    typer.Option(
+        "--backward",
+        metavar="FILE",
+        help="Weights of the backward model of the same vocabulary.",
+        rich_help_panel=DATA,
+    ),
+]
+OneDirection = Annotated[
+    Literal["forward", "backward"],
+    typer.Option(
+        "--direction",
+        metavar="NAME",
+        help="Reading order of SOURCE: forward or backward.",
+        rich_help_panel=DATA,
+    ),
+]
+
+
+@app.command(
+    "import-lm",
+    cls=Verb,
+    rich_help_panel=PANEL,
+    short_help="Take over weights of fastai 1, 2 or awd-lstm-lm.",
+    epilog=examples(
+        "ulmfit import-lm wt103-fwd/ --out wt103",
+        "ulmfit import-lm fwd.pth --vocab itos.pkl --backward bwd.pth --out german",
+        "ulmfit import-lm wt103-fwd/ --info licence='CC BY-SA 4.0' --out wt103",
+    ),
+)
+def import_lm_verb(
+    source: Source,
+    out: Out,
+    vocab: Vocabulary = None,
+    backward: BackwardWeights = None,
+    direction: OneDirection = "forward",
+    info: Info = None,
+    store: Store = "half",
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Make a language model for --lm of weights that fastai or awd-lstm-lm saved.
+
+    The files are read as data: pickles are not run, and what is no tensor, number, text, list or
+    dictionary is refused.
+    """
+    from ulmfit.artifacts import check_target
+
+    check_target(out)
+    weights = _only(source, WEIGHTS) if source.is_dir() else source
+    words = vocab if vocab is not None else _only(weights.parent, VOCABULARIES)
+    from ulmfit.apps.language_models import save_lms
+    from ulmfit.stages.import_lm import import_lm
+
+    facts = parse_info(info)
+    found = {direction: import_lm(weights, words, direction=direction, info=facts)}
+    if backward is not None:
+        if direction == "backward":
+            raise InputError("both SOURCE and --backward are backward", expected="one of each")
+        found["backward"] = import_lm(backward, words, direction="backward", info=facts)
+    save_lms(found, out, store=store)
+    config = next(iter(found.values())).config
+    if as_json:
+        print_json({"model": str(out), "directions": list(found), "lm": config.model_dump()})
+        return
+    both = [] if len(found) == 2 else ["--direction", direction]
+    typer.echo(
+        f"Language model: {out} ({' and '.join(found)}, {config.vocab_size:,} words, "
+        f"{config.emb_size} / {config.hidden_size} x {config.n_layers})\n\nNext:\n"
+        f"  {example_command('evaluate-lm', str(out), 'TEXT')}\n"
+        f"  {example_command('train', 'DATA', '--lm', str(out), *both)}"
+    )
+
+
+def _only(folder: Path, endings: Sequence[str]) -> Path:
+    """The one file in a folder with one of these endings.
+
+    Raises:
+        InputError: there is none, or several.
+    """
+    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in endings)
+    if len(found) != 1:
+        names = ", ".join(path.name for path in found[:4]) or "none"
+        raise InputError(
+            f"{folder}: has {len(found)} files that end in {' or '.join(endings)} ({names})",
+            expected="one",
+            hint="Name the weights themselves, and the vocabulary with --vocab.",
+        )
+    return found[0]

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import run
+
+GOOD = "film lovely actor story great wonderful scene"
+
+
+def test_in_words(model: Path) -> None:
+    done = run("explain", model, "--text", GOOD)
+    assert done.code == 0, done
+    assert done.out.startswith("pos  ")
+    assert "strongest words" in done.out
+    assert "\x1b" not in done.out
+
+
+def test_as_data_from_standard_input(model: Path) -> None:
+    done = run("explain", model, "--text", "-", "--label", "neg", "--json", stdin=f"{GOOD}\n")
+    found = json.loads(done.out)
+    assert (found["text"], found["label"]) == (GOOD, "neg")
+    total = sum(span["attribution"] for span in found["spans"])
+    assert total == pytest.approx(found["score"] - found["baseline_score"], abs=0.011)
+
+
+def test_as_a_page(model: Path, tmp_path: Path) -> None:
+    page = tmp_path / "why.html"
+    done = run("explain", model, "--text", GOOD, "--method", "occlusion", "--html", page)
+    assert done.code == 0, done
+    assert done.err == f"wrote {page}\n"
+    assert "<mark" in page.read_text("utf-8")
+
+
+def test_a_label_that_is_none(model: Path) -> None:
+    done = run("explain", model, "--text", GOOD, "--label", "good")
+    assert done.code == 2
+    assert "label 'good' is unknown to the model\n  Expected: one of 'neg', 'pos'" in done.err
+
+
+def test_standard_input_that_is_no_text(model: Path) -> None:
+    command = [sys.executable, "-m", "ulmfit", "explain", str(model), "--text", "-"]
+    done = subprocess.run(command, input=b"caf\xe9", capture_output=True, check=False)
+    assert done.returncode == 2
+    assert b"standard input is not UTF-8 (byte 3)\n  Expected: text in UTF-8" in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("no_color", ["", "1"])
+def test_colours_on_a_terminal_unless_told_otherwise(model: Path, no_color: str) -> None:
+    command = [sys.executable, "-m", "ulmfit", "explain", str(model), "--text", GOOD]
+    outer, inner = pty.openpty()
+    env = {**os.environ, "NO_COLOR": no_color}
+    with subprocess.Popen(command, stdout=inner, env=env) as process:
+        os.close(inner)
+        shown = b""
+        try:
+            while part := os.read(outer, 4096):
+                shown += part
+        except OSError:  # Linux: the other end is closed
+            pass
+    os.close(outer)
+    assert process.returncode == 0
+    assert (b"\x1b[" in shown) is not bool(no_color)

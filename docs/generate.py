@@ -7,6 +7,7 @@ figures from the results files.
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import textwrap
@@ -121,8 +122,23 @@ def draw_figures() -> None:
         figures.write_figures(found, ROOT / "docs" / FIGURES)
 
 
+def with_counts(page: str) -> str:
+    """docs/reliability.md with the counts of the results file in its block."""
+    path = ROOT / "benchmarks" / "results" / "reliability.json"
+    results = json.loads(path.read_text("utf-8"))["results"]
+    lines = [f"{'what':<56}{'tried':>8}{'as it should':>14}"]
+    lines += [
+        f"{name:<56}{counts['tried']:>8,}{counts['survived']:>14,}"
+        for name, counts in results.items()
+    ]
+    block = re.compile(r"(?<=\n```\n).*?(?=```\n)", re.DOTALL)
+    return block.sub(lambda found: "\n".join(lines) + "\n", page, count=1)
+
+
 def main() -> None:
     """Write all of them anew."""
+    reliability = ROOT / "docs" / "reliability.md"
+    reliability.write_text(with_counts(reliability.read_text("utf-8")), "utf-8")
     reference = ROOT / "docs" / "cli.md"
     reference.write_text(cli_reference(), "utf-8")
     (ROOT / "docs" / "results.md").write_text(results_page(), "utf-8")

@@ -63,6 +63,12 @@ def test_results_page_is_up_to_date() -> None:
     assert read("docs/results.md") == generate.results_page(), "run `make docs`"
 
 
+def test_counts_are_those_of_the_results_file() -> None:
+    page = read("docs/reliability.md")
+    assert page == generate.with_counts(page), "run `make docs`"
+    assert "kills: pretrain" in page
+
+
 def test_figures_show_the_committed_results() -> None:
     from ulmfit.experiments import figures, results
 

@@ -92,7 +92,7 @@ class _Child:
         }
         self.output = task.parent / "output.txt"
         with self.output.open("wb") as output:
-            self.process = subprocess.Popen(
+            self.process = subprocess.Popen(  # noqa: S603 (our own module)
                 [sys.executable, "-m", main, str(task), str(os.getpid())],
                 stdin=subprocess.DEVNULL,
                 stdout=output,

@@ -244,4 +244,4 @@ def commit() -> str:
 
 def _git(top: Path, *arguments: str) -> str:
     command = ["git", "-C", str(top), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()  # noqa: S603 (fixed words)

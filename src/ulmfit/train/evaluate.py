@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ulmfit.data.batches import DocumentBatch, by_length, pad
+from ulmfit.data.batches import by_length, pad
 from ulmfit.data.bptt import BPTTStream
 from ulmfit.data.corpus import TokenCorpus
 from ulmfit.errors import InputError
@@ -123,18 +123,13 @@ def predict_logits(
     logits = np.empty((len(documents), model.config.n_classes), dtype=np.float32)
     lengths = np.array([len(document) for document in documents], dtype=np.int64)
     config = model.config
-    threads = torch.get_num_threads() if device.type == "cpu" else 1
-    # Threads do not inherit the precision that the caller runs in.
-    autocast = torch.is_autocast_enabled(device.type)
-    dtype = torch.get_autocast_dtype(device.type)
+    threads = 1 if encoder.shares_cores else torch.get_num_threads()
 
+    @torch.no_grad()
     def score(rows: NDArray[np.int64]) -> None:
-        with torch.no_grad(), torch.autocast(device.type, dtype, enabled=autocast):
-            logits[rows] = scored(pad(documents, rows))
-
-    def scored(batch: DocumentBatch) -> NDArray[np.float32]:
+        batch = pad(documents, rows)
         # A pooling window begins with a chunk; without one, chunks of any length pool the same.
-        alone = len(batch.rows) == 1 and config.pool_tokens is None
+        alone = len(rows) == 1 and config.pool_tokens is None
         encoded = encode_documents(
             encoder,
             torch.from_numpy(batch.tokens).to(device),
@@ -142,8 +137,7 @@ def predict_logits(
             chunk=max(config.chunk, ALONE_CHUNK) if alone else config.chunk,
             pool_tokens=config.pool_tokens,
         )
-        found: NDArray[np.float32] = model.head(encoded.pooled).float().cpu().numpy()
-        return found
+        logits[rows] = model.head(encoded.pooled).float().cpu().numpy()
 
     _side_by_side(score, by_length(lengths, EVAL_TOKENS // threads, chunk=config.chunk), threads)
     return logits
@@ -152,7 +146,7 @@ def predict_logits(
 def _side_by_side(
     score: Callable[[NDArray[np.int64]], None], groups: list[NDArray[np.int64]], threads: int
 ) -> None:
-    """Score groups on a thread each: a step of an LSTM is too small to be shared by several."""
+    """Score groups, with several threads each on one of them."""
     if threads == 1 or len(groups) == 1:
         for rows in groups:
             score(rows)

@@ -19,7 +19,7 @@ html_show_sphinx = False
 html_static_path = ["static"]
 html_css_files = ["site.css"]
 
-# The pages are read on a code host as well: plain Markdown, links from file to file and to headings.
+# The pages are read on a code host as well: plain Markdown, links to files and to headings.
 myst_heading_anchors = 3
 # Without a language a block is what somebody types or sees, not Python.
 highlight_language = "none"

@@ -72,7 +72,7 @@ class Reader:
         command.write_text(
             "#!/usr/bin/env bash\n"
             'case "$1" in\n'
-            f"  train) set -- \"$@\" {quick} --lm {shlex.quote(self.lm)} ;;\n"
+            f'  train) set -- "$@" {quick} --lm {shlex.quote(self.lm)} ;;\n'
             f'  serve) set -- "$@" --port {self.port} ;;\n'
             "esac\n"
             f'exec {shlex.quote(sys.executable)} -m ulmfit "$@"\n'
@@ -214,7 +214,7 @@ def test_what_is_printed_can_be_typed_with_the_lm_that_comes_along(
 
 def test_a_wrong_block_fails(tmp_path: Path) -> None:
     reader = Reader(tmp_path, "en-small", free_port())
-    with pytest.raises(AssertionError, match="nowhere.csv"):
+    with pytest.raises(AssertionError, match=r"nowhere\.csv"):
         reader.type(Block("sh", "ulmfit check nowhere.csv\n"))
     reader.type(Block("sh", "echo one\n"))
     reader.type(Block("text", "one\n"))

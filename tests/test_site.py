@@ -1,4 +1,4 @@
-"""The documentation is built as a site, and a warning is an error; how-tos keep to what is there."""
+"""The documentation is built as a site, warnings are errors; how-tos keep to what is there."""
 
 from __future__ import annotations
 
@@ -70,7 +70,9 @@ def commands(text: str) -> list[str]:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_pages_use_verbs_and_options_that_exist(page: Path) -> None:
     reference = dict(
-        re.findall(r"^## ulmfit (\S+)\n(.*?)(?=^## |\Z)", (DOCS / "cli.md").read_text(), re.M | re.S)
+        re.findall(
+            r"^## ulmfit (\S+)\n(.*?)(?=^## |\Z)", (DOCS / "cli.md").read_text(), re.M | re.S
+        )
     )
     text = page.read_text("utf-8")
     inline = [" ".join(found.split()) for found in re.findall(r"`(ulmfit [a-z][^`]*)`", text)]

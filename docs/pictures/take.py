@@ -21,6 +21,7 @@ from PIL import Image
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
+from selenium.webdriver.support.ui import WebDriverWait
 
 HERE = Path(__file__).resolve().parent
 SIZE = (1100, 820)  # CSS pixels
@@ -32,7 +33,7 @@ def browser() -> webdriver.Chrome:
     """Chromium without a window, in light colours."""
     options = webdriver.ChromeOptions()
     options.binary_location = shutil.which("chromium") or ""
-    for flag in (*FLAGS, f"--window-size={SIZE[0]},{SIZE[1] + 140}"):
+    for flag in (*FLAGS, f"--window-size={SIZE[0]},{SIZE[1] + 300}"):
         options.add_argument(flag)
     return webdriver.Chrome(options, Service(shutil.which("chromedriver")))
 
@@ -51,8 +52,11 @@ def main(report: Path, service: str) -> None:
     save(driver, "report.png")
     driver.get(service)
     driver.find_element(By.ID, "text").send_keys(QUESTION)
-    time.sleep(8)  # until the words are coloured
-    save(driver, "page.png")
+    WebDriverWait(driver, 60).until(
+        lambda page: page.find_elements(By.CSS_SELECTOR, "#marked mark")
+    )
+    time.sleep(1)  # until the bars stand still
+    save(driver, "page.png", (SIZE[0], 880))
     driver.quit()
 
 

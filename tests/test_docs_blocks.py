@@ -2,7 +2,7 @@
 
 What is different from what a reader does, so that it takes seconds:
 
-- `ulmfit train` gets `--config docs/quick.toml --limit 300 --lm LM` behind what the page says, with
+- `ulmfit train` gets `--config docs/quick.toml --limit 120 --lm LM` behind what the page says, with
   a language model that was pretrained on TREC-6 for a moment; the `slow` tests take the one that
   comes along instead.
 - The service is given a free port, and the blocks that ask port 8000 ask that one.
@@ -32,7 +32,7 @@ from ulmfit.data.datasets import load_dataset
 
 ROOT = Path(__file__).resolve().parent.parent
 BLOCK = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
-TINY = ("emb_size=12", "hidden_size=16", "n_layers=2", "epochs=1", "text.vocab_size=2000")
+TINY = ("emb_size=12", "hidden_size=16", "n_layers=2", "max_tokens=20000", "text.vocab_size=1000")
 
 pytestmark = pytest.mark.skipif(
     shutil.which("bash") is None or shutil.which("curl") is None, reason="needs bash and curl"
@@ -68,7 +68,7 @@ class Reader:
         shutil.copytree(ROOT / "docs", self.folder / "docs", dirs_exist_ok=True)
         command = self.folder / "bin" / "ulmfit"
         command.parent.mkdir(exist_ok=True)
-        quick = f"--config {shlex.quote(str(ROOT / 'docs' / 'quick.toml'))} --limit 300"
+        quick = f"--config {shlex.quote(str(ROOT / 'docs' / 'quick.toml'))} --limit 120"
         command.write_text(
             "#!/usr/bin/env bash\n"
             'case "$1" in\n'

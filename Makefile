@@ -3,6 +3,8 @@
 #   make demo      train on TREC-6, print its test error, classify a sentence
 #   make test      lint, types and tests
 #
+#   make test-slow kills, damaged files and more: takes half an hour, writes its counts
+#   make audit     known faults in the pinned packages; asks a server for them
 #   make install   only make .venv            make check   lint and types, no tests
 #   make docs      renew generated docs       make site    the documentation as pages, in build/site
 #   make bench     measure speed here, beside other tools
@@ -22,7 +24,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test install check docs site bench curves clean
+.PHONY: demo test test-slow audit install check docs site bench curves clean
 .DEFAULT_GOAL := help
 
 .PHONY: help
@@ -64,6 +66,12 @@ check: $(STAMP)
 
 test: check
 	$(BIN)/pytest -m "not slow"
+
+test-slow: $(STAMP)
+	RELIABILITY=benchmarks/results/reliability.json $(BIN)/pytest -m slow
+
+audit: $(STAMP)
+	$(BIN)/pip-audit --requirement constraints.txt --no-deps --disable-pip
 
 docs: $(STAMP)
 	$(BIN)/python docs/generate.py

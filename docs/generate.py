@@ -1,11 +1,13 @@
 """Write the parts of the documents that follow from the code: `make docs`.
 
-The file tree in README.md, and docs/cli.md from the help texts of the commands.
+The file tree in README.md, docs/cli.md from the help texts of the commands, docs/results.md and its
+figures from the results files.
 `tests/test_docs.py` fails when running this would change anything.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import textwrap
@@ -15,6 +17,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 WIDTH = 96  # characters
 COLUMN = 28  # characters before the names
+FIGURES = "figures"  # below docs/
 
 SCREEN = {"COLUMNS": "80", "TERMINAL_WIDTH": "80", "NO_COLOR": "1"}
 CLI_HEADING = """\
@@ -97,10 +100,49 @@ def cli_reference() -> str:
     return "\n".join([CLI_HEADING, section(), *(section(verb) for verb in group.commands)])
 
 
+def results_page() -> str:
+    """The committed results beside the paper's."""
+    from ulmfit.experiments import figures, results, tables
+
+    found = results.shipped_results()
+    return tables.results_page(found, figures.figure_paths(found, FIGURES))
+
+
+def draw_figures() -> None:
+    """Draw the figures whose numbers have changed."""
+    from ulmfit.experiments import figures, results
+
+    found = results.shipped_results()
+    panels = figures.all_panels(found)
+    drawn = {name: ROOT / "docs" / FIGURES / f"{name}.svg" for name in panels}
+    if any(
+        not path.exists() or figures.stamp(panels[name]) not in path.read_text("utf-8")
+        for name, path in drawn.items()
+    ):
+        figures.write_figures(found, ROOT / "docs" / FIGURES)
+
+
+def with_counts(page: str) -> str:
+    """docs/reliability.md with the counts of the results file in its block."""
+    path = ROOT / "benchmarks" / "results" / "reliability.json"
+    results = json.loads(path.read_text("utf-8"))["results"]
+    lines = [f"{'what':<56}{'tried':>8}{'as it should':>14}"]
+    lines += [
+        f"{name:<56}{counts['tried']:>8,}{counts['survived']:>14,}"
+        for name, counts in results.items()
+    ]
+    block = re.compile(r"(?<=\n```\n).*?(?=```\n)", re.DOTALL)
+    return block.sub(lambda found: "\n".join(lines) + "\n", page, count=1)
+
+
 def main() -> None:
-    """Write both documents anew."""
+    """Write all of them anew."""
+    reliability = ROOT / "docs" / "reliability.md"
+    reliability.write_text(with_counts(reliability.read_text("utf-8")), "utf-8")
     reference = ROOT / "docs" / "cli.md"
     reference.write_text(cli_reference(), "utf-8")
+    (ROOT / "docs" / "results.md").write_text(results_page(), "utf-8")
+    draw_figures()
     readme = ROOT / "README.md"
     readme.write_text(with_tree(readme.read_text("utf-8"), tree(repository_files())), "utf-8")
 

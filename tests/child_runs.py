@@ -12,6 +12,7 @@ import atexit
 import json
 import os
 import resource
+import select
 import signal
 import subprocess
 import sys
@@ -22,8 +23,10 @@ from pathlib import Path
 from typing import Any
 
 from tests import tiny
+from ulmfit.apps.language_models import finetune_lms, save_lms
 from ulmfit.apps.run import TrainingRun
 from ulmfit.apps.training import train_classifier
+from ulmfit.artifacts import write_folder
 from ulmfit.data.datasets import Dataset
 from ulmfit.errors import UlmfitError
 from ulmfit.runtime import Precision, make_accelerator
@@ -146,6 +149,28 @@ def language_model(request: Request, context: RunContext) -> None:
     lm.save(context.folder / "model")
 
 
+def fine_tuned(request: Request, context: RunContext) -> None:
+    """Fine-tuning of a pretrained language model, from text on."""
+    lm = {"epochs": 2, "batch_size": 8, "least_steps": 1, "bptt": 6, "min_freq": 1}
+    words = tiny.tokenizer()
+    run = TrainingRun(
+        context.folder / "work",
+        context.accelerator,
+        context.display,
+        context.seed,
+        context.resume,
+        context.checkpoint_seconds,
+    )
+    settings = FinetuneLMSettings(**{**lm, **request.settings})
+    run.claim({"settings": settings.model_dump()})
+    base = {"forward": tiny.trained_lm(words)}
+    texts = tiny.labelled_texts(60, seed=5)[0]
+    found = finetune_lms(base, lambda: texts, settings, run)  # type: ignore[arg-type]
+    save_lms(found, context.folder / "model")
+    log = context.folder / "work" / "forward" / "lm" / "log.jsonl"
+    atomic_write(context.folder / "log.jsonl", log.read_bytes())
+
+
 def classifier(request: Request, context: RunContext) -> None:
     """Classifier fine-tuning with gradual unfreezing."""
     settings = ClassifierSettings(**CLASSIFIER | request.settings)
@@ -157,7 +182,7 @@ def classifier(request: Request, context: RunContext) -> None:
     trained = finetune_classifier(
         tiny.trained_lm(words), parts[0], parts[1], ["glad", "sad"], settings, context
     )
-    write_model(context.folder / "model", trained.files())
+    write_folder(context.folder / "model", trained.files())
 
 
 CLASSIFIER: dict[str, Any] = {
@@ -207,14 +232,9 @@ def pipeline(request: Request, context: RunContext) -> None:
     atomic_write(context.folder / "log.jsonl", b"".join(path.read_bytes() for path in logs))
 
 
-def write_model(folder: Path, files: dict[str, bytes]) -> None:
-    folder.mkdir()
-    for name, data in files.items():
-        (folder / name).write_bytes(data)
-
-
 RUNS: dict[str, Callable[[Request, RunContext], None]] = {
     "language_model": language_model,
+    "finetune_lm": fine_tuned,
     "classifier": classifier,
     "pipeline": pipeline,
 }
@@ -299,6 +319,13 @@ def start_child(request: Request) -> int:
     assert server.stdout is not None
     print(json.dumps(asdict(request)), file=server.stdin, flush=True)
     return int(server.stdout.readline())
+
+
+def ended_within(seconds: float) -> bool:
+    """Whether the started child ends in so many seconds; returns as soon as it has."""
+    answers = _server().stdout
+    assert answers is not None
+    return bool(select.select([answers], [], [], seconds)[0])
 
 
 def end_of_child() -> int:

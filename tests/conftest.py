@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from tests import tally
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -21,6 +23,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if not torch.accelerator.is_available():
         for item in on_gpu:
             item.add_marker(pytest.mark.skip(reason="there is no accelerator on this machine"))
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    tally.write()
 
 
 @pytest.fixture(autouse=True)

@@ -59,6 +59,26 @@ def test_command_reference_is_up_to_date() -> None:
     assert read("docs/cli.md") == generate.cli_reference(), "run `make docs`"
 
 
+def test_results_page_is_up_to_date() -> None:
+    assert read("docs/results.md") == generate.results_page(), "run `make docs`"
+
+
+def test_counts_are_those_of_the_results_file() -> None:
+    page = read("docs/reliability.md")
+    assert page == generate.with_counts(page), "run `make docs`"
+    assert "kills: pretrain" in page
+
+
+def test_figures_show_the_committed_results() -> None:
+    from ulmfit.experiments import figures, results
+
+    panels = figures.all_panels(results.shipped_results())
+    for name, lines in panels.items():
+        drawn = read(f"docs/{generate.FIGURES}/{name}.svg")
+        assert figures.stamp(lines) in drawn, f"{name} is out of date: run `make docs`"
+        assert (ROOT / "docs" / generate.FIGURES / f"{name}.png").exists()
+
+
 def test_readme_and_makefile_use_verbs_and_options_that_exist() -> None:
     reference = dict(
         re.findall(r"^## ulmfit (\S+)\n(.*?)(?=^## |\Z)", read("docs/cli.md"), re.M | re.S)

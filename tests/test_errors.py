@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from ulmfit import errors
-from ulmfit.errors import InputError, SettingsError, UlmfitError
+from ulmfit.errors import InputError, SettingsError, UlmfitError, is_out_of_memory
 
 
 def test_message_says_what_is_wrong_expected_and_to_do() -> None:
@@ -49,3 +49,14 @@ def test_usage_and_bad_input_exit_with_2_and_failures_with_1() -> None:
 def test_all_errors_are_caught_as_one() -> None:
     with pytest.raises(UlmfitError):
         raise SettingsError("preset 'fast' is unknown")
+
+
+def test_errors_of_memory_are_known_by_what_they_are() -> None:
+    class OutOfMemoryError(RuntimeError):
+        """As torch calls a GPU's."""
+
+    assert is_out_of_memory(MemoryError())
+    assert is_out_of_memory(OutOfMemoryError("CUDA out of memory"))
+    assert is_out_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory"))
+    assert not is_out_of_memory(RuntimeError("shapes do not fit"))
+    assert not is_out_of_memory(OSError("cannot allocate memory"))

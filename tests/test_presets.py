@@ -3,9 +3,13 @@ from __future__ import annotations
 import datetime
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from ulmfit.cli.training_runs import read_settings
 from ulmfit.errors import SettingsError
 from ulmfit.optim.unfreezing import Phase
 from ulmfit.presets import PRESETS, keys_in_file, load_settings
@@ -308,6 +312,35 @@ def test_settings_file_that_is_no_toml(tmp_path: Path, content: bytes) -> None:
         load_settings(file=file)
     with pytest.raises(SettingsError, match=r"cannot be read: .*directory"):
         load_settings(file=tmp_path)
+
+
+KEYS = st.sampled_from(
+    ["classifier.epochs", "classifier.head_p", "finetune_lm", "finetune_lm.optimizer.clip", "x.y"]
+) | st.text(max_size=20)
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=5,
+)
+
+
+@hypothesis.settings(deadline=None, max_examples=200)
+@given(st.dictionaries(KEYS, VALUES, max_size=3))
+def test_any_override_is_a_setting_or_named_as_a_fault(changes: dict[str, object]) -> None:
+    try:
+        load_settings(overrides=changes)
+    except SettingsError as error:
+        assert 10 < len(str(error)) < 3000
+
+
+@hypothesis.settings(deadline=None, max_examples=200)
+@given(st.text(max_size=60), st.text(max_size=30))
+def test_any_option_is_a_setting_or_named_as_a_fault(value: str, key: str) -> None:
+    for change in (f"classifier.epochs={value}", f"{key}={value}", value):
+        try:
+            read_settings("default", None, [change])
+        except SettingsError as error:
+            assert 10 < len(str(error)) < 3000
 
 
 def test_keys_of_a_file(tmp_path: Path) -> None:

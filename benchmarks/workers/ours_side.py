@@ -227,8 +227,11 @@ def operators(job: str, arguments: dict[str, Any]) -> dict[str, Any]:
         items = JOBS[job](**arguments, watch=Watch(profiler))["items"]
     else:
         JOBS[job](**arguments)  # warm
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)  # the profiler sees this thread alone
         with profiler:
             items = JOBS[job](**arguments)["items"]
+        torch.set_num_threads(threads)
     return {**operator_table(profiler), "items": items}
 
 

@@ -55,6 +55,10 @@ class Dropouts(Frozen):
         return Dropouts(**{name: p * factor for name, p in self.model_dump().items()})
 
 
+# No model is larger: a config.json that says so would take the memory before its weights are seen.
+MOST_WORDS, MOST_UNITS, MOST_LAYERS = 2**31 - 1, 1 << 20, 1000
+
+
 class LMConfig(Frozen):
     """AWD-LSTM language model. Defaults: paper, section 4.1.
 
@@ -65,10 +69,10 @@ class LMConfig(Frozen):
         n_layers: number of LSTM layers.
     """
 
-    vocab_size: int = Field(gt=0)
-    emb_size: int = Field(400, gt=0)
-    hidden_size: int = Field(1150, gt=0)
-    n_layers: int = Field(3, gt=0)
+    vocab_size: int = Field(gt=0, le=MOST_WORDS)
+    emb_size: int = Field(400, gt=0, le=MOST_UNITS)
+    hidden_size: int = Field(1150, gt=0, le=MOST_UNITS)
+    n_layers: int = Field(3, gt=0, le=MOST_LAYERS)
 
     def layer_sizes(self) -> list[tuple[int, int]]:
         """(input, output) size of each LSTM layer, from the embedding up."""
@@ -95,11 +99,11 @@ class ClassifierConfig(Frozen):
     """
 
     lm: LMConfig
-    n_classes: int = Field(gt=0)
+    n_classes: int = Field(gt=0, le=MOST_UNITS)
     multi_label: bool = False
-    head_size: int = Field(50, gt=0)
-    chunk: int = Field(70, gt=0)
-    pool_tokens: int | None = Field(None, gt=0)
+    head_size: int = Field(50, gt=0, le=MOST_UNITS)
+    chunk: int = Field(70, gt=0, le=MOST_WORDS)
+    pool_tokens: int | None = Field(None, gt=0, le=MOST_WORDS)
 
     def weight_count(self) -> int:
         """Weights of the encoder and of the head's two linear layers."""

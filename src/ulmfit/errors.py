@@ -68,3 +68,10 @@ class Interrupted(UlmfitError):
     """The user stopped the run; what was done is in the checkpoint."""
 
     exit_code = 130
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether the machine's memory, a GPU's, or what this process may take of it is used up."""
+    name = type(error).__name__  # torch's own class, without importing torch
+    told = isinstance(error, RuntimeError) and "allocate memory" in str(error)
+    return isinstance(error, MemoryError) or name == "OutOfMemoryError" or told

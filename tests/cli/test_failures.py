@@ -67,7 +67,7 @@ def test_an_unexpected_error_is_named_without_a_traceback(
         "Error: unexpected ZeroDivisionError: division by zero\n"
         "  This should not happen. Run the same command with --debug to see where it came from.\n"
     )
-    assert explain(MemoryError())[0] == "unexpected MemoryError"
+    assert explain(NotImplementedError())[0] == "unexpected NotImplementedError"
 
 
 def test_debug_shows_the_traceback_and_the_message(capsys: pytest.CaptureFixture[str]) -> None:
@@ -136,3 +136,11 @@ def test_a_closed_pipe_is_quiet(capfd: pytest.CaptureFixture[str]) -> None:
 def test_a_stdout_without_a_file_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdout", io.StringIO())
     silence_stdout()
+
+
+def test_memory_that_does_not_suffice_is_no_bug() -> None:
+    for error in (MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: you")):
+        first, advice = explain(error)
+        assert first == "there is not enough memory"
+        assert "a smaller batch or a shorter window" in advice
+        assert exit_code(error) == 1

@@ -65,6 +65,28 @@ def test_fine_tuning_that_the_settings_leave_out_is_refused(data: Path, tmp_path
     assert done.err.startswith("Error: finetune_lm is none in these settings\n")
 
 
+def test_a_run_that_fails_says_why_and_is_resumed_only_with_the_same_text(
+    data: Path, tiny_lm: Path, tmp_path: Path
+) -> None:
+    out, corpus = tmp_path / "lm", tmp_path / "text.txt"
+    text = (data / "more.txt").read_text()
+    corpus.write_text(text)
+    # No halving makes such a rate small enough.
+    changes = settings({"finetune_lm.epochs": "1", "finetune_lm.rates.lr": "1e30"})
+    command = ("finetune-lm", corpus, "--lm", tiny_lm, "--direction", "forward", "--out", out)
+    done = run(*command, *changes)
+    assert done.code == 1, done
+    assert "5 times back at half the rate did not help" in done.err
+    assert "Lower the learning rate" in done.err
+    assert "back to step 0, learning rates times 0.5 from there on (1 of 5)" in done.err
+    corpus.write_text(text.replace("film", "opera", 1))
+    done = run(*command, *changes, "--resume")
+    assert done.code == 2, done
+    assert f"the run in '{out / 'training'}' was of other text (the corpus has changed)" in done.err
+    corpus.write_text(text)
+    assert run(*command, *changes, "--resume").code == 1
+
+
 SHORT = {
     "pretrain.epochs": "1",
     "pretrain.batch_size": "8",

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -114,6 +115,30 @@ def test_what_a_run_keeps_stays_when_it_fails_or_is_stopped(tmp_path: Path) -> N
     with pytest.raises(InputError):  # such as: resumed with other data
         work_in(where, InputError("other data"))
     assert where.work.exists()
+
+
+def test_two_runs_in_one_folder_are_not_let_in_at_once(tmp_path: Path) -> None:
+    where = place(tmp_path / "m")
+    with where.run(where.display()) as first:
+        first.claim({})
+        (first.work / "forward").mkdir()
+        for other in (where, place(where.out, resume=True)):
+            with (
+                pytest.raises(SettingsError, match=rf"another run \(process {os.getpid()}\) is at"),
+                other.run(other.display()),
+            ):
+                pass
+        assert (first.work / "forward").exists()
+    assert not where.out.exists()
+
+
+def test_what_a_killed_process_left_of_its_lock_is_harmless(tmp_path: Path) -> None:
+    where = place(tmp_path / "m")
+    where.work.mkdir(parents=True)
+    (where.work / "lock").write_text("123456789")
+    where.prepare()
+    work_in(where, None)
+    assert not where.out.exists()
 
 
 def test_logs_of_all_stages_become_one(tmp_path: Path) -> None:

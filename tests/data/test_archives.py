@@ -80,7 +80,7 @@ def test_csv_with_a_header_inside(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["../evil.txt", "/etc/evil.txt", "a/../../evil.txt", "C:\\evil.txt"]
+    "name", ["../evil.txt", "/etc/evil.txt", "a/../../evil.txt", "C:\\evil.txt", "..", "/"]
 )
 def test_members_that_point_outside_are_refused(tmp_path: Path, name: str) -> None:
     path = pack(tmp_path / "a.tar.gz", {**IMDB, name: "x"})
@@ -132,3 +132,18 @@ def test_which_names_are_archives() -> None:
     assert is_archive("aclImdb_v1.tar.gz")
     assert is_archive(Path("A.TGZ"))
     assert not is_archive("reviews.csv.gz")
+
+
+def test_an_archive_that_grows_beyond_reason_is_refused(tmp_path: Path) -> None:
+    # 200 MB of one letter in 200 kB; what is not read is passed over, which takes its time too.
+    path = pack(tmp_path / "a.tar.gz", {"train/pos/1_9.txt": "x", "notes/a.bin": "a" * 200_000_000})
+    with pytest.raises(
+        InputError, match=r"a\.tar\.gz: 2\d\d,\d{3},\d{3} bytes are packed into"
+    ) as e:
+        archive_splits(path)
+    assert "may be a decompression bomb" in str(e.value)
+
+
+def test_a_member_without_a_name_is_no_document(tmp_path: Path) -> None:
+    path = pack(tmp_path / "a.tar", {**IMDB, "": "x"}, "w")
+    assert archive_splits(path) == ["train", "test", "unsup"]

@@ -141,3 +141,11 @@ def test_a_very_long_document_has_few_others_beside_it() -> None:
     assert 0 in found[0]
     assert len(found[0]) <= 4
     assert len(by_length(np.array([10**8, 10**8]), 16_384, chunk=70)) == 2
+
+
+def test_batches_are_counted_without_being_made() -> None:
+    for n, size in ((1, 4), (8, 4), (9, 4), (100, 64)):
+        batches = DocumentBatches(documents([3] * n), size)
+        assert [batches.count(epoch) for epoch in range(3)] == [
+            len(batches.epoch(epoch)) for epoch in range(3)
+        ]

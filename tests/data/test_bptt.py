@@ -196,3 +196,12 @@ def test_ids_of_any_width_come_out_as_64_bits() -> None:
         corpus = TokenCorpus.from_ids([np.array([65_535 % 40_000, 2, 3], dtype=dtype)])
         window = BPTTStream(corpus, 1, 5).epoch(0)[0]
         assert window.inputs.dtype == window.targets.dtype == np.int64
+
+
+def test_windows_are_counted_without_being_made() -> None:
+    for vary in (False, True):
+        for n_tokens in (8, 57, 1003):
+            stream = BPTTStream(numbered([n_tokens - 5, 5]), 4, 7, vary=vary)
+            assert [stream.count(epoch) for epoch in range(4)] == [
+                len(stream.epoch(epoch)) for epoch in range(4)
+            ]

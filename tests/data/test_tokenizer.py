@@ -262,15 +262,6 @@ def test_a_saved_tokenizer_is_the_same_one(tokenizer: Tokenizer, questions: list
         np.testing.assert_array_equal(copied.encode(questions[0]), tokenizer.encode(questions[0]))
 
 
-def test_a_tokenizer_with_other_rules_follows_its_own(tokenizers: dict[Kind, Tokenizer]) -> None:
-    content = json.loads(tokenizers["word"].to_json())
-    content["normalizer"] = {"type": "Lowercase"}
-    old = Tokenizer.from_json(json.dumps(content))
-    [first, second] = old.encode_batch(["What WHAT", "\ud800"])
-    assert [old.vocab[i] for i in first] == ["xxbos", "what", "what"]
-    assert [old.vocab[i] for i in second] == ["xxbos", "xxunk"]
-
-
 @pytest.mark.parametrize("kind", KINDS)
 def test_training_twice_gives_the_same_bytes(questions: list[str], kind: Kind) -> None:
     texts = questions[:1500]

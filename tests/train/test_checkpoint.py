@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
@@ -106,10 +105,20 @@ def test_other_things_in_the_folder_are_no_checkpoints(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "damage",
-    ["cut tensors", "no tensors", "empty state", "cut state", "no state", "bytes", "another thing"],
+    ("damage", "why"),
+    [
+        ("cut tensors", "it was cut or altered: its CRC-32 differs"),
+        ("one bit", "it was cut or altered: its CRC-32 differs"),
+        ("one digit", "it was cut or altered: its CRC-32 differs"),
+        ("no tensors", ""),
+        ("empty state", ""),
+        ("cut state", ""),
+        ("no state", ""),
+        ("bytes", ""),
+        ("another thing", "state.json is not as this version of ulmfit writes it"),
+    ],
 )
-def test_a_checkpoint_that_cannot_be_read(damage: str, tmp_path: Path) -> None:
+def test_a_checkpoint_that_cannot_be_read(damage: str, why: str, tmp_path: Path) -> None:
     checkpoints = Checkpoints(tmp_path)
     for step in (4, 5):
         checkpoints.save(step, snapshot(step))
@@ -117,6 +126,12 @@ def test_a_checkpoint_that_cannot_be_read(damage: str, tmp_path: Path) -> None:
     match damage:
         case "cut tensors":
             tensors.write_bytes(tensors.read_bytes()[:-5])
+        case "one bit":
+            data = bytearray(tensors.read_bytes())
+            data[-1] ^= 1
+            tensors.write_bytes(data)
+        case "one digit":
+            state.write_bytes(state.read_bytes().replace(b'"number": 5', b'"number": 6'))
         case "no tensors":
             tensors.unlink()
         case "empty state":
@@ -129,14 +144,37 @@ def test_a_checkpoint_that_cannot_be_read(damage: str, tmp_path: Path) -> None:
             state.write_bytes(b"\xff\xfe\x00")
         case "another thing":
             state.write_bytes(b"[1, 2]")
+    told: list[str] = []
+    found = checkpoints.load_latest(told.append)
+    assert found is not None
+    assert found.state == {"number": 4}
+    assert len(told) == 1
+    assert told[0].startswith(f"checkpoint step-5 cannot be read ({why}")
+    assert told[0].endswith("): going on from step 4")
+    # It would be in the way of the step that is done again.
+    assert checkpoints.steps() == [4]
+
+
+def test_no_checkpoint_can_be_read(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    for step in (4, 5):
+        checkpoints.save(step, snapshot(step))
+        (tmp_path / f"step-{step}" / ckpt.STATE).write_bytes(b"[1, 2]")
     with pytest.raises(InputError) as caught:
         checkpoints.load_latest()
-    assert str(caught.value).startswith(f"checkpoint {tmp_path / 'step-5'} cannot be read: ")
-    assert str(caught.value).endswith(
-        ". Delete that folder to go on from the checkpoint before it."
+    assert str(caught.value) == (
+        f"checkpoint {tmp_path / 'step-5'} cannot be read: state.json is not as this version of "
+        "ulmfit writes it. There is none before it that can: leave --resume out to start again."
     )
-    shutil.rmtree(tmp_path / "step-5")
-    assert loaded_number(checkpoints) == 4
+    assert checkpoints.steps() == [4, 5]  # nothing is removed that nothing replaces
+
+
+def test_undone_steps_are_dropped(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path, keep=5)
+    for step in (4, 5, 6):
+        checkpoints.save(step, snapshot(step))
+    checkpoints.drop_from(5)
+    assert checkpoints.steps() == [4]
 
 
 def test_a_place_that_cannot_be_written_to(tmp_path: Path) -> None:

@@ -44,6 +44,9 @@ def test_epochs_of_different_lengths_are_counted_as_they_are() -> None:
         def epoch(self, epoch: int) -> list[Number]:
             return [Number()] * (epoch + 1)
 
+        def count(self, epoch: int) -> int:
+            return epoch + 1
+
     clock = Clock([Phase(2, (1.0,)), Phase(2, (1.0,))], Growing(), ScheduleSettings(), None)
     assert clock.total == 1 + 2 + 3 + 4
     assert clock.span_of_epoch == [(0, 3), (0, 3), (3, 7), (3, 7)]

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Iterator
 from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from tests import tiny
 from ulmfit.data.batches import pad
 from ulmfit.data.corpus import TokenCorpus
 from ulmfit.errors import InputError
+from ulmfit.model.awd_lstm import EncoderOutput, State
+from ulmfit.model.int8_encoder import Int8Encoder
 from ulmfit.model.language_model import LanguageModel
 from ulmfit.train import evaluate
 from ulmfit.train.evaluate import LMScore, predict_logits, score_language_model
@@ -155,3 +159,43 @@ def test_a_document_alone_goes_in_longer_chunks_to_the_same_logits(
 
 def test_no_documents_no_logits() -> None:
     assert predict_logits(tiny.classifier_model().eval(), []).shape == (0, 3)
+
+
+@pytest.fixture
+def _small_groups(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(evaluate, "EVAL_TOKENS", 24)
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.usefixtures("_small_groups")
+def test_several_threads_give_the_logits_of_one() -> None:
+    classifier = tiny.classifier_model().eval()
+    encoder = Int8Encoder(classifier.encoder)
+    torch.set_num_threads(1)
+    alone = predict_logits(classifier, documents(), encoder)
+    torch.set_num_threads(3)
+    found = predict_logits(classifier, documents(), encoder)
+    np.testing.assert_allclose(found, alone, atol=1e-5, rtol=0)
+    assert torch.get_num_threads() == 3
+
+
+@pytest.mark.usefixtures("_small_groups")
+def test_an_error_in_a_thread_comes_through_and_leaves_the_threads_as_they_were() -> None:
+    class Broken(Exception):
+        pass
+
+    class Encoder:
+        config, training, shares_cores = tiny.lm_config(), False, False
+
+        def initial_state(self, batch_size: int) -> State:
+            raise Broken
+
+        def __call__(self, tokens: Tensor, state: State) -> EncoderOutput:
+            raise Broken
+
+    torch.set_num_threads(2)
+    with pytest.raises(Broken):
+        predict_logits(tiny.classifier_model().eval(), documents(), Encoder())
+    assert torch.get_num_threads() == 2

@@ -37,6 +37,9 @@ class Numbers:
     def epoch(self, epoch: int) -> Sequence[Number]:
         return self.batches
 
+    def count(self, epoch: int) -> int:
+        return len(self.batches)
+
 
 class Three(nn.Module):
     """Three parameters, bottom, middle and top."""

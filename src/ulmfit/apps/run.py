@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterable, Mapping
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 # Says whose run a work folder is of.
 MARK = "run.json"
+
+# Says that a process is at work in it.
+LOCK = "lock"
 
 # Opens a stream of documents anew on each call.
 Texts = Callable[[], Iterable[str]]
@@ -91,15 +95,23 @@ class TrainingRun:
         """Empty the folder. Whenever it is stopped in between, there is nothing to resume in it."""
         atomic_write(self.work / MARK, b"{}")
         for entry in self.work.iterdir():
-            if entry.name != MARK:
+            if entry.name not in (MARK, LOCK):
                 _remove(entry)
         atomic_write(self.work / MARK, json.dumps(identity).encode())
+
+
+def text_digest(texts: Iterable[str]) -> str:
+    """SHA-256 of documents in their order: what `claim` tells one corpus from another by."""
+    found = hashlib.sha256()
+    for text in texts:
+        found.update(len(text).to_bytes(8, "big") + text.encode("utf-8", "surrogatepass"))
+    return found.hexdigest()
 
 
 def _entries_of_run(folder: Path) -> frozenset[str] | None:
     """What is in a work folder; None if it is no run's."""
     names = frozenset(entry.name for entry in folder.iterdir())
-    drafts = all(name.startswith(f".{MARK}.") for name in names)
+    drafts = all(name == LOCK or name.startswith(f".{MARK}.") for name in names)
     return names if MARK in names or drafts else None
 
 

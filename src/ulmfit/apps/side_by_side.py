@@ -1,8 +1,8 @@
 """Another process for the second direction, where two cores would share one direction badly.
 
 A step on a dozen short texts is too small to be cut in two: two processes with half of the threads
-each finish both directions in two thirds of the time (docs/log.md). The child gets all it needs as
-files below the run's work folder, and leaves its model there, as the one process would.
+each keep both cores busy. The child gets all it needs as files below the run's work folder, and
+leaves its model there, as the one process would.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class _Child:
         }
         self.output = task.parent / "output.txt"
         with self.output.open("wb") as output:
-            self.process = subprocess.Popen(
+            self.process = subprocess.Popen(  # noqa: S603 (our own module)
                 [sys.executable, "-m", main, str(task), str(os.getpid())],
                 stdin=subprocess.DEVNULL,
                 stdout=output,

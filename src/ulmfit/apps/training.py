@@ -5,14 +5,13 @@ Every stage writes what it made below the work folder, so that a stopped run goe
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 
 from ulmfit.apps.direction import DirectionWork, LabelledIds, hand_over, train_direction
 from ulmfit.apps.language_models import task_corpus
 from ulmfit.apps.predictor import Predictor
-from ulmfit.apps.run import Texts, TrainingRun
+from ulmfit.apps.run import Texts, TrainingRun, text_digest
 from ulmfit.apps.side_by_side import beside, worth_it
 from ulmfit.config import Direction
 from ulmfit.data.datasets import Dataset, training_rows
@@ -139,8 +138,8 @@ def _identity(
 ) -> dict[str, object]:
     """What a run must have in common with the one it resumes."""
     return {
-        "data": [_digest(map(repr, _rows(part))) for part in parts if part is not None],
-        "task text": _digest(task_texts()) if task_texts is not None else None,
+        "data": [text_digest(map(repr, _rows(part))) for part in parts if part is not None],
+        "task text": text_digest(task_texts()) if task_texts is not None else None,
         "settings": settings.model_dump(exclude={"pretrain"}),
         "directions": sorted(lms),
         "language model": [checksum(lms[direction].weights) for direction in sorted(lms)],
@@ -150,10 +149,3 @@ def _identity(
 
 def _rows(dataset: Dataset) -> Iterator[tuple[str, str | tuple[str, ...]]]:
     return zip(dataset.texts, dataset.labels or (), strict=True)
-
-
-def _digest(texts: Iterable[str]) -> str:
-    found = hashlib.sha256()
-    for text in texts:
-        found.update(len(text).to_bytes(8, "big") + text.encode("utf-8", "surrogatepass"))
-    return found.hexdigest()

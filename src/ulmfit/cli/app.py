@@ -17,6 +17,7 @@ ORDER = (
     *("push", "pull"),
     *("check", "baseline"),
     *("lms", "evaluate-lm", "import-lm"),
+    "reproduce",
 )
 
 

@@ -12,7 +12,7 @@ from typing import TextIO, cast
 
 import typer
 
-from ulmfit.errors import UlmfitError
+from ulmfit.errors import UlmfitError, is_out_of_memory
 
 INTERRUPTED = 130
 # The base of what the parser raises, which shows itself; newer versions of Typer do not export it.
@@ -63,6 +63,12 @@ def explain(error: BaseException) -> list[str]:
     """The lines of a message: what is wrong, what was expected, what to do."""
     if isinstance(error, KeyboardInterrupt):
         return ["Stopped."]
+    if is_out_of_memory(error):
+        return [
+            "there is not enough memory",
+            "Close other programs, or raise the limit of this one (`ulimit -v`, of a container); "
+            "for training, a smaller batch or a shorter window helps (--set).",
+        ]
     if not isinstance(error, UlmfitError):
         what = f"{type(error).__name__}: {error}".rstrip(": ")
         return [

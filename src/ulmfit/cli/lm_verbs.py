@@ -316,14 +316,19 @@ def finetune_lm(
     assert texts is not None
     from ulmfit.apps.language_models import finetune_lms, save_lms  # takes a while
     from ulmfit.apps.pretrained import resolve_lms
+    from ulmfit.apps.run import text_digest
+    from ulmfit.train.checkpoint import checksum
 
     place = Place(out, seed, resume, quiet, device, precision)
     place.prepare()
     use_threads(threads)
     base = resolve_lms(lm, directions_of(direction))
-    identity = {"settings": settings.model_dump(), "language model": lm, "corpora": corpus}
+    identity = {
+        "settings": settings.model_dump(),
+        "language model": {direction: checksum(lm.weights) for direction, lm in base.items()},
+    }
     with place.run(place.display()) as run:
-        run.claim({**identity, "directions": list(base)})
+        run.claim({**identity, "text (the corpus has changed)": text_digest(texts())})
         found = finetune_lms(base, texts, settings, run)
         save_lms(found, out)
     parts = ["DATA", "--lm", str(out), *_direction_option(direction), "--out", "model"]

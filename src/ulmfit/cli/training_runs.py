@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from ulmfit.cli.failures import print_warning
 from ulmfit.cli.labelled import Columns
 from ulmfit.errors import InputError, Interrupted, SettingsError, UlmfitError
+from ulmfit.locks import only_run
 
 if TYPE_CHECKING:
     from ulmfit.apps.run import TrainingRun
@@ -81,18 +82,26 @@ class Place:
         """The run as the library takes it; what it keeps goes when it ends well or is refused.
 
         Raises:
+            SettingsError: another process is at work in the same folder.
             Interrupted: Ctrl-C outside of the training loop; what is done can be resumed.
         """
+        from ulmfit.apps.run import LOCK
+
+        kept = self.work.exists()
+        with only_run(self.work, LOCK), self._run(display, kept=kept) as run:
+            yield run
+
+    @contextmanager
+    def _run(self, display: Display, *, kept: bool) -> Iterator[TrainingRun]:
         from ulmfit.apps.run import TrainingRun
         from ulmfit.runtime import make_accelerator
 
         began = time.monotonic()
-        accelerator = make_accelerator(self.precision, cpu=self.device == "cpu")
-        kept = self.work.exists()
-        run = TrainingRun(self.work, accelerator, display, self.seed, self.resume)
-        if self.minutes is not None:
-            run = replace(run, deadline=began + 60 * self.minutes)
         try:
+            accelerator = make_accelerator(self.precision, cpu=self.device == "cpu")
+            run = TrainingRun(self.work, accelerator, display, self.seed, self.resume)
+            if self.minutes is not None:
+                run = replace(run, deadline=began + 60 * self.minutes)
             yield run
         except KeyboardInterrupt as error:
             hint = "Run the same command with --resume to go on."

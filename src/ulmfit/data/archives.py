@@ -15,6 +15,7 @@ from ulmfit.data.distributions import CLASS_NAMES_FILE, class_index_table, numbe
 from ulmfit.data.folders import SPLITS, Split, number_order
 from ulmfit.data.sources import SNIFF_BYTES, LineReader, reading, require_exists, with_head
 from ulmfit.data.tables import Table, batch_rows, string_schema
+from ulmfit.data.unpacking import refuse_bomb
 from ulmfit.errors import InputError
 
 SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
@@ -69,15 +70,17 @@ def open_archive(path: Path, split: Split, *, encoding: str | None = None) -> Ta
 
 def _members(path: Path) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
     """The regular files of an archive, in one pass; none is written anywhere."""
-    require_exists(path)
+    packed, unpacked = require_exists(path).stat().st_size, 0
     with reading(str(path)), _open_tar(path) as archive:
         for member in archive:
             inside = PurePosixPath(member.name.replace("\\", "/"))
-            if inside.is_absolute() or ".." in inside.parts or ":" in inside.parts[0][:2]:
+            if inside.is_absolute() or ".." in inside.parts or ":" in str(inside)[:2]:
                 raise InputError(
                     f"{path}: member {member.name!r} points outside of the archive",
                     hint="This archive is broken or hostile: do not use it.",
                 )
+            unpacked += member.size
+            refuse_bomb(str(path), unpacked, packed)
             if member.isreg():
                 yield archive, member
 

@@ -70,11 +70,15 @@ class DocumentBatches:
         self.documents, self.batch_size, self.seed = documents, batch_size, seed
         self.lengths = np.array([len(document) for document in documents], dtype=np.int64)
 
+    def count(self, epoch: int) -> int:
+        """How many batches an epoch has."""
+        return -(-len(self.documents) // self.batch_size)
+
     def epoch(self, epoch: int) -> Sequence[DocumentBatch]:
         """The batches of one epoch, by position."""
         rng = np.random.default_rng([self.seed, epoch])
         order = rng.permutation(len(self.documents))
-        n_batches = -(-len(order) // self.batch_size)
+        n_batches = self.count(epoch)
         n_pools = -(-n_batches // POOL_BATCHES)
         pools = [
             pool[np.argsort(self.lengths[pool], kind="stable")]

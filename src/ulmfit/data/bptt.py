@@ -74,12 +74,23 @@ class BPTTStream:
         self.backward, self.vary, self.shuffle, self.seed = backward, vary, shuffle, seed
         self.row_length = corpus.n_tokens // batch_size
 
+    def count(self, epoch: int) -> int:
+        """How many windows an epoch has."""
+        if not self.vary:
+            return -(-(self.row_length - 1) // self.bptt)
+        rng = np.random.default_rng([self.seed, epoch])
+        self._order(rng)  # drawn before the lengths are
+        return len(self._cuts(rng)) - 1
+
     def epoch(self, epoch: int) -> Sequence[Window]:
         """The windows of one epoch, by position."""
         rng = np.random.default_rng([self.seed, epoch])
-        n_docs = self.corpus.n_docs
-        order = rng.permutation(n_docs) if self.shuffle else np.arange(n_docs)
+        order = self._order(rng)
         return _Epoch(self, order, self._cuts(rng))
+
+    def _order(self, rng: np.random.Generator) -> Ids:
+        n_docs = self.corpus.n_docs
+        return rng.permutation(n_docs) if self.shuffle else np.arange(n_docs)
 
     def _cuts(self, rng: np.random.Generator) -> Ids:
         """Starts of the windows, and the end of the last one; a row of L tokens has L - 1 steps."""

@@ -113,7 +113,8 @@ class TokenCorpus:
             tokenizer: refuse a corpus that another tokenizer made.
 
         Raises:
-            InputError: no corpus is there, one of its files is cut, or another tokenizer made it.
+            InputError: no corpus is there, one of its files is cut or altered, or another
+                tokenizer made it.
         """
         meta = read_meta(path)
         if tokenizer is not None and meta.tokenizer_digest != tokenizer.digest:
@@ -125,8 +126,11 @@ class TokenCorpus:
             )
         ids = _map(path / IDS_FILE, np.dtype(meta.dtype), meta.n_tokens)
         starts = _map(path / STARTS_FILE, _START, meta.n_docs + 1)
-        if starts[-1] != meta.n_tokens:
+        # An empty document has its xxbos: every start is beyond the one before it.
+        if starts[0] != 0 or starts[-1] != meta.n_tokens or bool((np.diff(starts) <= 0).any()):
             raise InputError(f"'{path / STARTS_FILE}' does not fit '{IDS_FILE}'", hint=_REBUILD)
+        if _digest(ids) != meta.ids_digest:
+            raise InputError(f"'{path / IDS_FILE}' was altered: its SHA-256 differs", hint=_REBUILD)
         return cls(
             ids,
             starts,
@@ -166,11 +170,12 @@ def read_meta(path: Path) -> CorpusMeta:
     try:
         content = json.loads((path / META_FILE).read_text(encoding="utf-8"))
         meta = CorpusMeta(**content)
+        _require_plain(meta)
     except FileNotFoundError as error:
         raise InputError(
             f"no corpus in '{path}'", expected=f"a folder with {META_FILE}, from build_corpus"
         ) from error
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise InputError(f"'{path / META_FILE}' is broken ({error})", hint=_REBUILD) from error
     if (meta.format, meta.dtype) not in ((FORMAT, "<u2"), (FORMAT, "<i4")):
         raise InputError(
@@ -179,6 +184,20 @@ def read_meta(path: Path) -> CorpusMeta:
             hint=_REBUILD,
         )
     return meta
+
+
+def _require_plain(meta: CorpusMeta) -> None:
+    for name, value in asdict(meta).items():
+        wanted = CorpusMeta.__annotations__[name]
+        if type(value).__name__ != wanted or (isinstance(value, int) and not 0 <= value < 2**63):
+            raise ValueError(f"{name} is {str(value)[:40]!r}")
+
+
+def _digest(ids: Ids) -> str:
+    digest = hashlib.sha256()
+    for start in range(0, len(ids), _BATCH_CHARS):
+        digest.update(np.ascontiguousarray(ids[start : start + _BATCH_CHARS]).data)
+    return digest.hexdigest()
 
 
 def _write(texts: Iterable[str], tokenizer: Tokenizer, folder: Path, batch_size: int) -> CorpusMeta:

@@ -11,11 +11,11 @@ from pathlib import Path
 from ulmfit.data.columns import LABEL_NAMES, TEXT_NAMES
 from ulmfit.data.sources import STDIN, LineReader, open_lines, shorten
 from ulmfit.data.tables import Table, batch_rows, refuse_twins, string_schema
+from ulmfit.data.unpacking import LONGEST_LINE
 from ulmfit.errors import InputError
 
 # What may part the fields, the likeliest first; the European Excel writes semicolons into .csv.
 _DELIMITERS = {".csv": ",;\t|", ".tsv": "\t", ".tab": "\t"}
-_LONGEST_FIELD = 2**31 - 1  # characters; csv's own limit of 131,072 is shorter than many a book
 _SAMPLE_ROWS = 200
 _LONGEST_NAME = 64  # characters; a longer cell is no column name
 # One of these words in a cell of the first row settles that it is a header.
@@ -47,7 +47,7 @@ def open_delimited(
         InputError: empty file, only a header, a column name given twice, a row with another
             number of fields, a stray or unclosed quote, or undecodable bytes.
     """
-    csv.field_size_limit(_LONGEST_FIELD)
+    csv.field_size_limit(LONGEST_LINE)  # csv's own limit of 131,072 is shorter than many a book
     delimiter, quoted, sample = _find_dialect(lines, _DELIMITERS[suffix], source)
     rows = _rows(lines, delimiter, quoted)
     head = next(rows, None)

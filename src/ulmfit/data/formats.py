@@ -140,7 +140,7 @@ def _blocks(lines: Iterable[str]) -> Iterator[str]:
 def _parquet_faults(name: str) -> Iterator[None]:
     try:
         yield
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise InputError(
             f"{name}: is not Parquet, or damaged or cut ({str(error).splitlines()[0]})",
             hint="Write it or download it again.",

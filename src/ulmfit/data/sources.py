@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from ulmfit.data.unpacking import LONGEST_LINE, GzipText
 from ulmfit.errors import InputError
 
 STDIN = "-"
@@ -159,7 +160,7 @@ def open_bytes(source: str | Path) -> tuple[BinaryIO, bytes]:
             owned = () if from_stdin else (raw,)
             whole = io.BufferedReader(_Prefixed(magic, raw, owned), SNIFF_BYTES)
             if magic == _GZIP_MAGIC:
-                return with_head(cast(BinaryIO, gzip.GzipFile(fileobj=whole)), whole)
+                return with_head(cast(BinaryIO, GzipText(name, whole)), whole)
             if name.endswith(".gz") and magic:
                 raise InputError(
                     f"{name}: is called .gz but is not gzip",
@@ -305,8 +306,14 @@ class LineReader:
     def __iter__(self) -> Iterator[str]:
         with reading(self.name):
             try:
-                for line in self._text:
+                while line := self._text.readline(LONGEST_LINE):
                     self.line += 1
+                    if len(line) == LONGEST_LINE:
+                        raise InputError(
+                            f"{self.name}: line {self.line} has more than {LONGEST_LINE:,} "
+                            "characters",
+                            expected="texts that are shorter, one a line",
+                        )
                     yield line
             except UnicodeDecodeError as error:
                 raise self._not_decodable(error) from error

@@ -76,8 +76,7 @@ class Tokenizer:
     def __init__(self, text: str, rust: RustTokenizer, kind: Kind) -> None:
         self.kind: Kind = kind
         self._text, self._rust = text, rust
-        # The memo knows today's rules. A file with others is served by the Rust library alone.
-        self._memo = ChunkMemo(rust) if _rules_of(rust) == _rules_of_today(kind) else None
+        self._memo = ChunkMemo(rust)
 
     @classmethod
     def train(
@@ -165,12 +164,23 @@ class Tokenizer:
         kind = _kind_of(content)
         try:
             rust = RustTokenizer.from_str(text)
-        except Exception as error:  # the library raises nothing more precise
+        except (
+            BaseException
+        ) as error:  # nothing more precise, and what panics in Rust is no Exception
+            if isinstance(error, KeyboardInterrupt):
+                raise
             raise ModelFolderError(
-                f"tokenizer.json does not load ({error})",
+                f"tokenizer.json does not load ({str(error)[:200]})",
                 expected="the whole file as it was saved",
                 hint="Copy the model folder again, or update the package `tokenizers`.",
             ) from error
+        if _rules_of(rust) != _rules_of_today(kind):
+            # Others may be meant to run for ever, or crash the library.
+            raise ModelFolderError(
+                "tokenizer.json has other rules than ulmfit's",
+                expected=f"those of version {RULES_VERSION}",
+                hint="Copy the model folder again, or upgrade ulmfit.",
+            )
         tokenizer = cls(text, rust, kind)
         if tuple(tokenizer.vocab[: len(SPECIALS)]) != SPECIALS:
             raise ModelFolderError(
@@ -211,10 +221,7 @@ class Tokenizer:
             InputError: one of them is no string (a missing value, say), or all are one string.
         """
         _check_texts(texts)
-        if self._memo is not None:
-            return self._memo.encode(texts)
-        encodings = self._rust.encode_batch_fast([encodable(text) for text in texts])
-        return [np.array(encoding.ids, dtype=np.int32) for encoding in encodings]
+        return self._memo.encode(texts)
 
     def encode_with_offsets(self, text: str) -> Encoded:
         """Ids of one text and the place of each token in it, for explanations."""
@@ -276,11 +283,13 @@ def _kind_of(content: Any) -> Kind:
     return kind
 
 
-def _rules_of(rust: RustTokenizer) -> tuple[object, object]:
-    """Both as JSON; the vocabulary, which makes `to_str` slow, is left out."""
-    return rust.normalizer.__getstate__(), rust.pre_tokenizer.__getstate__()
+def _rules_of(rust: RustTokenizer) -> tuple[object, ...]:
+    """All but the model, mostly as JSON; the vocabulary, which makes `to_str` slow, is left out."""
+    parts = (rust.normalizer, rust.pre_tokenizer, rust.post_processor, rust.decoder)
+    states = [part.__getstate__() if part is not None else None for part in parts]
+    return (*states, rust.truncation, rust.padding, rust.get_added_tokens_decoder())
 
 
 @cache
-def _rules_of_today(kind: Kind) -> tuple[object, object]:
+def _rules_of_today(kind: Kind) -> tuple[object, ...]:
     return _rules_of(_assemble(models.WordLevel({}, unk_token=SPECIALS[UNK_ID]), kind))

@@ -38,6 +38,8 @@ class AWDLSTM(nn.Module):
         dropouts: probabilities; may be replaced between stages through `dropouts`.
     """
 
+    shares_cores = True
+
     def __init__(self, config: LMConfig, dropouts: Dropouts) -> None:
         super().__init__()
         self.config = config

@@ -32,6 +32,10 @@ class Encoder(Protocol):
     def training(self) -> bool:
         """Whether hidden states are to be kept for AR and TAR."""
 
+    @property
+    def shares_cores(self) -> bool:
+        """Whether one window is computed faster by all threads together than by one."""
+
     def initial_state(self, batch_size: int) -> State:
         """The state before a document."""
 

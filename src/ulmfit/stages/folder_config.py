@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError
 
 from ulmfit.artifacts import CONFIG, METRICS, TOKENIZER, FolderContents
 from ulmfit.config import ClassifierConfig, Direction, Frozen, LMConfig
+from ulmfit.data.sources import shorten
 from ulmfit.data.tokenizer import Tokenizer
 from ulmfit.errors import ModelFolderError
 
@@ -145,7 +146,7 @@ def _read_config(contents: FolderContents, form: type[Config], kind: str) -> Con
     found = contents.config.get("kind")
     if found != kind:
         raise ModelFolderError(
-            f"model folder '{contents.path}' is of kind {found!r}",
+            f"model folder '{contents.path}' is of kind {shorten(found)}",
             expected=repr(kind),
             hint=f"Give a folder that {_MADE_BY[kind]} made.",
         )

@@ -1,7 +1,8 @@
 """Checkpoints: everything a run needs to go on exactly where it was.
 
 A checkpoint is a folder `step-<n>` with `tensors.safetensors` and `state.json`, written under
-another name and renamed when complete. No pickle.
+another name and renamed when complete. Both are checked against their CRC-32 before anything is
+made of them. No pickle.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import json
 import re
 import shutil
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -149,34 +150,73 @@ class Checkpoints:
             tensors = {k: v.detach().cpu().contiguous() for k, v in snapshot.tensors.items()}
             with atomic_directory(target) as draft:
                 save_file(tensors, draft / TENSORS)
-                (draft / STATE).write_text(json.dumps(snapshot.state), encoding="utf-8")
+                state = json.dumps(snapshot.state)
+                sums = {"tensors": _crc32(draft / TENSORS), "state": zlib.crc32(state.encode())}
+                (draft / STATE).write_text(
+                    f'{{"crc32": {json.dumps(sums)}, "state": {state}}}', encoding="utf-8"
+                )
         for old in self.steps()[: -self.keep]:
             shutil.rmtree(self.folder / f"step-{old}", ignore_errors=True)
 
-    def load_latest(self) -> Snapshot | None:
-        """The newest checkpoint, or None where there is none.
+    def load_latest(self, say: Callable[[str], None] = lambda text: None) -> Snapshot | None:
+        """The newest checkpoint that is whole, or None where there is none at all.
+
+        A checkpoint that was cut or altered is removed once one before it could be read.
+
+        Args:
+            say: told of each that could not be read.
 
         Raises:
-            InputError: the newest checkpoint cannot be read.
+            InputError: there are checkpoints, and none can be read.
         """
-        steps = self.steps()
-        if not steps:
-            return None
-        folder = self.folder / f"step-{steps[-1]}"
-        try:
-            state = json.loads((folder / STATE).read_text(encoding="utf-8"))
-            if not isinstance(state, dict):
-                raise ValueError(f"{STATE} holds no object")
-            # Copies: a loaded tensor lies wherever it lay in the file, and the last bit of a matrix
-            # product depends on where its factors are aligned.
-            tensors = {name: value.clone() for name, value in load_file(folder / TENSORS).items()}
-            return Snapshot(tensors, state)
-        except (OSError, ValueError, SafetensorError) as error:
+        faults: dict[int, str] = {}
+        for step in reversed(self.steps()):
+            try:
+                found = _read(self.folder / f"step-{step}")
+            except (OSError, ValueError, SafetensorError) as error:
+                faults[step] = str(error)
+                continue
+            for broken, why in faults.items():
+                say(f"checkpoint step-{broken} cannot be read ({why}): going on from step {step}")
+                shutil.rmtree(self.folder / f"step-{broken}", ignore_errors=True)
+            return found
+        if faults:
+            newest, why = next(iter(faults.items()))
             raise InputError(
-                f"checkpoint {folder} cannot be read: {error}",
-                hint="Delete that folder to go on from the checkpoint before it.",
-            ) from error
+                f"checkpoint {self.folder / f'step-{newest}'} cannot be read: {why}",
+                hint="There is none before it that can: leave --resume out to start again.",
+            )
+        return None
+
+    def drop_from(self, step: int) -> None:
+        """Remove the checkpoints of a step and of all later ones: these steps are undone."""
+        for later in self.steps():
+            if later >= step:
+                shutil.rmtree(self.folder / f"step-{later}", ignore_errors=True)
 
     def clear(self) -> None:
         """Remove all checkpoints of this run: it is complete."""
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _read(folder: Path) -> Snapshot:
+    """A checkpoint; ValueError or what the libraries raise if it is not as it was written."""
+    found = json.loads((folder / STATE).read_text(encoding="utf-8"))
+    if not isinstance(found, dict) or found.keys() != {"crc32", "state"}:
+        raise ValueError(f"{STATE} is not as this version of ulmfit writes it")
+    sums, state = found["crc32"], found["state"]
+    now = {"tensors": _crc32(folder / TENSORS), "state": zlib.crc32(json.dumps(state).encode())}
+    if sums != now:
+        raise ValueError("it was cut or altered: its CRC-32 differs")
+    # Copies: a loaded tensor lies wherever it lay in the file, and the last bit of a matrix
+    # product depends on where its factors are aligned.
+    tensors = {name: value.clone() for name, value in load_file(folder / TENSORS).items()}
+    return Snapshot(tensors, state)
+
+
+def _crc32(path: Path) -> int:
+    found = 0
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            found = zlib.crc32(block, found)
+    return found

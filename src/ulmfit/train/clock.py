@@ -29,6 +29,9 @@ class Batches(Protocol[B_co]):
     def epoch(self, epoch: int) -> Sequence[B_co]:
         """All batches of an epoch."""
 
+    def count(self, epoch: int) -> int:
+        """How many they are, without making them."""
+
 
 class Clock:
     """Which step of how many, for the schedule: of the whole run, or of the current phase."""
@@ -43,7 +46,7 @@ class Clock:
         self.settings = settings
         phase_of_epoch = [i for i, phase in enumerate(plan) for _ in range(phase.epochs)]
         self.phases = [plan[i] for i in phase_of_epoch]
-        per_epoch = [len(batches.epoch(epoch)) for epoch in range(len(phase_of_epoch))]
+        per_epoch = [batches.count(epoch) for epoch in range(len(phase_of_epoch))]
         self.total = min([sum(per_epoch), *([max_steps] if max_steps else [])])
         lengths = [0] * len(plan)
         for epoch, phase in enumerate(phase_of_epoch):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -102,7 +103,6 @@ def score_language_model(
     return LMScore(nll, n_tokens, share * corpus.n_words, share * corpus.n_chars)
 
 
-@torch.no_grad()
 def predict_logits(
     model: TextClassifierModel,
     documents: Sequence[NDArray[np.integer]],
@@ -123,7 +123,10 @@ def predict_logits(
     logits = np.empty((len(documents), model.config.n_classes), dtype=np.float32)
     lengths = np.array([len(document) for document in documents], dtype=np.int64)
     config = model.config
-    for rows in by_length(lengths, EVAL_TOKENS, chunk=config.chunk):
+    threads = 1 if encoder.shares_cores else torch.get_num_threads()
+
+    @torch.no_grad()
+    def score(rows: NDArray[np.int64]) -> None:
         batch = pad(documents, rows)
         # A pooling window begins with a chunk; without one, chunks of any length pool the same.
         alone = len(rows) == 1 and config.pool_tokens is None
@@ -135,4 +138,21 @@ def predict_logits(
             pool_tokens=config.pool_tokens,
         )
         logits[rows] = model.head(encoded.pooled).float().cpu().numpy()
+
+    _side_by_side(score, by_length(lengths, EVAL_TOKENS // threads, chunk=config.chunk), threads)
     return logits
+
+
+def _side_by_side(
+    score: Callable[[NDArray[np.int64]], None], groups: list[NDArray[np.int64]], threads: int
+) -> None:
+    """Score groups, with several threads each on one of them."""
+    if threads == 1 or len(groups) == 1:
+        for rows in groups:
+            score(rows)
+        return
+    try:
+        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            list(pool.map(score, groups))
+    finally:
+        torch.set_num_threads(threads)  # new threads begin with what was set last, in any thread

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
-from ulmfit.errors import Interrupted, TrainingError
+from ulmfit.errors import Interrupted, TrainingError, is_out_of_memory
 from ulmfit.optim.nt_asgd import NTASGD
 from ulmfit.optim.unfreezing import Phase
 from ulmfit.runtime import StopRequest, stop_on_signal
@@ -21,14 +20,14 @@ from ulmfit.settings import OptimizerSettings, ScheduleSettings
 from ulmfit.train import checkpoint as ckpt
 from ulmfit.train.checkpoint import Checkpoints, Snapshot
 from ulmfit.train.clock import Batch, Batches, Clock
+from ulmfit.train.recovery import NotFinite, Recovery, require_finite
+from ulmfit.train.run_state import Carry, Metrics, RunState
 from ulmfit.train.tracker import Speed, Tracker
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-Carry = dict[str, Tensor]
-Metrics = dict[str, float]
-
+__all__ = ["Carry", "FitResult", "Job", "Loss", "Metrics", "Options", "StepResult", "fit"]
 
 B = TypeVar("B", bound=Batch, contravariant=True)
 
@@ -91,6 +90,7 @@ class Options:
         patience: stop after so many validations without improvement, None for never.
         validate_every: validate also every so many steps, not only at the end of an epoch.
         checkpoint_seconds: least time between two checkpoints.
+        checkpoint_steps: save also every so many steps, None for by time alone.
         resume: go on from the newest checkpoint, where there is one.
         deadline: save and stop at this time of `time.monotonic`, None for never.
         unit: name of the items, for display ("tokens", "documents").
@@ -104,37 +104,11 @@ class Options:
     patience: int | None = None
     validate_every: int | None = None
     checkpoint_seconds: float = 120.0
+    checkpoint_steps: int | None = None
     resume: bool = False
     deadline: float | None = None
     unit: str = "tokens"
     identity: Mapping[str, object] = field(default_factory=dict)
-
-
-@dataclass
-class Progress:
-    """Where a run is; all of it goes into checkpoints.
-
-    Attributes:
-        epoch: current epoch.
-        batch: next batch of that epoch.
-        step: steps done.
-        metric_sum: sum of the training metric over the items since the last validation.
-        n_items: number of these items.
-        best: best validation metrics so far.
-        best_step: when.
-        since_best: validations since.
-        seconds: time spent in earlier sessions of the run.
-    """
-
-    epoch: int = 0
-    batch: int = 0
-    step: int = 0
-    metric_sum: float = 0.0
-    n_items: int = 0
-    best: Metrics = field(default_factory=dict)
-    best_step: int = 0
-    since_best: int = 0
-    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -165,21 +139,38 @@ def fit(
             removed unless `options.resume`.
 
     Raises:
-        TrainingError: the loss is not finite, in training or on validation data.
-        InputError: the checkpoint to resume from cannot be read.
+        TrainingError: the memory does not suffice; or the loss is not finite, in training or on
+            validation data, and lower rates from the last good state on did not help.
+        InputError: none of the checkpoints to resume from can be read.
         SettingsError: it is of a run of other settings or data.
         StorageError: a checkpoint or the log cannot be written.
         Interrupted: the user stopped the run; a checkpoint has been written.
     """
     run = _Run(job, options, accelerator, tracker, checkpoints)
-    snapshot = checkpoints.load_latest() if checkpoints is not None and options.resume else None
+    snapshot = None
+    if checkpoints is not None and options.resume:
+        snapshot = checkpoints.load_latest(tracker.display.note)
     if snapshot is not None:
         run.restore(snapshot)
     else:
         run.start_afresh()
-    with stop_on_signal() as stop:
+    with stop_on_signal() as stop, _memory_told():
         run.train(stop)
     return run.finish()
+
+
+@contextmanager
+def _memory_told() -> Iterator[None]:
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise TrainingError(
+            "there is not enough memory for a step of training",
+            hint="Take a smaller batch (the setting batch_size) or a shorter window (bptt; of the "
+            "classifier chunk and grad_tokens), for example --set classifier.batch_size=16.",
+        ) from error
 
 
 class _Run:
@@ -193,10 +184,9 @@ class _Run:
     ) -> None:
         self.job, self.options, self.accelerator = job, options, accelerator
         self.tracker, self.checkpoints = tracker, checkpoints
-        self.progress = Progress()
-        self.carry: Carry = {}
-        self.best_weights: dict[str, Tensor] = {}
         self.optimizer = make_optimizer(job.groups, options.optimizer)
+        self.state = RunState(job.model, self.optimizer, accelerator.device)
+        self.recovery = Recovery(self.state, tracker)
         self.phases = [phase for phase in job.plan for _ in range(phase.epochs)]
         self.clock = Clock(job.plan, job.batches, options.schedule, options.max_steps)
         self.identity = {**options.identity, "number of steps": self.clock.total}
@@ -204,15 +194,18 @@ class _Run:
         self.speed = Speed()
 
     def train(self, stop: StopRequest) -> None:
-        self.tracker.display.begin(self.options.unit, self.clock.total, self.progress.step)
+        self.tracker.display.begin(self.options.unit, self.clock.total, self.state.progress.step)
         try:
-            while self.progress.epoch < len(self.phases) and not self.exhausted():
-                self.run_epoch(stop)
+            while self.state.progress.epoch < len(self.phases) and not self.exhausted():
+                try:
+                    self.run_epoch(stop)
+                except NotFinite as fault:
+                    self.go_back(fault)
         finally:
             self.tracker.display.end()
 
     def run_epoch(self, stop: StopRequest) -> None:
-        progress = self.progress
+        progress = self.state.progress
         batches = self.job.batches.epoch(progress.epoch)
         phase = self.phases[progress.epoch]
         thaw(self.job.groups, phase)
@@ -221,35 +214,39 @@ class _Run:
             progress.batch = position + 1
             last = progress.batch == len(batches) or progress.step == self.clock.total
             every = self.options.validate_every
-            if last or (every and progress.step % every == 0):
+            validating = last or bool(every and progress.step % every == 0)
+            if validating:
                 self.validate()
             if last:
-                progress.epoch, progress.batch, self.carry = progress.epoch + 1, 0, {}
+                progress.epoch, progress.batch, self.state.carry = progress.epoch + 1, 0, {}
+            if validating:
+                self.recovery.keep()
             self.save_if_due(stop)
             if self.exhausted():
                 return
 
     def exhausted(self) -> bool:
         patience = self.options.patience
-        tired = patience is not None and self.progress.since_best >= patience
-        return tired or self.progress.step >= self.clock.total
+        tired = patience is not None and self.state.progress.since_best >= patience
+        return tired or self.state.progress.step >= self.clock.total
 
     def step(self, batch: Batch) -> None:
-        progress = self.progress
-        rates = self.clock.set_rates(self.optimizer, progress.step, progress.epoch, batch.lr_scale)
+        progress = self.state.progress
+        scale = batch.lr_scale * progress.rate_factor
+        rates = self.clock.set_rates(self.optimizer, progress.step, progress.epoch, scale)
         self.job.model.train()
         with self.accelerator.autocast():
-            result = self.job.loss(batch, self.carry)
+            result = self.job.loss(batch, self.state.carry)
         metric = float(result.metric)
-        self.require_finite(metric, "loss")
-        self.require_finite(float(result.loss.detach()), "loss with its penalties")
+        require_finite(metric, "loss")
+        require_finite(float(result.loss.detach()), "loss with its penalties")
         self.accelerator.backward(result.loss)
         clip = self.options.optimizer.clip
         if clip is not None:
             self.accelerator.clip_grad_norm_(self.job.model.parameters(), clip)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        self.carry = result.carry
+        self.state.carry = result.carry
         progress.step += 1
         progress.metric_sum += metric * result.n_items
         progress.n_items += result.n_items
@@ -262,17 +259,16 @@ class _Run:
             },
         )
 
-    def require_finite(self, value: float, name: str) -> None:
-        if not math.isfinite(value):
-            rate = max(group["lr"] for group in self.optimizer.param_groups)
-            raise TrainingError(
-                f"{name} is {value} at step {self.progress.step} (learning rate {rate:.2g})",
-                expected="a finite number",
-                hint="Lower the learning rate, or clip gradients (optimizer.clip).",
-            )
+    def go_back(self, fault: NotFinite) -> None:
+        self.optimizer.zero_grad(set_to_none=True)
+        self.recovery.go_back(fault)
+        if self.checkpoints is not None:
+            # Those of the steps that are undone; they would be taken for the newest.
+            self.checkpoints.drop_from(self.state.progress.step)
+            self.save()
 
     def validate(self) -> None:
-        progress = self.progress
+        progress = self.state.progress
         train = progress.metric_sum / max(1, progress.n_items)
         progress.metric_sum, progress.n_items = 0.0, 0
         metrics: Metrics = {}
@@ -280,7 +276,7 @@ class _Run:
             self.job.model.eval()
             with torch.no_grad(), self.accelerator.autocast(), self.averaged():
                 metrics = self.job.validate()
-                self.require_finite(metrics[self.job.monitor], self.job.monitor)
+                require_finite(metrics[self.job.monitor], self.job.monitor)
                 self.keep_if_best(metrics)
             if isinstance(self.optimizer, NTASGD):
                 self.optimizer.observe(metrics[self.job.monitor])
@@ -296,73 +292,58 @@ class _Run:
         return self.optimizer.averaged() if isinstance(self.optimizer, NTASGD) else nullcontext()
 
     def keep_if_best(self, metrics: Metrics) -> None:
-        progress, monitor = self.progress, self.job.monitor
+        progress, monitor = self.state.progress, self.job.monitor
         if progress.best and not metrics[monitor] < progress.best[monitor]:
-            progress.since_best += 1
+            # What is frozen has not had its turn yet: no reason to lose patience.
+            progress.since_best += self.phases[progress.epoch] is self.job.plan[-1]
             return
         progress.best, progress.best_step, progress.since_best = metrics, progress.step, 0
-        self.best_weights = ckpt.weights(self.job.model)
+        self.state.keep_best()
 
     def save_if_due(self, stop: StopRequest) -> None:
         deadline = self.options.deadline
         late = deadline is not None and time.monotonic() >= deadline and not self.exhausted()
         stopping = bool(stop) or late  # asked once: a signal may come at any line
         due = time.monotonic() - self.saved >= self.options.checkpoint_seconds
+        every = self.options.checkpoint_steps
+        due = due or bool(every and self.state.progress.step % every == 0)
         if self.checkpoints is not None and (due or stopping):
-            self.checkpoints.save(self.progress.step, self.snapshot())
-            self.saved = time.monotonic()
+            self.save()
         if stopping:
             kept = "Run the same command with --resume to go on." if self.checkpoints else None
-            raise Interrupted(f"stopped at step {self.progress.step}", hint=kept)
+            raise Interrupted(f"stopped at step {self.state.progress.step}", hint=kept)
 
-    def snapshot(self) -> Snapshot:
-        moments, other = ckpt.optimizer_state(self.optimizer)
-        tensors = {
-            **ckpt.named(ckpt.MODEL, ckpt.weights(self.job.model)),
-            **ckpt.named(ckpt.BEST, self.best_weights),
-            **ckpt.named(ckpt.OPTIMIZER, moments),
-            **ckpt.named(ckpt.CARRY, self.carry),
-            **ckpt.named(ckpt.RANDOM, ckpt.random_state()),
-        }
-        losses = self.optimizer.losses if isinstance(self.optimizer, NTASGD) else []
-        progress = asdict(self.progress)
-        progress["seconds"] += time.monotonic() - self.started
-        state = {
-            "progress": progress,
-            "optimizer": other,
-            "nt_asgd_losses": losses,
-            "log_position": self.tracker.position(),
-            "identity": self.identity,
-        }
-        return Snapshot(tensors, state)
+    def save(self) -> None:
+        assert self.checkpoints is not None
+        snapshot = self.state.snapshot(self.tracker.position())
+        snapshot.tensors |= ckpt.named(ckpt.BEST, self.state.best_weights)
+        snapshot.state["progress"]["seconds"] += time.monotonic() - self.started
+        snapshot.state["identity"] = self.identity
+        self.recovery.add_to(snapshot)
+        self.checkpoints.save(self.state.progress.step, snapshot)
+        self.saved = time.monotonic()
 
     def start_afresh(self) -> None:
         """Drop what an earlier run left: it must neither be resumed later nor stand in the log."""
         if self.checkpoints is not None:
             self.checkpoints.clear()
         self.tracker.rewind(0)
+        self.recovery.keep()
 
     def restore(self, snapshot: Snapshot) -> None:
         ckpt.refuse_other_run(snapshot.state.get("identity", {}), self.identity)
-        self.job.model.load_state_dict(snapshot.part(ckpt.MODEL))
+        self.state.restore(snapshot)
         device = self.accelerator.device
-        self.best_weights = {k: v.to(device) for k, v in snapshot.part(ckpt.BEST).items()}
-        ckpt.restore_optimizer(
-            self.optimizer, snapshot.part(ckpt.OPTIMIZER), snapshot.state["optimizer"]
-        )
-        if isinstance(self.optimizer, NTASGD):
-            self.optimizer.losses = snapshot.state["nt_asgd_losses"]
-        self.carry = {k: v.to(device) for k, v in snapshot.part(ckpt.CARRY).items()}
-        ckpt.restore_random_state(snapshot.part(ckpt.RANDOM))
-        self.progress = Progress(**snapshot.state["progress"])
+        self.state.best_weights = {k: v.to(device) for k, v in snapshot.part(ckpt.BEST).items()}
+        self.recovery.restore_from(snapshot)
         self.tracker.rewind(snapshot.state["log_position"])
-        self.tracker.display.note(f"resumed at step {self.progress.step}")
+        self.tracker.display.note(f"resumed at step {self.state.progress.step}")
 
     def finish(self) -> FitResult:
-        if self.best_weights:
-            self.job.model.load_state_dict(self.best_weights)
+        if self.state.best_weights:
+            self.job.model.load_state_dict(self.state.best_weights)
         self.job.model.eval()
-        progress = self.progress
+        progress = self.state.progress
         seconds = progress.seconds + time.monotonic() - self.started
         return FitResult(progress.best, progress.best_step, progress.step, seconds)
 

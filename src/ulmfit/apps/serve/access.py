@@ -10,7 +10,7 @@ from ulmfit.apps.serve.asgi import App, Message, Receive, Scope, Send, header, s
 from ulmfit.apps.serve.limits import Refused
 from ulmfit.errors import SettingsError
 
-TOKEN_VARIABLE = "ULMFIT_TOKEN"
+TOKEN_VARIABLE = "ULMFIT_TOKEN"  # noqa: S105 (its name, not the token)
 _SHORTEST = 16  # characters: what `openssl rand -hex 8` gives
 
 # They hold nothing secret: the page itself asks for the token and sends it on.

@@ -1,0 +1,265 @@
+"""What has to be done: cells of tables, the work behind them, and the hashes that name it.
+
+A cell is one number: (experiment, data set, variant, labels, seed). Its work is a chain of tasks:
+pretrain a language model (only where the scale brings none), tune it on the task's text, train a
+classifier and test it, for each direction. Tasks are named by a hash of all that decides their
+outcome, so that cells of several tables that need the same work share it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from ulmfit.config import Direction
+from ulmfit.experiments.protocol import load_parts
+from ulmfit.experiments.recipes import DataSource, Experiment, Metric, Scale, Variant
+from ulmfit.runtime import Precision
+from ulmfit.settings import Settings
+
+# To be raised when the code of a method changes so that its earlier results no longer hold.
+VERSION = 1
+
+# Methods in which nothing is drawn: on all labels one seed says everything.
+FIXED = ("tfidf", "nb-svm", "sentence-embeddings")
+
+Kind = Literal["pretrain", "tune", "train"]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One number of a table or figure.
+
+    Attributes:
+        experiment: its name.
+        dataset: by the experiment's name of it.
+        variant: name of the row.
+        labels: size of the low-shot draw, None for all labels.
+        seed: of everything that is drawn.
+    """
+
+    experiment: str
+    dataset: str
+    variant: str
+    labels: int | None
+    seed: int
+
+    def __str__(self) -> str:
+        draw = "" if self.labels is None else f", {self.labels} labels"
+        return f"{self.experiment} {self.dataset} '{self.variant}'{draw}, seed {self.seed}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A cell with all that decides its outcome.
+
+    Attributes:
+        cell: which.
+        variant: row of the experiment.
+        metric: what the error is measured on.
+        source: data set.
+        settings: of all stages.
+        corpus: text to pretrain on, None where there is a pretrained LM.
+        data: digest of the training rows.
+        lm: SHA-256 of the pretrained weights by direction, of those that the members need.
+        precision: of the products in training.
+    """
+
+    cell: Cell
+    variant: Variant
+    metric: Metric
+    source: DataSource
+    settings: Settings
+    corpus: str | None
+    data: str
+    lm: tuple[tuple[Direction, str], ...]
+    precision: Precision = "float32"
+
+    def key(self) -> str:
+        """Names the work of all members."""
+        return digest([task.key for task in tasks_of(self) if task.kind == "train"])
+
+    def recipe(self) -> str:
+        """The same for every seed: results of one recipe belong in one mean."""
+        return replace(self, cell=replace(self.cell, seed=-1)).key()
+
+
+@dataclass(frozen=True)
+class Task:
+    """A piece of work with one outcome on disk.
+
+    Attributes:
+        kind: which.
+        key: hash of all that decides the outcome.
+        plan: a cell that needs it; others may too.
+        direction: reading order.
+        needs: task that has to be done before, None for none.
+    """
+
+    kind: Kind
+    key: str
+    plan: Plan
+    direction: Direction
+    needs: Task | None = None
+
+    def folder(self, work: Path) -> Path:
+        """Where its outcome is, and its checkpoints until it is done."""
+        return work / self.kind / self.key
+
+    def outcome(self, work: Path) -> Path:
+        """What exists when it is done."""
+        return self.folder(work) / ("result.json" if self.kind == "train" else "model")
+
+
+def digest(value: object) -> str:
+    """16 hex digits of the SHA-256 of a JSON value."""
+    text = json.dumps(value, sort_keys=True, ensure_ascii=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def expand(
+    experiments: Sequence[Experiment],
+    scale: Scale,
+    seeds: int,
+    *,
+    datasets: Sequence[str] = (),
+) -> list[tuple[Cell, Experiment, Variant]]:
+    """All cells: the first seed of everything, then the second, and so on.
+
+    Args:
+        experiments: in the order wanted.
+        scale: which data sets and how many labels.
+        seeds: seeds 0, 1, ... of every variant in which something is drawn.
+        datasets: only these, unless empty.
+    """
+    found: list[tuple[Cell, Experiment, Variant]] = []
+    for seed in range(seeds):
+        for experiment in experiments:
+            for dataset in experiment.datasets:
+                if dataset not in scale.datasets or (datasets and dataset not in datasets):
+                    continue
+                for labels in label_counts(experiment, scale.datasets[dataset]):
+                    found += [
+                        (Cell(experiment.name, dataset, row.name, labels, seed), experiment, row)
+                        for row in experiment.variants
+                        if seed == 0 or labels is not None or row.method not in FIXED
+                    ]
+    return found
+
+
+def label_counts(experiment: Experiment, source: DataSource) -> list[int | None]:
+    """Sizes of the draws, all labels last."""
+    return [*source.labels, None] if experiment.low_shot else [None]
+
+
+def make_plan(
+    cell: Cell,
+    experiment: Experiment,
+    variant: Variant,
+    scale: Scale,
+    data_dir: Path | None,
+    lm: Mapping[Direction, str],
+    precision: Precision = "float32",
+) -> Plan:
+    """A cell with its settings and the digests of its data; reads the training rows.
+
+    Raises:
+        InputError: the data are missing.
+        SettingsError: a setting of the variant is wrong.
+    """
+    source = scale.datasets[cell.dataset]
+    needed = variant.members if variant.reads_lm or variant.method == "multitask" else ()
+    return Plan(
+        cell=cell,
+        variant=variant,
+        metric=experiment.metric,
+        source=source,
+        settings=scale.settings(variant),
+        corpus=scale.corpus if scale.lm is None else None,
+        data=load_parts(source, experiment.metric, data_dir).digest,
+        lm=tuple((d, sha) for d, sha in sorted(lm.items()) if d in needed),
+        precision=precision,
+    )
+
+
+def tasks_of(plan: Plan) -> list[Task]:
+    """The work behind a cell, each task behind the one that it needs."""
+    found: list[Task] = []
+    for direction in plan.variant.members:
+        tune = None
+        if plan.variant.reads_lm:
+            pretrain = _pretrain_task(plan, direction)
+            tune = Task("tune", _tune_key(plan, direction, pretrain), plan, direction, pretrain)
+            found += [pretrain, tune] if pretrain is not None else [tune]
+        found.append(Task("train", _train_key(plan, direction, tune), plan, direction, tune))
+    return found
+
+
+def _pretrain_task(plan: Plan, direction: Direction) -> Task | None:
+    if plan.corpus is None or plan.variant.lm == "random":
+        return None
+    identity = {
+        "version": VERSION,
+        "corpus": plan.corpus,
+        "precision": plan.precision,
+        "settings": plan.settings.pretrain.model_dump(),
+        "direction": direction,
+    }
+    return Task("pretrain", digest(identity), plan, direction)
+
+
+def _tune_key(plan: Plan, direction: Direction, pretrain: Task | None) -> str:
+    variant, settings = plan.variant, plan.settings.finetune_lm
+    assert settings is not None
+    drawn = variant.finetune or variant.lm == "random" or variant.text == "labelled"
+    vocabulary = settings.model_dump(include={"vocab", "max_vocab", "min_freq"})
+    return digest(
+        {
+            "version": VERSION,
+            "base": pretrain.key if pretrain is not None else dict(plan.lm).get(direction),
+            "sizes": plan.settings.pretrain.model_dump() if plan.corpus is not None else None,
+            "lm": variant.lm,
+            "finetune": variant.finetune,
+            "precision": plan.precision if variant.finetune else None,
+            "settings": settings.model_dump() if variant.finetune else vocabulary,
+            "data": plan.data,
+            "metric": plan.metric,
+            "labels": plan.cell.labels if variant.text == "labelled" else None,
+            "text": variant.text,
+            "seed": plan.cell.seed if drawn else None,
+            "direction": direction,
+        }
+    )
+
+
+def _train_key(plan: Plan, direction: Direction, tune: Task | None) -> str:
+    variant = plan.variant
+    trained = variant.method in ("ulmfit", "multitask")
+    drawn = plan.cell.labels is not None or variant.method not in FIXED
+    identity: dict[str, Any] = {
+        "version": VERSION,
+        "method": variant.method,
+        "tune": tune.key if tune is not None else None,
+        "settings": plan.settings.classifier.model_dump() if trained else None,
+        "precision": plan.precision if trained else None,
+        "data": plan.data,
+        "source": _test_rows(plan.source) if plan.metric == "test" else None,
+        "metric": plan.metric,
+        "labels": plan.cell.labels,
+        "seed": plan.cell.seed if drawn else None,
+        "direction": direction,
+    }
+    if variant.method == "multitask":  # from scratch, with the sizes and words of a tuned LM
+        settings = plan.settings.finetune_lm
+        identity["words"] = settings.model_dump() if settings is not None else None
+        identity["sizes"] = plan.lm or plan.settings.pretrain.model_dump()
+    return digest(identity)
+
+
+def _test_rows(source: DataSource) -> dict[str, Any]:
+    """What of a data set decides the test rows."""
+    return {"source": source.source, "test_rows": source.test_rows}

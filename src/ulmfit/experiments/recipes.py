@@ -1,0 +1,239 @@
+"""Experiments and scales as TOML files: what is compared, on which data, beside which numbers."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import Field, ValidationError
+
+from ulmfit.config import Direction, Frozen
+from ulmfit.errors import SettingsError
+from ulmfit.presets import load_settings
+from ulmfit.settings import Settings
+
+Method = Literal[
+    "ulmfit", "hypercolumns", "multitask", "tfidf", "nb-svm", "n-grams", "sentence-embeddings"
+]
+Metric = Literal["test", "validation"]
+ScaleName = Literal["smoke", "cpu", "full"]
+
+EXPERIMENTS, SCALES, RESULTS = "experiments", "scales", "results"
+_READS_LM = ("ulmfit", "hypercolumns")
+
+
+class Variant(Frozen):
+    """One row of a table, or one line of a figure.
+
+    Attributes:
+        name: what the table calls it.
+        method: how texts become labels.
+        lm: weights to start from.
+        finetune: whether the LM is trained on the task's text; if not, it only takes its words.
+        text: what the LM is trained on: `all` text of the training part, with the unlabelled
+            text where there is some, or that of the `labelled` rows alone.
+        directions: members, whose probabilities are averaged.
+        set: settings that differ from the scale's, by dotted key.
+        paper: the paper's error by data set, in percent.
+    """
+
+    name: str
+    method: Method = "ulmfit"
+    lm: Literal["pretrained", "random"] = "pretrained"
+    finetune: bool = True
+    text: Literal["all", "labelled"] = "all"
+    directions: tuple[Direction, ...] = ("forward",)
+    set: dict[str, Any] = Field(default_factory=dict)
+    paper: dict[str, float] = Field(default_factory=dict)
+
+    @property
+    def members(self) -> tuple[Direction, ...]:
+        """A model for each direction; only a language model has one."""
+        return self.directions if self.method in _READS_LM else ("forward",)
+
+    @property
+    def reads_lm(self) -> bool:
+        """Whether it starts from a language model on disk."""
+        return self.method in _READS_LM
+
+
+class Quoted(Frozen):
+    """A row that the paper takes from others, and that is not run here."""
+
+    name: str
+    paper: dict[str, float]
+
+
+class Experiment(Frozen):
+    """A table, a figure or a comparison of the paper.
+
+    Attributes:
+        name: of the file.
+        order: place in lists.
+        title: what it is about.
+        section: where the paper has it.
+        question: what it answers.
+        metric: error on the test set, or on the held-out part of the training set.
+        datasets: those that the paper shows.
+        low_shot: whether it is run on balanced draws of so many labels as the scale names.
+        reference: the variant that the others are held against.
+        variants: rows.
+        quoted: rows of others.
+        note: what differs from the paper.
+        findings: what came out and the likely why, by scale; written by hand.
+    """
+
+    name: str
+    order: int
+    title: str
+    section: str
+    question: str
+    metric: Metric
+    datasets: tuple[str, ...]
+    low_shot: bool = False
+    reference: str
+    variants: tuple[Variant, ...] = Field(min_length=1)
+    quoted: tuple[Quoted, ...] = ()
+    note: str = ""
+    findings: dict[str, str] = Field(default_factory=dict)
+
+
+class DataSource(Frozen):
+    """A data set at a scale.
+
+    Attributes:
+        source: what `load_dataset` takes.
+        rows: training rows, drawn with the labels in proportion; None for all.
+        ablation_rows: the same for experiments on the validation part.
+        test_rows: test rows, drawn alike; None for all.
+        labels: sizes of low-shot draws; the whole training part comes on top.
+        unlabeled: whether its unlabelled split is read too.
+        note: a word on what the data are.
+    """
+
+    source: str
+    rows: int | None = Field(None, gt=0)
+    ablation_rows: int | None = Field(None, gt=0)
+    test_rows: int | None = Field(None, gt=0)
+    labels: tuple[int, ...] = ()
+    unlabeled: bool = False
+    note: str = ""
+
+
+class Scale(Frozen):
+    """How much of an experiment is run.
+
+    Attributes:
+        name: of the file.
+        title: a line about it.
+        preset: settings to start from.
+        set: what differs from the preset, for all experiments and data sets alike.
+        lm: pretrained language model by name or folder; None to pretrain one on `corpus`.
+        corpus: text to pretrain on.
+        seeds: how many, unless the command says.
+        datasets: what is run, by the experiments' names of them.
+    """
+
+    name: str
+    title: str
+    preset: str
+    set: dict[str, Any] = Field(default_factory=dict)
+    lm: str | None = None
+    corpus: str | None = None
+    seeds: int = Field(1, ge=1)
+    datasets: dict[str, DataSource]
+
+    def settings(self, variant: Variant) -> Settings:
+        """All settings of a variant at this scale."""
+        return load_settings(self.preset, overrides={**self.set, **variant.set})
+
+
+def recipe_folder() -> Path:
+    """Where the TOML files are: inside an installed package, or at the top of a checkout."""
+    inside = Path(__file__).parent / "paper"
+    return inside if inside.is_dir() else Path(__file__).parents[3] / "reproduce"
+
+
+def list_experiments(folder: Path | None = None) -> list[Experiment]:
+    """All experiments that come with the package, in the paper's order."""
+    place = (folder if folder is not None else recipe_folder()) / EXPERIMENTS
+    found = [read_experiment(path) for path in place.glob("*.toml")]
+    return sorted(found, key=lambda experiment: experiment.order)
+
+
+def find_experiments(names: list[str], folder: Path | None = None) -> list[Experiment]:
+    """Experiments by name, or by the path of a TOML file of one's own; "all" for all.
+
+    Raises:
+        SettingsError: an unknown name (the nearest is offered), or a broken file.
+    """
+    known = {experiment.name: experiment for experiment in list_experiments(folder)}
+    found: dict[str, Experiment] = {}
+    for name in names:
+        if name == "all":
+            found |= known
+        elif name in known:
+            found[name] = known[name]
+        elif name.endswith(".toml"):
+            own = read_experiment(Path(name))
+            found[own.name] = own
+        else:
+            close = difflib.get_close_matches(name, known, n=1)
+            raise SettingsError(
+                f"no experiment is called {name!r}",
+                expected=f"one of {', '.join(known)}, all, or a TOML file",
+                hint=f"Did you mean {close[0]!r}?" if close else None,
+            )
+    return list(found.values())
+
+
+def read_experiment(path: Path) -> Experiment:
+    """One experiment.
+
+    Raises:
+        SettingsError: no such file, or what it says is no experiment.
+    """
+    experiment = _read(path, Experiment)
+    names = [variant.name for variant in experiment.variants]
+    doubled = sorted({name for name in names if names.count(name) > 1})
+    if doubled:
+        raise SettingsError(f"'{path}': two variants are called {doubled[0]!r}")
+    if experiment.reference not in names:
+        raise SettingsError(
+            f"'{path}': reference = {experiment.reference!r}",
+            expected=f"the name of a variant, one of {', '.join(names)}",
+        )
+    return experiment
+
+
+def read_scale(name: str, folder: Path | None = None) -> Scale:
+    """One scale, by name.
+
+    Raises:
+        SettingsError: unknown, or its file is broken.
+    """
+    place = (folder if folder is not None else recipe_folder()) / SCALES
+    known = sorted(path.stem for path in place.glob("*.toml"))
+    if name not in known:
+        raise SettingsError(f"scale {name!r} is unknown", expected=f"one of {', '.join(known)}")
+    return _read(place / f"{name}.toml", Scale)
+
+
+T = TypeVar("T", Experiment, Scale)
+
+
+def _read(path: Path, kind: type[T]) -> T:
+    try:
+        tree = tomllib.loads(path.read_text(encoding="utf-8"))
+        return kind.model_validate({"name": path.stem, **tree})
+    except FileNotFoundError:
+        raise SettingsError(f"experiment '{path}' does not exist", expected="a TOML file") from None
+    except ValidationError as error:
+        faults = "; ".join(
+            f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()
+        )
+        raise SettingsError(f"'{path}' cannot be used: {faults}") from error
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SettingsError(f"'{path}' cannot be read: {error}", expected="TOML") from error

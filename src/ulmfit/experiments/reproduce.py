@@ -1,0 +1,225 @@
+"""From names of experiments to results: what `ulmfit reproduce` does."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ulmfit.config import Direction
+from ulmfit.data.locations import PREFIX, named_sets
+from ulmfit.experiments.cells import Cell, Plan, expand, make_plan
+from ulmfit.experiments.crew import Alone, Crew, Team, choose_jobs
+from ulmfit.experiments.embeddings import INSTALL, missing
+from ulmfit.experiments.protocol import load_parts
+from ulmfit.experiments.recipes import Experiment, Scale, Variant, find_experiments, read_scale
+from ulmfit.experiments.results import Result, commit, hardware, newest
+from ulmfit.experiments.runner import Origin, run_cells
+from ulmfit.runtime import Precision, fast_precision
+from ulmfit.train.tracker import Display
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is wanted.
+
+    Attributes:
+        names: experiments, or TOML files of one's own; "all" for all.
+        scale: smoke, cpu or full.
+        results: file of JSON lines.
+        work: folder for what is shared and under way.
+        command: as given, for the results.
+        seeds: how many; None for what the scale says.
+        datasets: only these; all where empty.
+        data_dir: folder of the named data sets.
+        lm: name and folder of the pretrained language model; None to pretrain as the scale says.
+        jobs: cells side by side; None for as many as there is room for.
+        threads: of each.
+        device: auto, cpu or cuda.
+        precision: of the products in training; auto takes bf16 where that is fast.
+    """
+
+    names: tuple[str, ...]
+    scale: str
+    results: Path
+    work: Path
+    command: str
+    seeds: int | None = None
+    datasets: tuple[str, ...] = ()
+    data_dir: Path | None = None
+    lm: tuple[str, Path] | None = None
+    jobs: int | None = None
+    threads: int = 1
+    device: str = "auto"
+    precision: Precision = "auto"
+
+
+def reproduce(request: Request, display: Display) -> list[Result]:
+    """Run experiments; finished cells are not run again.
+
+    Returns:
+        Results of all cells wanted, old and new.
+
+    Raises:
+        SettingsError: an unknown name, or more jobs than there are processors for.
+        InputError: data that cannot be used.
+        TrainingError: some cells failed; all others are finished.
+        Interrupted: the user stopped the run; the same command goes on.
+    """
+    from ulmfit.experiments.language_models import Site, lm_digests
+
+    scale = read_scale(request.scale)
+    gpus = count_gpus(request.device)
+    jobs = choose_jobs(request.jobs, request.threads, gpus=gpus)
+    if request.lm is not None:
+        scale = scale.model_copy(update={"lm": request.lm[0]})
+    digests = lm_digests(request.lm[1]) if request.lm is not None else {}
+    if request.precision == "auto":
+        request = replace(request, precision=fast_precision(cpu=gpus == 0))
+    plans = make_plans(find_experiments(list(request.names)), scale, request, digests, display)
+    site = Site(
+        request.work,
+        request.data_dir,
+        request.lm[1] if request.lm is not None else None,
+        cpu=gpus == 0,
+        precision=request.precision,
+    )
+    origin = Origin(
+        scale=scale.name,
+        lm=request.lm[0] if request.lm is not None else None,
+        command=request.command,
+        hardware=hardware(request.threads, _gpu_name() if gpus else None, request.precision),
+        commit=commit(),
+        sizes=_sizes(plans, request.data_dir),
+    )
+    jobs = max(1, min(jobs, len(plans)))
+    crew: Crew = Alone(site, display)
+    if jobs > 1:
+        crew = Team(site, jobs, request.threads, gpus=gpus > 0)
+    try:
+        return run_cells(plans, request.results, request.work, crew, origin, display, jobs=jobs)
+    finally:
+        crew.close()
+
+
+def make_plans(
+    experiments: Sequence[Experiment],
+    scale: Scale,
+    request: Request,
+    digests: Mapping[Direction, str],
+    display: Display,
+) -> list[Plan]:
+    """All cells that can be run here; what cannot is skipped with a word.
+
+    Raises:
+        InputError: data that cannot be used.
+    """
+    found = named_sets(request.data_dir)
+    absent = {
+        name: source.source
+        for name, source in scale.datasets.items()
+        if source.source.startswith(PREFIX) and source.source.removeprefix(PREFIX) not in found
+    }
+    uninstalled = missing()
+    plans, skipped = [], {}
+    seeds = request.seeds if request.seeds is not None else scale.seeds
+    for cell, experiment, variant in expand(experiments, scale, seeds, datasets=request.datasets):
+        if cell.dataset in absent:
+            skipped[f"{cell.dataset}"] = "there is no such folder in --data-dir"
+        elif variant.method == "sentence-embeddings" and uninstalled:
+            skipped[variant.name] = f"{' and '.join(uninstalled)} not installed ({INSTALL})"
+        else:
+            data_dir, precision = request.data_dir, request.precision
+            plans.append(make_plan(cell, experiment, variant, scale, data_dir, digests, precision))
+    for name, reason in skipped.items():
+        display.note(f"skipped {name}: {reason}")
+    return plans
+
+
+def count_gpus(device: str) -> int:
+    """GPUs that may be used: none, one, or all there are."""
+    if device == "cpu":
+        return 0
+    import torch
+
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0
+
+
+def _gpu_name() -> str:
+    import torch
+
+    return str(torch.cuda.get_device_name(0))
+
+
+def _sizes(plans: Sequence[Plan], data_dir: Path | None) -> dict[Any, int]:
+    return {
+        (plan.source.source, plan.metric): len(load_parts(plan.source, plan.metric, data_dir).train)
+        for plan in plans
+    }
+
+
+@dataclass(frozen=True)
+class Status:
+    """How far an experiment is at a scale.
+
+    Attributes:
+        experiment: which.
+        cells: all of them, for the scale's seeds and all its data sets.
+        done: those with a result.
+        seconds: wall time of the results there are, of one processor or GPU.
+        seconds_left: of the rest, by the mean of the results of the same method and data set; None
+            where there is none to go by.
+    """
+
+    experiment: Experiment
+    cells: int
+    done: int
+    seconds: float
+    seconds_left: float | None
+
+
+def status(scale: Scale, seeds: int | None, results: Sequence[Result]) -> list[Status]:
+    """Every experiment with what is done of it and what it costs.
+
+    Args:
+        scale: which.
+        seeds: how many; None for what the scale says.
+        results: of any scale.
+    """
+    own = [result for result in results if result.scale == scale.name]
+    current = {r.cell(): r for found in newest(own).values() for r in found}
+    methods = {
+        (experiment.name, variant.name): variant
+        for experiment in find_experiments(["all"])
+        for variant in experiment.variants
+    }
+    found = []
+    for experiment in find_experiments(["all"]):
+        wanted = expand([experiment], scale, seeds if seeds is not None else scale.seeds)
+        done = [cell for cell, _, _ in wanted if cell in current]
+        costs = [_cost(cell, v, current, methods) for cell, _, v in wanted if cell not in current]
+        known = [cost for cost in costs if cost is not None]
+        left = sum(known) if len(known) == len(costs) else None
+        seconds = sum(current[cell].seconds for cell in done)
+        found.append(Status(experiment, len(wanted), len(done), seconds, left))
+    return found
+
+
+def _cost(
+    cell: Cell,
+    variant: Variant,
+    current: Mapping[Cell, Result],
+    variants: Mapping[tuple[str, str], Variant],
+) -> float | None:
+    """Mean seconds of finished cells of the same data set and method."""
+    alike = [
+        result.seconds
+        for other, result in current.items()
+        if other.dataset == cell.dataset
+        and (other.experiment, other.variant) in variants
+        and variants[other.experiment, other.variant].method == variant.method
+        and len(variants[other.experiment, other.variant].members) == len(variant.members)
+    ]
+    return statistics.fmean(alike) if alike else None

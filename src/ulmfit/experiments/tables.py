@@ -1,0 +1,245 @@
+"""Results as Markdown: tables beside the paper's numbers, and the page `docs/results.md`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from ulmfit.errors import SettingsError
+from ulmfit.experiments.recipes import Experiment, Scale, Variant, list_experiments, read_scale
+from ulmfit.experiments.results import Result, newest, summarize
+from ulmfit.experiments.verdicts import AGREES, LEANS, Verdict, judge, judge_reference
+
+DATASETS = {
+    "imdb": "IMDb",
+    "trec6": "TREC-6",
+    "ag_news": "AG News",
+    "dbpedia": "DBpedia",
+    "yelp_polarity": "Yelp-bi",
+    "yelp_full": "Yelp-full",
+}
+NONE = "–"
+SCALES = ("full", "cpu")  # smoke's numbers mean nothing
+_SIDE_BY_SIDE = ("row", "paper", "here, mean and 95 % interval", "range", "seeds")
+_VERDICT = ("gap in the paper", "gap here", "direction", "size")
+
+INTRODUCTION = """\
+# Results
+
+Written by `make docs` from the files in `reproduce/results/`, which `ulmfit reproduce` made. Each
+line there names its command, seed, commit, data, settings, language model, wall time, hardware.
+The tables and figures are those of the paper (Howard and Ruder 2018); all errors are in percent.
+
+How to read them:
+
+- *here*: mean over the seeds with its 95 % interval by Student's t; of one seed, Wilson's interval
+  over the rows. `range` is the smallest and the largest of the seeds.
+- *gap*: row minus reference row (marked *ref*), in points; 95 % interval over pairs of seeds, or
+  over rows where there is one seed.
+- *direction*: `agrees` if the gap has the paper's sign and its interval leaves out zero, `leans so`
+  if it has the sign but the interval holds zero; `opposite`, `leans opposite` likewise.
+- *size*: `agrees` if the paper's gap lies in the interval of ours, of the reference row if the
+  paper's error does; else whether ours is `larger` or `smaller`.
+- Validation errors are those of the best epoch by validation loss, on a tenth of the training rows
+  that is the same for every seed. Test rows are read once, after training.
+"""
+
+Places = dict[tuple[str, str, str, int | None, str], list[Result]]
+
+
+def results_page(
+    results: Sequence[Result],
+    figures: Mapping[str, str] | None = None,
+    scales: Sequence[str] = SCALES,
+) -> str:
+    """All that there are results for.
+
+    Args:
+        results: of any experiments and scales.
+        figures: path of the figure of an experiment and scale ("figure3-cpu"), from the page.
+        scales: those to show.
+    """
+    parts = [INTRODUCTION]
+    for scale in scales:
+        if not any(result.scale == scale for result in results):
+            continue
+        told = read_scale(scale)
+        parts.append(f"## Scale {scale}: {told.title}\n")
+        parts.append(overview(results, scale))
+        for experiment in list_experiments():
+            text = experiment_tables(experiment, results, scale)
+            if text:
+                parts.append(text)
+                name = f"{experiment.name}-{scale}"
+                if figures and name in figures:
+                    parts.append(f"![{experiment.title}]({figures[name]})\n")
+    if len(parts) == 1:
+        parts.append("There are none yet.\n")
+    return "\n".join(parts)
+
+
+def overview(results: Sequence[Result], scale: str) -> str:
+    """A line per experiment and data set: how much of it agrees with the paper."""
+    rows: list[tuple[str, ...]] = [("experiment", "data", "rows run", "seeds", "direction", "size")]
+    places = newest(results)
+    for experiment in list_experiments():
+        for dataset in experiment.datasets:
+            run = {
+                variant.name: places[experiment.name, dataset, variant.name, None, scale]
+                for variant in experiment.variants
+                if (experiment.name, dataset, variant.name, None, scale) in places
+            }
+            if run:
+                rows.append(_overview_row(experiment, dataset, run))
+    return markdown(rows, left=2) if len(rows) > 1 else ""
+
+
+def _overview_row(
+    experiment: Experiment, dataset: str, run: Mapping[str, Sequence[Result]]
+) -> tuple[str, ...]:
+    verdicts = [_verdict(experiment, v, dataset, run) for v in experiment.variants if v.name in run]
+    directions = [v.direction for v in verdicts if v.direction is not None]
+    sizes = [v.size for v in verdicts if v.size is not None]
+    counts = sorted({len(found) for found in run.values()})
+    agree = sum(direction in (AGREES, LEANS) for direction in directions)
+    return (
+        experiment.title,
+        DATASETS[dataset],
+        f"{len(run)} of {len(experiment.variants)}",
+        str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}",
+        f"{agree} of {len(directions)}" if directions else NONE,
+        f"{sizes.count(AGREES)} of {len(sizes)}" if sizes else NONE,
+    )
+
+
+def experiment_tables(experiment: Experiment, results: Sequence[Result], scale: str) -> str:
+    """Everything about an experiment at a scale; empty if there is no result."""
+    own = [r for r in results if r.experiment == experiment.name and r.scale == scale]
+    if not own:
+        return ""
+    places = newest(own)
+    parts = [f"### {experiment.title} ({experiment.section})\n", experiment.question]
+    if experiment.note:
+        parts.append(experiment.note)
+    for dataset in experiment.datasets:
+        here = {place: found for place, found in places.items() if place[1] == dataset}
+        if not here:
+            continue
+        kind = "test rows" if experiment.metric == "test" else "held-out training rows"
+        rows = next(iter(here.values()))[0].rows
+        parts.append(f"**{DATASETS[dataset]}**, error on {rows:,} {kind}{_note(scale, dataset)}:")
+        if experiment.low_shot:
+            parts.append(low_shot_table(experiment, dataset, here, scale))
+        else:
+            parts.append(side_by_side(experiment, dataset, here, scale))
+    if scale in experiment.findings:
+        parts.append(experiment.findings[scale].strip())
+    parts.append(provenance([result for found in places.values() for result in found]))
+    return "\n\n".join(part.strip("\n") for part in parts) + "\n"
+
+
+def side_by_side(experiment: Experiment, dataset: str, places: Places, scale: str) -> str:
+    """One row per variant: the paper's error, ours, and the verdict."""
+    run = {
+        variant.name: places[experiment.name, dataset, variant.name, None, scale]
+        for variant in experiment.variants
+        if (experiment.name, dataset, variant.name, None, scale) in places
+    }
+    rows: list[tuple[str, ...]] = [(*_SIDE_BY_SIDE, *_VERDICT)]
+    for variant in experiment.variants:
+        name = f"{variant.name} (*ref*)" if variant.name == experiment.reference else variant.name
+        verdict = _verdict(experiment, variant, dataset, run)
+        cells = _here(run.get(variant.name, ()))
+        rows.append((name, _percent(variant.paper.get(dataset)), *cells, *_verdict_cells(verdict)))
+    for quoted in experiment.quoted:
+        if dataset in quoted.paper:
+            rows.append((quoted.name, _percent(quoted.paper[dataset]), *[NONE] * 7))
+    return markdown(rows)
+
+
+def low_shot_table(experiment: Experiment, dataset: str, places: Places, scale: str) -> str:
+    """One row per variant, one column per number of labels."""
+    counts = sorted({place[3] for place in places}, key=lambda n: n if n is not None else 1 << 60)
+    whole = next((r for found in places.values() for r in found if r.labels is None), None)
+    everything = f"all {whole.train_rows:,}" if whole is not None else "all"
+    head = [f"{count:,} labels" if count is not None else everything for count in counts]
+    rows: list[tuple[str, ...]] = [("row", *head)]
+    for variant in experiment.variants:
+        cells = [
+            _low_shot_cell(places.get((experiment.name, dataset, variant.name, count, scale), ()))
+            for count in counts
+        ]
+        rows.append((variant.name, *cells))
+    return markdown(rows)
+
+
+def _low_shot_cell(results: Sequence[Result]) -> str:
+    if not results:
+        return NONE
+    found = summarize(results)
+    return f"{found.mean:.1f} [{found.low:.1f}, {found.high:.1f}], n = {found.n}"
+
+
+def _verdict(
+    experiment: Experiment, variant: Variant, dataset: str, run: Mapping[str, Sequence[Result]]
+) -> Verdict:
+    reference = next(v for v in experiment.variants if v.name == experiment.reference)
+    paper = variant.paper.get(dataset)
+    if variant.name == experiment.reference:
+        return judge_reference(run.get(variant.name, ()), paper)
+    theirs = run.get(experiment.reference, ())
+    return judge(run.get(variant.name, ()), theirs, paper, reference.paper.get(dataset))
+
+
+def _here(results: Sequence[Result]) -> tuple[str, str, str]:
+    if not results:
+        return ("not run", NONE, NONE)
+    found = summarize(results)
+    spread = NONE if found.n == 1 else f"{found.least:.2f} to {found.most:.2f}"
+    return f"{found.mean:.2f} [{found.low:.2f}, {found.high:.2f}]", spread, str(found.n)
+
+
+def _verdict_cells(verdict: Verdict) -> tuple[str, str, str, str]:
+    gap = NONE if verdict.gap is None else f"{verdict.gap:+.2f} ± {verdict.half:.2f}"
+    paper = NONE if verdict.paper_gap is None else f"{verdict.paper_gap:+.2f}"
+    return paper, gap, verdict.direction or NONE, verdict.size or NONE
+
+
+def _percent(value: float | None) -> str:
+    return NONE if value is None else f"{value:.2f}"
+
+
+def _note(scale: str, dataset: str) -> str:
+    try:
+        found: Scale = read_scale(scale)
+    except SettingsError:
+        return ""
+    note = found.datasets[dataset].note if dataset in found.datasets else ""
+    return f" ({note})" if note else ""
+
+
+def provenance(results: Sequence[Result]) -> str:
+    """Where the numbers of an experiment come from, in two lines or so."""
+    lms = {(r.lm.name, sha[:12]) for r in results if r.lm for sha in r.lm.sha256.values()}
+    hours = sum(result.seconds for result in results) / 3600
+    commands = sorted({f"`{result.command}`" for result in results})
+    cells = f"{len(results)} cell{'s' * (len(results) != 1)}"
+    models = ", ".join(f"{name} ({sha})" for name, sha in sorted(lms))
+    parts = [
+        f"{cells}, {hours:.1f} hours of {' and '.join(_unique('hardware', results))}",
+        f"commit {', '.join(_unique('commit', results))}",
+        f"made by {', '.join(commands)}",
+    ]
+    if models:
+        parts.insert(1, f"language model {models}")
+    return "<sub>" + "; ".join(parts) + ".</sub>"
+
+
+def _unique(name: str, results: Sequence[Result]) -> list[str]:
+    return sorted({str(getattr(result, name)) for result in results})
+
+
+def markdown(rows: Sequence[Sequence[str]], *, left: int = 1) -> str:
+    """A table with a head; the first `left` columns flush left, the others right."""
+    head, *body = rows
+    rule = ["---" if place < left else "---:" for place in range(len(head))]
+    return "\n".join("| " + " | ".join(row) + " |" for row in [head, rule, *body]) + "\n"

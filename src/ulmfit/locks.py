@@ -1,0 +1,84 @@
+"""One process at a time in a folder. The system drops a lock with its process: none gets stale."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from ulmfit.errors import SettingsError, StorageError
+
+_HELD = {errno.EACCES, errno.EAGAIN}
+_OPEN = os.O_RDWR | os.O_CREAT
+
+
+@contextlib.contextmanager
+def only_run(folder: Path, name: str) -> Iterator[None]:
+    """Keep other processes out of a folder for the length of the block.
+
+    Where the file system has no locks, nobody is kept out.
+
+    Args:
+        folder: made if it is not there.
+        name: of the lock file in it, which is removed at the end.
+
+    Raises:
+        SettingsError: another process is at work there; names it.
+        StorageError: the lock file cannot be written.
+    """
+    path = folder / name
+    try:
+        descriptor = _acquired(path)
+    except OSError as error:
+        raise StorageError(
+            f"cannot write '{path}': {(error.strerror or str(error)).lower()}",
+            hint="Choose another place or change its permissions.",
+        ) from error
+    try:
+        yield
+    finally:
+        # Removed while it is held: whoever opened it before finds out that it is gone.
+        with contextlib.suppress(OSError):
+            if _is_at(path, descriptor):
+                path.unlink()
+        os.close(descriptor)
+
+
+def _acquired(path: Path) -> int:
+    while True:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, _OPEN, 0o666)
+        try:
+            _lock(path, descriptor)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        if _is_at(path, descriptor):
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, str(os.getpid()).encode())
+            return descriptor
+        os.close(descriptor)  # its last holder has removed it: once more
+
+
+def _lock(path: Path, descriptor: int) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno not in _HELD:
+            return  # no locks on this file system
+        holder = os.read(descriptor, 20).decode("ascii", "replace") or "just started"
+        raise SettingsError(
+            f"another run (process {holder}) is at work in '{path.parent}'",
+            expected="one run at a time in a folder",
+            hint="Wait until it is done, stop it, or choose another folder with --out.",
+        ) from None
+
+
+def _is_at(path: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False

@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import multiprocessing
+
+import pytest
+
+from tests.experiments.conftest import last_task, plan_of
+from ulmfit.errors import SettingsError
+from ulmfit.experiments import crew
+from ulmfit.experiments.cells import Task
+from ulmfit.experiments.crew import Alone, Team, choose_jobs, order_of
+from ulmfit.experiments.language_models import Site
+from ulmfit.experiments.recipes import Scale, Variant
+from ulmfit.train.tracker import Silent
+
+
+def task_of(scale: Scale, method: str = "tfidf") -> Task:
+    return last_task(plan_of(Variant.model_validate({"name": method, "method": method}), scale))
+
+
+@pytest.fixture
+def four(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(crew, "cpu_count", lambda: 4)
+
+
+@pytest.mark.usefixtures("four")
+def test_as_many_jobs_as_there_is_room_for() -> None:
+    assert choose_jobs(None, 1) == 4
+    assert choose_jobs(None, 2) == 2
+    assert choose_jobs(3, 1) == 3
+    assert choose_jobs(None, 1, gpus=2) == 2
+
+
+@pytest.mark.usefixtures("four")
+@pytest.mark.parametrize(
+    ("jobs", "threads", "gpus", "message"),
+    [
+        (5, 1, 0, "5 jobs of 1 threads do not fit on 4 processors"),
+        (2, 4, 0, "2 jobs of 4 threads do not fit on 4 processors"),
+        (None, 5, 0, "1 jobs of 5 threads do not fit on 4 processors"),
+        (2, 1, 1, "2 jobs do not fit on 1 GPUs: expected at most 1 jobs"),
+    ],
+)
+def test_processors_are_not_given_out_twice(
+    jobs: int | None, threads: int, gpus: int, message: str
+) -> None:
+    with pytest.raises(SettingsError, match=message):
+        choose_jobs(jobs, threads, gpus=gpus)
+
+
+def test_alone_does_a_task_and_tells_how_it_went(scale: Scale, site: Site) -> None:
+    alone = Alone(site, Silent())
+    task = task_of(scale)
+    assert alone.free()
+    alone.start(task)
+    assert not alone.free()
+    (outcome,) = alone.wait()
+    assert (outcome.task, outcome.failure) == (task, None)
+    assert task.outcome(site.work).exists()
+    alone.close()
+
+
+def test_what_goes_wrong_is_an_outcome(scale: Scale, site: Site) -> None:
+    alone = Alone(site, Silent())
+    alone.start(task_of(scale, "sentence-embeddings"))
+    (outcome,) = alone.wait()
+    assert outcome.failure is None or "is not installed" in outcome.failure
+
+
+def test_shared_tasks_are_done_once(scale: Scale) -> None:
+    task = task_of(scale)
+    assert order_of([task, task_of(scale, "nb-svm"), task_of(scale)])[0] is task
+    assert len(order_of([task, task_of(scale, "nb-svm"), task_of(scale)])) == 2
+
+
+@pytest.mark.slow
+def test_a_team_works_side_by_side_and_goes_home(scale: Scale, site: Site) -> None:
+    team = Team(site, 2, 1)
+    tasks = [task_of(scale, name) for name in ("tfidf", "nb-svm")]
+    try:
+        for task in tasks:
+            assert team.free()
+            team.start(task)
+        assert not team.free()
+        ended: list[Task] = []
+        while len(ended) < 2:
+            ended += [outcome.task for outcome in team.wait() if outcome.failure is None]
+    finally:
+        team.close()
+    assert all(task.outcome(site.work).exists() for task in tasks)
+    for worker in team.workers:
+        worker.join(timeout=20)
+    assert not multiprocessing.active_children()

@@ -6,7 +6,8 @@
 #   make test-slow kills, damaged files and more: takes half an hour, writes its counts
 #   make audit     known faults in the pinned packages; asks a server for them
 #   make install   only make .venv            make check   lint and types, no tests
-#   make docs      renew generated docs       make bench   measure speed here, beside other tools
+#   make docs      renew generated docs       make site    the documentation as pages, in build/site
+#   make bench     measure speed here, beside other tools
 #   make curves    measure what grows with what: time and memory against length, corpus, labels
 #   make clean     remove .venv and caches    (runs/ stays: your models are there)
 #
@@ -23,7 +24,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test test-slow audit install check docs bench curves clean
+.PHONY: demo test test-slow audit install check docs site bench curves clean
 .DEFAULT_GOAL := help
 
 .PHONY: help
@@ -74,6 +75,10 @@ audit: $(STAMP)
 
 docs: $(STAMP)
 	$(BIN)/python docs/generate.py
+
+site: $(STAMP)
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/site
+	@echo "== Open build/site/index.html"
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks.speed

@@ -38,7 +38,7 @@ HEAVY = {"accelerate", "matplotlib", "pandas", "pyarrow", "scipy", "sklearn", "t
 
 # Tests of something that no single module does, by folder.
 ACROSS: dict[str, set[str]] = {
-    ".": {"structure", "docs", "package", "end_to_end", "kills", "fuzz"},
+    ".": {"structure", "docs", "docs_blocks", "package", "end_to_end", "site", "kills", "fuzz"},
     "apps": set(),
     "cli": {"startup", "bad_input"},
     "data": set(),

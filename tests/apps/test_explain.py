@@ -23,10 +23,10 @@ from ulmfit.stages.folder_config import Calibration
 
 SETTINGS = {
     "finetune_lm": None,
-    "classifier.epochs": 8,
+    "classifier.epochs": 16,
     "classifier.batch_size": 8,
     "classifier.unfreezing": "full",
-    "classifier.rates.lr": 0.1,
+    "classifier.rates.lr": 0.01,
     "classifier.rates.kind": "uniform",
     "classifier.ar_alpha": 0.0,
     "classifier.tar_beta": 0.0,
@@ -55,8 +55,9 @@ def both() -> Predictor:
 @pytest.fixture(scope="module")
 def planted(lm_folder: Path) -> TextClassifier:
     """Trained on texts whose label an adjective tells."""
-    texts, labels = tiny.labelled_texts(200)
-    return TextClassifier(lm=lm_folder, overrides=SETTINGS).fit(texts, labels)
+    texts, labels = tiny.labelled_texts(400)
+    made = TextClassifier(lm=lm_folder, overrides=SETTINGS, precision="float32")
+    return made.fit(texts, labels)
 
 
 def by_word(found: Explanation) -> dict[str, float]:

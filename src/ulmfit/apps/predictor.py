@@ -30,7 +30,7 @@ from ulmfit.train.evaluate import predict_logits
 
 Probabilities = NDArray[np.float32]
 
-# Of the encoder's weights and products: exact, or a third of the time (docs/performance.md).
+# Of the encoder's weights and products: exact, or two to three times as fast (docs/log.md).
 Precision = Literal["float32", "int8"]
 
 DEVICES = ("auto", "cpu", "cuda", "mps")

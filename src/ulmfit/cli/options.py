@@ -124,7 +124,7 @@ TrainingPrecision = Annotated[
 ]
 Int8 = Annotated[
     bool,
-    typer.Option("--int8", help="Answer in 8-bit integers: three times as fast, on a CPU."),
+    typer.Option("--int8", help="Answer in 8-bit integers, two to three times as fast, on a CPU."),
 ]
 Threads = Annotated[
     int | None,

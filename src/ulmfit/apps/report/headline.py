@@ -58,7 +58,7 @@ def _verdict(tested: Answered) -> Markup:
     return join(
         [
             said,
-            f" On new texts like these, expect an error between {interval(score.error_interval)}.",
+            f" On new texts like these, expect an error of {interval(score.error_interval)}.",
         ]
     )
 

@@ -45,6 +45,10 @@ def test_an_exported_model_is_evaluated(model: Path, exported: Path, data: Path)
         assert done.code == 0, done
         scores.append(json.loads(done.out))
         assert scores[-1].pop("model") == str(folder)
+    fits = [found.pop("reliability")["nll"] for found in scores]
+    shares = [found.pop("coverage")[-1]["coverage"] for found in scores]
+    assert fits[0] == pytest.approx(fits[1], rel=1e-3)
+    assert shares[0] == shares[1]
     assert scores[0] == scores[1]
 
 

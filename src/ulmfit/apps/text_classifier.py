@@ -165,12 +165,11 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             InputError: not a column of strings.
             SettingsError: `min_confidence` is no probability, or the labels are a matrix.
         """
-        predictor, codec = self._fitted(), self._codec()
-        probabilities = predictor.predict_proba(from_python(repeatable(X)).texts)
-        decided = codec.decide(codec.arrange(probabilities), THRESHOLD)
+        probabilities = self.predict_proba(X)
+        decided = self._codec().decide(probabilities, THRESHOLD)
         if min_confidence is None:
             return decided
-        answers = predictor.abstaining(min_confidence).answers(probabilities)
+        answers = self._fitted().abstaining(min_confidence).answers(probabilities)
         return without(decided, [answer is None for answer in answers])
 
     def explain(

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ulmfit.apps.line_integrals import NODES, Vector, integrate
+from ulmfit.apps.line_integrals import LEAST_NODES, NODES, Vector, integrate
 
 
 def smooth(places: Vector) -> tuple[Vector, Vector]:
@@ -32,3 +32,11 @@ def test_points_go_to_where_it_is_steep() -> None:
 def test_it_stops_when_it_has_to() -> None:
     found = integrate(step, tolerance=0, most_points=60)
     assert 60 <= found.points < 60 + 4 * (NODES + 1)
+
+
+def test_without_time_it_is_coarse_and_its_ends_are_exact() -> None:
+    found = integrate(step, tolerance=1e-4, most_points=1000, seconds=0)
+    assert found.points == LEAST_NODES + 2
+    assert (found.start, found.end) == (step(np.zeros(1))[0][0], step(np.ones(1))[0][0])
+    assert abs(found.parts.sum() - (found.end - found.start)) > 1e-4
+    assert integrate(step, tolerance=1e-4, most_points=1000, seconds=60).points < 420

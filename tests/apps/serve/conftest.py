@@ -75,6 +75,7 @@ class Occlusion:
     baseline_score: float
     spans: tuple[Piece, ...]
     method: str = "occlusion"
+    coarse: bool = False
 
 
 def occluding(predictor: Predictor) -> Explainer:

@@ -100,7 +100,7 @@ def test_what_is_no_request(client: httpx.Client, body: object, problem: str) ->
         (b"{", "application/json", 422, "the body is not JSON"),
         (b'{"text": "\xff"}', "application/json", 400, "the body cannot be read"),
         (b"[" * 100_000, "application/json", 400, "the body cannot be read"),
-        (b'{"text": "a"}', "text/plain", 422, "the body: Input should be a valid dictionary"),
+        (b'{"text": "a"}', "text/plain", 415, "the body is not sent as JSON"),
         (b"", "application/json", 422, "the body: Field required"),
     ],
 )
@@ -166,6 +166,8 @@ def test_what_is_served(client: httpx.Client) -> None:
     assert (found["multi_label"], found["explains"]) == (False, True)
     assert found["metrics"] == {"error": 0.05}
     assert client.get("/health").json() == {"status": "ok"}
+    head = client.head("/health")
+    assert (head.status_code, head.content) == (200, b"")
 
 
 def test_several_labels(predictor: Predictor) -> None:

@@ -12,7 +12,13 @@ from ulmfit.apps.serve.asgi import App
 from ulmfit.apps.serve.assets import Asset, load_assets
 from ulmfit.apps.serve.batcher import Batcher
 from ulmfit.apps.serve.bodies import Bounded
-from ulmfit.apps.serve.classifier import Classifier, Explainer, predictions, rounded
+from ulmfit.apps.serve.classifier import (
+    Classifier,
+    Explainer,
+    Explanation,
+    predictions,
+    rounded,
+)
 from ulmfit.apps.serve.explaining import ExplainQueue
 from ulmfit.apps.serve.limits import Limits, Refused, require_length, require_within
 from ulmfit.apps.serve.messages import (
@@ -34,6 +40,7 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
 PATHS = ("/", "/predict", "/explain", "/model", "/health", "/metrics", "/docs", "/openapi.json")
+_REFUSALS = (400, 401, 408, 413, 415, 422, 429, 503)
 
 
 @dataclass(frozen=True)
@@ -103,11 +110,15 @@ def _framework(batcher: Batcher, queue: ExplainQueue | None) -> FastAPI:
 def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """For the description of the interface."""
     reasons = {
+        400: "The body cannot be read.",
         401: "The token is missing or wrong.",
+        408: "The body did not arrive in time.",
         413: "The body is too large.",
         422: "The request does not say what it must, or is beyond a limit.",
+        415: "The body is not sent as JSON.",
         429: "Too busy; `Retry-After` says when to come back.",
         501: "This model cannot be asked that.",
+        503: "Told to stop, no time was left; `Retry-After` says when to come back.",
     }
     return {status: {"model": Problem, "description": reasons[status]} for status in statuses}
 
@@ -115,7 +126,7 @@ def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
 def _add_answers(
     app: FastAPI, service: Service, batcher: Batcher, queue: ExplainQueue | None
 ) -> None:
-    @app.post("/predict", summary="Label texts", responses=_problems(401, 413, 422, 429))
+    @app.post("/predict", summary="Label texts", responses=_problems(*_REFUSALS))
     async def predict(request: PredictRequest) -> PredictAnswer:
         """Labels and probabilities of one text or several, in their order."""
         texts = _texts_of(request)
@@ -125,7 +136,7 @@ def _add_answers(
         least = service.min_confidence if given is None else given
         return PredictAnswer(predictions=predictions(service.classifier, probabilities, least))
 
-    @app.post("/explain", summary="Explain a label", responses=_problems(401, 413, 422, 429, 501))
+    @app.post("/explain", summary="Explain a label", responses=_problems(*_REFUSALS, 501))
     async def explain(request: ExplainRequest) -> ExplainAnswer:
         """Which words of a text speak for its label, or for a label you name, and which against."""
         if queue is None:
@@ -133,7 +144,8 @@ def _add_answers(
         require_length([request.text], service.limits.explain_chars, "explain_chars")
         _require_known(request.label, service.classifier)
         text = whole_characters(request.text)
-        return _explained(text, await queue.explain(text, request.label))
+        found = await queue.explain(text, request.label)
+        return _explained(text, found, service.limits)
 
 
 def _texts_of(request: PredictRequest) -> list[str]:
@@ -149,13 +161,16 @@ def _require_known(label: str | None, classifier: Classifier) -> None:
         raise Refused(422, "the model does not know the label", f"one of {known}")
 
 
-def _explained(text: str, found: Any) -> ExplainAnswer:
+def _explained(text: str, found: Explanation, limits: Limits) -> ExplainAnswer:
+    unexplained = found.score - found.baseline_score - sum(one.attribution for one in found.spans)
     return ExplainAnswer(
         label=found.label,
         probability=rounded(found.probability),
         score=rounded(found.score),
         baseline_score=rounded(found.baseline_score),
         method=found.method,
+        unexplained=rounded(unexplained),
+        note=_coarse(unexplained, limits) if found.coarse else None,
         spans=[
             SpanAnswer(
                 start=span.start,
@@ -165,6 +180,13 @@ def _explained(text: str, found: Any) -> ExplainAnswer:
             )
             for span in found.spans
         ],
+    )
+
+
+def _coarse(unexplained: float, limits: Limits) -> str:
+    return (
+        f"The shares are approximate: they miss {abs(unexplained):.2g} of the change in score, as "
+        f"the time was over ({limits.explain_seconds:g} s, the limit `explain_seconds`)."
     )
 
 
@@ -187,6 +209,7 @@ def _add_facts(app: FastAPI, service: Service, counted: Metrics) -> None:
             version=__version__,
         )
 
+    @app.head("/health", include_in_schema=False)
     @app.get("/health", summary="Does it answer?")
     async def health() -> Health:
         """For load balancers; needs no token."""

@@ -112,6 +112,9 @@ class Batcher:
         elif waiting and self.waiting_chars + chars > limits.waiting_chars:
             what = f"texts of {self.waiting_chars:,} characters wait"
             limit = f"{limits.waiting_chars:,} waiting characters"
+        elif waiting and (self.waiting_chars + chars) / self._speed > limits.waiting_seconds:
+            what = f"texts of {self.waiting_chars:,} characters wait"
+            limit = f"what takes {limits.waiting_seconds:g} s (the limit `waiting_seconds`)"
         else:
             return
         raise overloaded(what, limit, self.waiting_chars / self._speed)

@@ -79,6 +79,10 @@ class Explanation(Protocol):
     def method(self) -> str:
         """How it was computed."""
 
+    @property
+    def coarse(self) -> bool:
+        """Whether there was no time to be as exact as usual."""
+
 
 Explainer = Callable[[str, str | None], Explanation]
 """Explains a text: for a label, or for the most probable one."""

@@ -20,7 +20,11 @@ class Limits:
             memory that requests can take.
         waiting_texts: accepted and not yet predicted.
         waiting_chars: likewise.
-        explaining: explanations at a time, one computed and the rest waiting.
+        waiting_seconds: likewise, at the speed of the last batches: less than `grace_seconds`, so
+            that what is accepted can be answered when the service is told to stop.
+        explaining: explanations at a time, one computed and the rest waiting; times
+            `explain_seconds`, likewise less.
+        explain_seconds: for one explanation; it is coarser where that is not enough, and says so.
         batch_texts: predicted together.
         batch_chars: likewise; a long text has a batch of its own.
         body_seconds: for a client to send its request.
@@ -30,11 +34,13 @@ class Limits:
     body_bytes: int = 4 << 20
     texts: int = 1_000
     chars: int = 500_000
-    explain_chars: int = 10_000
+    explain_chars: int = 5_000
     requests: int = 256
     waiting_texts: int = 4_000
     waiting_chars: int = 16_000_000
-    explaining: int = 16
+    waiting_seconds: float = 20.0
+    explaining: int = 4
+    explain_seconds: float = 5.0
     batch_texts: int = 64
     batch_chars: int = 250_000
     body_seconds: float = 30.0

@@ -83,6 +83,13 @@ class ExplainAnswer(BaseModel):
     score: Annotated[float, Field(description="Of the label, before it became a probability.")]
     baseline_score: Annotated[float, Field(description="Score of a text that says nothing.")]
     method: Annotated[str, Field(description="How it was computed.")]
+    unexplained: Annotated[
+        float, Field(description="Change in score that the shares do not add up to.")
+    ]
+    note: Annotated[
+        str | None,
+        Field(description="Why the shares are coarser than usual; null where they are not."),
+    ]
     spans: list[SpanAnswer]
 
 

@@ -25,7 +25,9 @@ def handle_refusals(app: FastAPI) -> None:
     async def refuse(_: Any, error: Any) -> JSONResponse:
         return answer(error)
 
-    async def invalid(_: Any, error: Any) -> JSONResponse:
+    async def invalid(request: Any, error: Any) -> JSONResponse:
+        if not _is_json(request.headers.get("content-type", "")):
+            return answer(_of_http(415, request.method, None))
         return answer(_faults(error.errors()))
 
     async def http(request: Any, error: Any) -> JSONResponse:
@@ -35,6 +37,14 @@ def handle_refusals(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, invalid)
     for status in (400, 404, 405, 415):
         app.add_exception_handler(status, http)
+
+
+def _is_json(kind: str) -> bool:
+    """As the framework has it: `application/json`, or another kind that is written in it."""
+    kind = kind.partition(";")[0].strip().lower()
+    return kind == "application/json" or (
+        kind.startswith("application/") and kind.endswith("+json")
+    )
 
 
 def _faults(errors: list[dict[str, Any]]) -> Refused:
@@ -59,6 +69,6 @@ def _of_http(status: int, method: str, headers: dict[str, str] | None) -> Refuse
         400: ("the body cannot be read", 'Send JSON in UTF-8, such as {"text": "..."}.'),
         404: ("there is nothing at this address", "/docs describes what there is."),
         405: (f"{method} is not answered here", "/docs describes what there is."),
-        415: ("the body is not JSON", "Send it as application/json."),
+        415: ("the body is not sent as JSON", "Send the header `Content-Type: application/json`."),
     }[status]
     return Refused(status, problem, hint=hint, headers=headers or {})

@@ -24,11 +24,13 @@ from ulmfit.apps.serve.watching import log
 from ulmfit.errors import SettingsError
 
 if TYPE_CHECKING:
-    from uvicorn import Config
+    from uvicorn import Config, Server
 
     from ulmfit.apps.predictor import Precision
+    from ulmfit.apps.serve.workers import Hold
 
 _BACKLOG = 2048  # connections that wait to be accepted; uvicorn's default
+_END_SECONDS = 10  # for a worker to end, beyond the time for requests
 _KEEP_ALIVE = 30  # seconds; load balancers keep connections for longer than uvicorn's 5
 
 
@@ -105,7 +107,8 @@ def _load_model(settings: ServeSettings) -> Loaded:
     torch.set_num_threads(settings.threads)
     precision: Precision = "int8" if settings.int8 else "float32"
     predictor = Predictor.load(settings.model, settings.device, precision)
-    return predictor, functools.partial(explain, predictor), predictor.metrics
+    explainer = functools.partial(explain, predictor, seconds=settings.limits.explain_seconds)
+    return predictor, explainer, predictor.metrics
 
 
 def _load_exported(settings: ServeSettings) -> Loaded:
@@ -136,18 +139,40 @@ def run_service(settings: ServeSettings, announce: Callable[[str], None]) -> Non
         ModelFolderError: the model cannot be used.
     """
     require_extra()
-    from uvicorn.supervisors import Multiprocess
+    from ulmfit.apps.serve.leaving import raise_file_limit, refuse_new
+    from ulmfit.apps.serve.workers import Workers
 
+    raise_file_limit()
     with _listening(settings) as found, _metrics_folder(settings.workers):
-        if settings.workers > 1:
-            _check_model(settings)
-            config = _config(functools.partial(load_app, settings), settings, factory=True)
+        if settings.workers == 1:
+            server = _server(settings)
             announce(_address(found))
-            Multiprocess(config, sockets=[found]).run()
-        else:
-            app = load_app(settings)
-            announce(_address(found))
-            _run_one(_config(app, settings, factory=False), found)
+            _run_one(server, found)
+            return
+        _check_model(settings)
+        _log_to_stderr(access_log=settings.access_log)
+        workers = Workers(functools.partial(_work, settings), found, settings.workers)
+        grace = settings.limits.grace_seconds + _END_SECONDS
+        address = _address(found)
+        workers.run(lambda: announce(address), lambda: refuse_new(found), grace)
+
+
+def _server(settings: ServeSettings) -> Server:
+    """The server of one process, its model loaded."""
+    from ulmfit.apps.serve.leaving import Leaving, leaving_server
+
+    leaving = Leaving(load_app(settings))
+    return leaving_server(_config(leaving, settings), leaving)
+
+
+def _work(settings: ServeSettings, hold: Hold, found: socket.socket) -> None:
+    """One of several workers."""
+    from ulmfit.apps.serve.leaving import raise_file_limit
+
+    raise_file_limit()
+    server = _server(settings)
+    hold.ready(server)
+    server.run(sockets=[found])
 
 
 def require_extra() -> None:
@@ -171,13 +196,11 @@ def _check_model(settings: ServeSettings) -> None:
     read_folder(settings.model)
 
 
-def _run_one(config: Config, found: socket.socket) -> None:
-    from uvicorn import Server
-
+def _run_one(server: Server, found: socket.socket) -> None:
     # uvicorn raises the signal again when it has ended well: then there is nothing more to do
     before = {number: signal.signal(number, _nothing) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        Server(config).run(sockets=[found])
+        server.run(sockets=[found])
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -187,14 +210,13 @@ def _nothing(number: int, frame: object) -> None:
     return None
 
 
-def _config(app: object, settings: ServeSettings, *, factory: bool) -> Config:
+def _config(app: App, settings: ServeSettings) -> Config:
     from uvicorn import Config
 
     return Config(
-        app,  # type: ignore[arg-type]
-        factory=factory,
-        workers=settings.workers,
+        app,
         lifespan="on",
+        backlog=_BACKLOG,
         log_level="warning",
         access_log=False,  # it would log query strings; see `watching`
         server_header=False,

@@ -55,9 +55,10 @@ class Watched:
             await self._app(scope, receive, send_noting)
         except ClientGone:
             status = GONE
-        except asyncio.CancelledError:
-            status = GONE
-            raise
+        except asyncio.CancelledError:  # the server's time to end is over
+            if status != GONE:
+                raise
+            await send_refusal(send_noting, _ended())
         except Exception as error:
             log.error("%s", _without_text(error))
             if status == GONE:
@@ -83,4 +84,13 @@ def _broken() -> Refused:
         500,
         "the service failed to answer",
         hint="This should not happen; its log says where.",
+    )
+
+
+def _ended() -> Refused:
+    return Refused(
+        503,
+        "the service was told to stop and had no time for this request",
+        hint="Send the request again in 1 s.",
+        headers={"Retry-After": "1"},
     )

@@ -64,7 +64,7 @@ async function open(file) {
     const delimiter = findDelimiter(text);
     const rows = parse(text, delimiter);
     if (!rows.length) throw new Error(`${file.name} has no rows.`);
-    const width = Math.max(...rows.slice(0, 1000).map((row) => row.length));
+    const width = rows.reduce((most, row) => Math.max(most, row.length), 0); // of all: a late row may be wider
     for (const row of rows) while (row.length < width) row.push("");
     table = { name: file.name, rows, delimiter, encoding, width };
   } catch (error) {

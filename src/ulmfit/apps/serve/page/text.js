@@ -80,7 +80,7 @@ async function explain(text, mine, signal) {
   why.hidden = false;
   why.classList.remove("stale");
   element("why-title").textContent = `Words that decided about ${found.label}`;
-  note("");
+  note(found.note ?? "");
   mark(text, found.spans);
 }
 

@@ -60,7 +60,7 @@ class Sizes:
         one_tokens: length of the text that is predicted alone, in tokens.
         calls: of one text in a timed run.
         short_calls: the same, for TREC-sized texts.
-        tokenised: reviews to tokenise; the slow side takes a twentieth.
+        tokenised: reviews to tokenise; the slow side takes a fiftieth.
     """
 
     models: dict[str, ModelSize]
@@ -75,7 +75,7 @@ class Sizes:
     one_tokens: int = 315
     calls: int = 6
     short_calls: int = 40
-    tokenised: int = 4_000
+    tokenised: int = 20_000
 
 
 FULL = Sizes(

@@ -23,6 +23,8 @@ from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.workers.operators import operator_table
 from benchmarks.workers.wire import serve
+from ulmfit.apps.export import export_onnx
+from ulmfit.apps.onnx_runtime import OnnxClassifier
 from ulmfit.apps.predictor import Predictor
 from ulmfit.config import LMConfig
 from ulmfit.data.corpus import TokenCorpus
@@ -40,6 +42,7 @@ from ulmfit.train.tracker import Silent
 FOLDER = Path(sys.argv[1]) if len(sys.argv) > 1 else Path()
 DEVICE = torch.device(sys.argv[2] if len(sys.argv) > 2 else "cpu")
 NO_CHECKPOINT = 1e9  # seconds
+EXPORTED = "exported"
 
 
 def material(name: str) -> Any:
@@ -168,17 +171,27 @@ def predictor(size: str, mode: str = "float32") -> Predictor:
     return Predictor.load(FOLDER / f"{size}-2", DEVICE.type, mode)
 
 
+@cache
+def asked(size: str, mode: str) -> Predictor | OnnxClassifier:
+    """What answers: for "exported" the folder that `ulmfit export --onnx --int8` makes."""
+    if mode != EXPORTED:
+        return predictor(size, mode)
+    folder = FOLDER / f"{size}-2-exported"
+    export_onnx(predictor(size), folder, precision="int8")
+    return OnnxClassifier.load(folder, torch.get_num_threads())
+
+
 def predict_bulk(size: str, mode: str = "float32") -> dict[str, Any]:
-    """`Predictor.predict_proba` over the reviews, from text."""
-    model, texts = predictor(size, mode), material("texts")["reviews"]
+    """`predict_proba` over the reviews, from text."""
+    model, texts = asked(size, mode), material("texts")["reviews"]
     started = now()
     model.predict_proba(texts)
     return {"seconds": now() - started, "items": len(texts)}
 
 
 def predict_one(size: str, texts: str, calls: int, mode: str = "float32") -> dict[str, Any]:
-    """One `Predictor.predict_proba` of one text after another."""
-    model, chosen = predictor(size, mode), material("texts")[texts]
+    """One `predict_proba` of one text after another."""
+    model, chosen = asked(size, mode), material("texts")[texts]
     started = now()
     for call in range(calls):
         answer = model.predict_proba([chosen[call % len(chosen)]])
@@ -245,7 +258,7 @@ def versions() -> dict[str, Any]:
         "ulmfit": ulmfit.__version__,
         "torch": torch.__version__,
         "tokenizers": tokenizers.__version__,
-        "modes": ["float32", "int8"],
+        "modes": ["float32", "int8", EXPORTED],
     }
 
 

@@ -210,3 +210,14 @@ def test_what_cannot_be_explained(both: Predictor) -> None:
     )
     with pytest.raises(InputError, match=r"text 0 \(counted from 0\) is None of type NoneType"):
         explain(both, None)  # type: ignore[arg-type]
+
+
+def test_without_time_it_says_that_it_is_coarse(planted: TextClassifier) -> None:
+    predictor = planted.predictor_
+    for text in TEXTS:
+        hurried = explain(predictor, text, seconds=0)
+        assert hurried.coarse == (abs(hurried.unexplained) > TOLERANCE)
+        whole = explain(predictor, text, seconds=600)
+        assert not whole.coarse
+        assert hurried.score == pytest.approx(whole.score, abs=1e-4)
+    assert any(explain(predictor, text, seconds=0).coarse for text in TEXTS)

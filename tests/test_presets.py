@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal, get_args, get_origin
 
 import hypothesis
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import BaseModel
 
 from ulmfit.cli.training_runs import read_settings
 from ulmfit.errors import SettingsError
@@ -232,6 +235,30 @@ def test_part_of_a_table_does_for_the_default_preset() -> None:
 def test_lm_fine_tuning_can_be_left_out() -> None:
     assert load_settings(overrides={"finetune_lm": "none"}).finetune_lm is None
     assert load_settings("paper", overrides={"finetune_lm": None}).finetune_lm is None
+
+
+@pytest.mark.parametrize("value", ["none", "null", None])
+def test_none_is_one_of_the_choices_of_class_weights(value: object) -> None:
+    settings = load_settings(overrides={"classifier.class_weights": value})
+    assert settings.classifier.class_weights == "none"
+
+
+def literals(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Each choice of each setting that is a choice between words."""
+    for name, field in model.model_fields.items():
+        for part in (field.annotation, *get_args(field.annotation)):
+            if isinstance(part, type) and issubclass(part, BaseModel):
+                yield from literals(part, f"{prefix}{name}.")
+        if get_origin(field.annotation) is Literal:
+            yield from ((f"{prefix}{name}", choice) for choice in get_args(field.annotation))
+
+
+@pytest.mark.parametrize(("key", "choice"), list(literals(Settings)))
+def test_every_choice_can_be_given_as_text(key: str, choice: str) -> None:
+    found: object = load_settings(overrides={key: choice})
+    for name in key.split("."):
+        found = getattr(found, name)
+    assert found == choice
 
 
 def test_overrides_beat_the_file_and_the_file_the_preset(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from numbers import Integral, Real
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 from pydantic import ValidationError
 
@@ -248,7 +248,8 @@ def load_settings(
     if file is not None:
         tree = _merged(tree, _read_toml(file))
     for key, value in (overrides or {}).items():
-        tree = _merged(tree, _branch(str(key).split("."), _parsed(value)))
+        path = str(key).split(".")
+        tree = _merged(tree, _branch(path, _parsed(value, _choices(path))))
     try:
         return Settings.model_validate_json(json.dumps(_plain(tree)), strict=True)
     except ValidationError as error:
@@ -286,12 +287,26 @@ def _branch(path: list[str], value: object) -> Tree:
     return {head: _branch(rest, value) if rest else value}
 
 
-def _parsed(value: object) -> object:
-    """Text as TOML writes a number, truth value or list; `none`; anything else as it is."""
+def _choices(path: list[str]) -> tuple[str, ...]:
+    """The words that a setting can be; none where it is something else, or no setting."""
+    kind: Any = Settings
+    for name in path:
+        models = [part for part in (kind, *get_args(kind)) if hasattr(part, "model_fields")]
+        if not models or name not in models[0].model_fields:
+            return ()
+        kind = models[0].model_fields[name].annotation
+    return get_args(kind) if get_origin(kind) is Literal else ()
+
+
+def _parsed(value: object, choices: tuple[str, ...]) -> object:
+    """Text as TOML writes a number, truth value or list; `none`; anything else as it is.
+
+    A word that is one of the setting's choices stays a word: `none` is one for class weights.
+    """
+    if value is None or (isinstance(value, str) and value.lower() in ("none", "null")):
+        return "none" if "none" in choices else None
     if not isinstance(value, str):
         return value
-    if value.lower() in ("none", "null"):
-        return None
     try:
         return tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:

@@ -15,11 +15,12 @@ import torch
 from tests import tiny
 from tests.apps.test_predictor import member
 from ulmfit import TextClassifier
-from ulmfit.apps.explain import METHODS, TOLERANCE, Explanation, explain
+from ulmfit.apps.explain import LONG, METHODS, Explanation, explain
 from ulmfit.apps.predictor import Predictor
 from ulmfit.config import Dropouts
 from ulmfit.errors import InputError, SettingsError
 from ulmfit.stages.folder_config import Calibration
+from ulmfit.train.tracker import Silent
 
 SETTINGS = {
     "finetune_lm": None,
@@ -75,7 +76,7 @@ def share_of_planted(found: Explanation) -> float:
 def test_they_add_up_to_the_change_in_score(both: Predictor, text: str) -> None:
     for label in both.labels:
         found = explain(both, text, label)
-        assert abs(found.unexplained) <= TOLERANCE
+        assert abs(found.unexplained) <= found.tolerance
         assert found.probability == pytest.approx(1 / (1 + math.exp(-found.score)), abs=1e-5)
     opposite = explain(both, text, both.labels[0])
     assert opposite.score == pytest.approx(-found.score, abs=1e-4), "two classes mirror"
@@ -106,7 +107,7 @@ def test_calibrated_and_several_labels() -> None:
         for label, p in zip(predictor.labels, predictor.predict_proba(TEXTS[:1])[0], strict=True):
             found = explain(predictor, TEXTS[0], label)
             assert found.score == pytest.approx(math.log(p / (1 - p)), abs=1e-4)
-            assert abs(found.unexplained) <= TOLERANCE
+            assert abs(found.unexplained) <= found.tolerance
 
 
 def test_the_most_probable_label_is_the_default(both: Predictor) -> None:
@@ -177,10 +178,59 @@ def test_a_long_text() -> None:
     predictor, text = Predictor([part]), "the film was great . " * 1000
     found = explain(predictor, text)
     assert len(found.spans) == 5000
-    assert abs(found.unexplained) <= TOLERANCE
+    assert abs(found.unexplained) <= found.tolerance
     dropped = explain(predictor, text, method="occlusion")
     assert len(dropped.spans) <= 200, "some words at a time"
     assert dropped.spans[-1].end == len(text) - 1
+
+
+def test_bfloat16_for_long_texts_ranks_words_as_float32_does(
+    planted: TextClassifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "the film was lovely and the song was boring and a scene was fine . " * 40
+    found = {}
+    for precision in ("float32", "bf16"):
+        monkeypatch.setattr("ulmfit.apps.explain.fast_precision", lambda *, cpu, p=precision: p)
+        explained = explain(planted.predictor_, text)
+        assert abs(explained.unexplained) <= explained.tolerance
+        found[precision] = explained
+    exact, fast = found.values()
+    assert len(exact.spans) > LONG
+    assert (fast.score, fast.baseline_score) == pytest.approx(
+        (exact.score, exact.baseline_score), abs=1e-5
+    ), "the scores are those of the exact model"
+    shares = [np.array([span.attribution for span in each.spans]) for each in (exact, fast)]
+    assert not np.array_equal(shares[0], shares[1])
+    assert np.corrcoef(np.stack(shares))[0, 1] > 0.99
+
+
+class Watched(Silent):
+    """Keeps what it is shown."""
+
+    def __init__(self) -> None:
+        self.stretches: list[tuple[str, int]] = []
+        self.steps: list[int] = []
+        self.ends = 0
+
+    def begin(self, title: str, total_steps: int, done_steps: int) -> None:
+        self.stretches.append((title, total_steps))
+        self.steps = []
+
+    def advance(self, step: int, values: dict[str, float]) -> None:
+        self.steps.append(step)
+
+    def end(self) -> None:
+        assert self.steps == list(range(1, self.stretches[-1][1] + 1)), "each window is counted"
+        self.ends += 1
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_progress_of_a_long_text_and_none_of_a_short_one(both: Predictor, method: str) -> None:
+    for text, shown in (("the film was great . " * 90, True), ("a great film", False)):
+        watched = Watched()
+        explain(both, text, method=method, display=watched)
+        assert bool(watched.stretches) == shown
+        assert watched.ends == len(watched.stretches)
 
 
 def test_an_empty_text_is_its_own_baseline(both: Predictor) -> None:
@@ -195,6 +245,8 @@ def test_as_plain_data(both: Predictor) -> None:
     assert [span["text"] for span in found["spans"]] == ["a", "great", "film"]
     assert found["spans"][1]["start"] == 2
     assert found["method"] == "integrated-gradients"
+    total = sum(span["attribution"] for span in found["spans"])
+    assert found["unexplained"] == found["score"] - found["baseline_score"] - total
 
 
 def test_what_cannot_be_explained(both: Predictor) -> None:
@@ -216,7 +268,7 @@ def test_without_time_it_says_that_it_is_coarse(planted: TextClassifier) -> None
     predictor = planted.predictor_
     for text in TEXTS:
         hurried = explain(predictor, text, seconds=0)
-        assert hurried.coarse == (abs(hurried.unexplained) > TOLERANCE)
+        assert hurried.coarse == (abs(hurried.unexplained) > hurried.tolerance)
         whole = explain(predictor, text, seconds=600)
         assert not whole.coarse
         assert hurried.score == pytest.approx(whole.score, abs=1e-4)

@@ -27,7 +27,10 @@ def test_as_data_from_standard_input(model: Path) -> None:
     found = json.loads(done.out)
     assert (found["text"], found["label"]) == (GOOD, "neg")
     total = sum(span["attribution"] for span in found["spans"])
-    assert total == pytest.approx(found["score"] - found["baseline_score"], abs=0.011)
+    unexplained = found["score"] - found["baseline_score"] - total
+    assert found["unexplained"] == pytest.approx(unexplained, abs=1e-9)
+    sizes = sum(abs(span["attribution"]) for span in found["spans"])
+    assert abs(unexplained) <= max(0.01, 0.02 * sizes)
 
 
 def test_as_a_page(model: Path, tmp_path: Path) -> None:

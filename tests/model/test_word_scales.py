@@ -46,3 +46,28 @@ def test_nothing_is_left_on_the_model() -> None:
     for name, value in model.state_dict().items():
         torch.testing.assert_close(value, before[name], rtol=0, atol=0)
     assert all(weight.grad is None for weight in model.parameters())
+
+
+@pytest.mark.parametrize("chunk", [5, 50])
+def test_bfloat16_is_near_and_has_a_gradient(chunk: int) -> None:
+    model = tiny.classifier_model(chunk=chunk).eval().requires_grad_(False)
+    found = []
+    for bf16 in (False, True):
+        scales = torch.full((2, 17), 0.7, requires_grad=True)
+        logits = scaled_logits(model, TOKENS, scales, bf16=bf16)
+        found.append((logits.detach(), *torch.autograd.grad(logits.sum(), scales)))
+    for exact, fast, share in zip(*found, (0.03, 0.2), strict=True):
+        assert not torch.equal(exact, fast)
+        assert (exact - fast).norm() < share * exact.norm()
+
+
+def test_chunks_are_counted_and_those_read_again_twice() -> None:
+    model = tiny.classifier_model(chunk=5).eval().requires_grad_(False)
+    seen: list[None] = []
+    scales = torch.ones(1, 17)
+    scaled_logits(model, TOKENS, scales, progress=lambda: seen.append(None))
+    assert len(seen) == 4
+    scales.requires_grad_()
+    logits = scaled_logits(model, TOKENS, scales, progress=lambda: seen.append(None))
+    torch.autograd.grad(logits.sum(), scales)
+    assert len(seen) == 4 + 8

@@ -11,6 +11,7 @@ score to the text's among the words; occlusion drops them one by one.
 from __future__ import annotations
 
 import math
+import time
 from dataclasses import dataclass
 from typing import Any, Final, Literal, get_args
 
@@ -25,18 +26,25 @@ from ulmfit.apps.predictor import Predictor
 from ulmfit.apps.text_spans import Offsets, Span, spread, words_of
 from ulmfit.errors import InputError, SettingsError
 from ulmfit.model.word_scales import scaled_logits
+from ulmfit.runtime import fast_precision
+from ulmfit.train.tracker import Display, Silent
 
-__all__ = ["METHODS", "TOLERANCE", "Explanation", "Method", "Span", "explain"]
+__all__ = ["METHODS", "SHARE", "TOLERANCE", "Explanation", "Method", "Span", "explain"]
 
 Method = Literal["integrated-gradients", "occlusion"]
 METHODS: Final[tuple[str, ...]] = get_args(Method)
 
 # Attributions add up to the change in score but for this much log-odds, which is at most a quarter
-# of a percent of probability. Ours.
-TOLERANCE = 0.01
-MOST_POINTS = 2048
-# Tokens in one step: what a chunk's activations take, and the rows of factors of a long text. Ours.
-STEP_ROWS, STEP_TOKENS = 64, 65_536
+# of a percent of probability, or for this share of what they are together without their signs,
+# which no bar in a chart would show. Ours, docs/log.md.
+TOLERANCE, SHARE = 0.01, 0.02
+MOST_POINTS = 256
+# A text of so many tokens is long: it is read in bfloat16 where that is fast, and its progress is
+# shown. Ours: some seconds on two cores.
+LONG = 400
+# Rows and tokens in one step. A chunk's activations grow with the rows (64 take a few hundred MB);
+# with the tokens a few vectors per chunk, and the factors. Ours.
+STEP_ROWS, STEP_TOKENS = 64, 262_144
 # A text of 1,000 words is occluded word by word, a longer one some words at a time. Ours.
 OCCLUSION_TOKENS = 1_000_000
 _MOST_ODDS = 700.0  # exp(710) is no float any more
@@ -55,7 +63,6 @@ class Explanation:
         spans: stretches of the text, disjoint and in order, with what each adds to the score.
         method: `integrated-gradients`, whose attributions add up to `score - baseline_score`, or
             `occlusion`: how much lower the score is without each, which need not add up.
-        coarse: integrated gradients had no time to add up to within `TOLERANCE`; see `unexplained`.
     """
 
     text: str
@@ -65,12 +72,21 @@ class Explanation:
     baseline_score: float
     spans: tuple[Span, ...]
     method: str
-    coarse: bool = False
 
     @property
     def unexplained(self) -> float:
         """Change in score that the attributions do not add up to."""
         return self.score - self.baseline_score - sum(span.attribution for span in self.spans)
+
+    @property
+    def tolerance(self) -> float:
+        """What `unexplained` of integrated gradients is to stay below."""
+        return max(TOLERANCE, SHARE * sum(abs(span.attribution) for span in self.spans))
+
+    @property
+    def coarse(self) -> bool:
+        """Integrated gradients had too few points, for want of time, to stay within `tolerance`."""
+        return self.method == "integrated-gradients" and abs(self.unexplained) > self.tolerance
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, ready for JSON; spans with their text."""
@@ -81,6 +97,7 @@ class Explanation:
             "score": self.score,
             "baseline_score": self.baseline_score,
             "method": self.method,
+            "unexplained": self.unexplained,
             "spans": [
                 {
                     "start": span.start,
@@ -100,19 +117,23 @@ def explain(
     *,
     method: str = "integrated-gradients",
     seconds: float | None = None,
+    display: Display | None = None,
 ) -> Explanation:
     """Attribute the score of a label to the characters of a text.
 
     Nothing is kept between calls, so that several threads may ask at once. The memory this takes
     grows by a few vectors per chunk of the text; occlusion takes longer texts some words at a time.
+    The gradients of a long text are taken in bfloat16 where the processor has it; the scores, and
+    so what is `unexplained`, are those of the exact model.
 
     Args:
         predictor: the model; with int8 weights it is the float ones that are explained.
         text: any text; an empty one has no spans.
         label: class to explain; None for the most probable one.
         method: `integrated-gradients` or `occlusion`.
-        seconds: integrate with fewer points where more would take longer, but with four at least;
+        seconds: integrate with fewer points where more would take longer, but with three at least;
             None for as long as it takes. Occlusion knows no such limit.
+        display: sees how far it is, if the text is long; None for none.
 
     Raises:
         InputError: a label that the model does not know, or a text that is no string.
@@ -128,12 +149,11 @@ def explain(
     encoded = predictor.members[0].tokenizer.encode_with_offsets(text)
     probabilities = predictor.predict_proba([text])[0]
     column = int(probabilities.argmax()) if label is None else predictor.labels.index(label)
-    score = _Score(predictor, encoded.ids, column)
+    score = _Score(predictor, encoded.ids, column, display or Silent())
     if method == "occlusion":
         spans, whole, baseline = _occlude(score, encoded.offsets)
     else:
         spans, whole, baseline = _integrate(score, encoded.offsets, len(text), seconds)
-    missing = whole - baseline - sum(span.attribution for span in spans)
     return Explanation(
         text=text,
         label=predictor.labels[column],
@@ -142,7 +162,6 @@ def explain(
         baseline_score=baseline,
         spans=spans,
         method=method,
-        coarse=seconds is not None and method != "occlusion" and abs(missing) > TOLERANCE,
     )
 
 
@@ -150,8 +169,15 @@ def _integrate(
     score: _Score, offsets: Offsets, length: int, seconds: float | None
 ) -> tuple[tuple[Span, ...], float, float]:
     """Integrated gradients (Sundararajan et al. 2017, equation 1)."""
-    found = integrate(score.along, tolerance=TOLERANCE, most_points=MOST_POINTS, seconds=seconds)
-    return spread(offsets, found.parts, length), found.end, found.start
+    begin = time.monotonic()
+    exact = score.values(np.repeat([[1.0], [0.0]], score.n_tokens, axis=1)) if score.bf16 else None
+    if seconds is not None:
+        seconds -= time.monotonic() - begin
+    found = integrate(
+        score.along, tolerance=TOLERANCE, share=SHARE, most_points=MOST_POINTS, seconds=seconds
+    )
+    whole, baseline = exact or (found.end, found.start)
+    return spread(offsets, found.parts, length), whole, baseline
 
 
 def _occlude(score: _Score, offsets: Offsets) -> tuple[tuple[Span, ...], float, float]:
@@ -179,48 +205,76 @@ class _Score:
         predictor: the model.
         ids: of the document, in reading order.
         column: the class.
+        display: for long texts.
     """
 
-    def __init__(self, predictor: Predictor, ids: NDArray[np.integer], column: int) -> None:
+    def __init__(
+        self, predictor: Predictor, ids: NDArray[np.integer], column: int, display: Display
+    ) -> None:
         self.predictor, self.column = predictor, column
         self.device = predictor.models[0].encoder.embedding.weight.device
         self.tokens = torch.from_numpy(ids.astype(np.int64)).to(self.device)
         self.n_tokens = len(ids)
         self.rows = max(1, min(STEP_ROWS, STEP_TOKENS // self.n_tokens))
+        is_long, on_cpu = self.n_tokens >= LONG, self.device.type == "cpu"
+        self.bf16 = is_long and on_cpu and fast_precision(cpu=True) == "bf16"
+        self.display = display if is_long else Silent()
+        self._chunks_read = 0
 
     def along(self, places: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Scores where all words have the same factor, (R,), and their gradients, (R, T)."""
         values, slopes = [], []
-        for part in np.split(places, range(self.rows, len(places), self.rows)):
-            scales = self._scales(np.repeat(part[:, None], self.n_tokens, axis=1))
-            found = self._score(scales.requires_grad_())
-            (slope,) = torch.autograd.grad(found.sum(), scales)
-            values.append(found.detach().cpu().numpy())
-            slope[:, 0] = 0.0  # `xxbos` is there in the baseline too
-            slopes.append(slope.double().cpu().numpy())
+        parts = np.split(places, range(self.rows, len(places), self.rows))
+        self._begin(2 * len(parts))  # each chunk is read there, and again on the way back
+        try:
+            for part in parts:
+                scales = self._scales(np.repeat(part[:, None], self.n_tokens, axis=1))
+                found = self._score(scales.requires_grad_(), bf16=self.bf16)
+                (slope,) = torch.autograd.grad(found.sum(), scales)
+                values.append(found.detach().cpu().numpy())
+                slope[:, 0] = 0.0  # `xxbos` is there in the baseline too
+                slopes.append(slope.double().cpu().numpy())
+        finally:
+            self.display.end()
         return np.concatenate(values), np.concatenate(slopes)
 
     def values(self, table: NDArray[np.float64]) -> list[float]:
         """Scores under each row of factors, (R, T)."""
         found: list[float] = []
-        with torch.no_grad():
-            for part in np.split(table, range(self.rows, len(table), self.rows)):
-                found += self._score(self._scales(part)).tolist()
+        parts = np.split(table, range(self.rows, len(table), self.rows))
+        self._begin(len(parts))
+        try:
+            with torch.no_grad():
+                for part in parts:
+                    found += self._score(self._scales(part)).tolist()
+        finally:
+            self.display.end()
         return found
+
+    def _begin(self, readings: int) -> None:
+        models = self.predictor.models
+        chunks = sum(-(-self.n_tokens // model.config.chunk) for model in models)
+        self._chunks_read = 0
+        self.display.begin("windows", readings * chunks, 0)
+
+    def _advance(self) -> None:
+        self._chunks_read += 1
+        self.display.advance(self._chunks_read, {})
 
     def _scales(self, table: NDArray[np.float64]) -> Tensor:
         scales = torch.from_numpy(table.astype(np.float32)).to(self.device)
         scales[:, 0] = 1.0
         return scales
 
-    def _score(self, scales: Tensor) -> Tensor:
+    def _score(self, scales: Tensor, *, bf16: bool = False) -> Tensor:
         """Log-odds, (R,), of `stages.ensemble` and with a gradient."""
         logits = []
         for member, model in zip(self.predictor.members, self.predictor.models, strict=True):
             turned = member.direction == "backward"
             tokens = self.tokens.flip(0) if turned else self.tokens
             factors = scales.flip(1) if turned else scales
-            logits.append(scaled_logits(model, tokens, factors).double())
+            read = scaled_logits(model, tokens, factors, bf16=bf16, progress=self._advance)
+            logits.append(read.double())
         together = torch.stack(logits)
         if self.predictor.multi_label:
             one = together[:, :, self.column]

@@ -1,4 +1,4 @@
-"""An integral along a line, exact to a tolerance that is known from the function's own values."""
+"""An integral along a line, with an error that is known from the function's own values."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,40 +14,39 @@ Vector = NDArray[np.float64]
 # Positions on the line, (R,) -> the function's values there, (R,), and its gradients, (R, T).
 Function = Callable[[Vector], tuple[Vector, Vector]]
 
-# Gauss-Legendre nodes of one piece of the line: exact for polynomials up to degree 15. Ours.
-NODES = 8
-LEAST_NODES = 2  # where there is no time
-_PIECES = 2  # at the start
-_OF_HALVING = 2 * NODES + 1  # points
+# At the start. With 16 the parts were within 3 % of the integral on IMDb reviews, and the rank
+# correlation with it 0.998: ours, docs/log.md.
+PIECES = 16
+LEAST_PIECES = 2  # where there is no time
+_WORTH = 0.25  # of the worst piece's error: pieces that are halved together with it
 
 
 @dataclass(frozen=True)
 class LineIntegral:
-    """Integral of a gradient from 0 to 1 on a line.
+    """What a line integral of a gradient came to.
 
     Attributes:
         parts: of each dimension, (T,).
         start: the function's value at 0.
         end: its value at 1.
+        error: sum over the pieces of how far each is off.
         points: how often it was evaluated.
     """
 
     parts: Vector
     start: float
     end: float
+    error: float
     points: int
 
 
-@dataclass(frozen=True, eq=False)
-class _Piece:
-    low: float
-    high: float
-    parts: Vector
-    error: float
-
-
 def integrate(
-    function: Function, *, tolerance: float, most_points: int, seconds: float | None = None
+    function: Function,
+    *,
+    tolerance: float,
+    share: float = 0.0,
+    most_points: int,
+    seconds: float | None = None,
 ) -> LineIntegral:
     """Integrate a gradient along a line, so that the parts add up to the change in value.
 
@@ -56,45 +54,49 @@ def integrate(
     values at its ends. Where they do not, the quadrature is off by just that, and the piece is
     halved: points go to where the function bends.
 
+    The quadrature is the trapezoidal rule. Where maxima over words change hands the gradient
+    jumps, so that rules of a higher order gain nothing, and this one uses all of its points again
+    when a piece is halved.
+
     Args:
         function: its gradient is by T dimensions that all are equal to the position.
-        tolerance: sum over the pieces of how far each is off.
+        tolerance: sum over the pieces of how far each may be off.
+        share: of the sum of the parts' sizes, where that is more than `tolerance`.
         most_points: stop halving after so many evaluations.
-        seconds: stop before halving that would take longer, by the time of those before; and begin
-            with fewer points where that would, but with `LEAST_NODES` and the ends.
+        seconds: halve no piece, the worst ones first, for which there is no time left by the time
+            of the evaluations before; and begin with fewer pieces, but with `LEAST_PIECES`.
     """
-    clock = _Clock(function, seconds)
-    values: dict[float, float] = {}
-    pieces = _first(clock, values)
-    while sum(piece.error for piece in pieces) > tolerance and clock.points < most_points:
-        worst = max(piece.error for piece in pieces)
-        split = [piece for piece in pieces if piece.error >= worst / 2]
-        # the worst ones, as many as there is time for
-        split = sorted(split, key=lambda piece: -piece.error)[: clock.affordable // _OF_HALVING]
-        if not split:
-            break
-        halves = []
-        for piece in (piece for piece in pieces if piece in split):
-            middle = (piece.low + piece.high) / 2
-            halves += [(piece.low, middle), (middle, piece.high)]
-        pieces = [piece for piece in pieces if piece not in split]
-        pieces += _measured(clock, halves, values)
-    parts = np.sum([piece.parts for piece in pieces], axis=0)
-    return LineIntegral(parts, values[0.0], values[1.0], clock.points)
+    clock = _Clock(seconds)
+    places = np.linspace(0, 1, PIECES + 1)
+    if seconds is not None:
+        clock(function, places[[0, -1]])  # to learn how long one takes
+        pieces = min(max(LEAST_PIECES, clock.affordable - 1), PIECES)
+        places = np.linspace(0, 1, pieces + 1)
+    values, slopes = clock(function, places)
+    while True:
+        widths = np.diff(places)
+        parts = (np.append(widths, 0) + np.insert(widths, 0, 0)) / 2 @ slopes
+        sums = slopes.sum(axis=1)
+        errors = np.abs(widths * (sums[1:] + sums[:-1]) / 2 - np.diff(values))
+        error = float(errors.sum())
+        enough = max(tolerance, share * float(np.abs(parts).sum()))
+        worst = np.argsort(-errors, kind="stable")[: clock.affordable]
+        split = np.sort(worst[errors[worst] >= _WORTH * errors.max()])
+        if error <= enough or len(places) >= most_points or not len(split):
+            return LineIntegral(parts, float(values[0]), float(values[-1]), error, len(places))
+        middles = (places[split] + places[split + 1]) / 2
+        found, found_slopes = clock(function, middles)
+        places = np.insert(places, split + 1, middles)
+        values = np.insert(values, split + 1, found)
+        slopes = np.insert(slopes, split + 1, found_slopes, axis=0)
 
 
 class _Clock:
-    """A function that knows how often it was asked, and how often there is time for."""
+    """Knows how often a function can still be evaluated in the time that is left."""
 
-    def __init__(self, function: Function, seconds: float | None) -> None:
-        self._function = function
+    def __init__(self, seconds: float | None) -> None:
         self._end = None if seconds is None else time.monotonic() + seconds
         self._each = 0.0
-        self.points = 0
-
-    @property
-    def limited(self) -> bool:
-        return self._end is not None
 
     @property
     def affordable(self) -> int:
@@ -102,40 +104,8 @@ class _Clock:
             return sys.maxsize
         return max(0, int((self._end - time.monotonic()) / max(self._each, 1e-9)))
 
-    def __call__(self, places: Vector) -> tuple[Vector, Vector]:
+    def __call__(self, function: Function, places: Vector) -> tuple[Vector, Vector]:
         begin = time.monotonic()
-        found = self._function(places)
+        found = function(places)
         self._each = (time.monotonic() - begin) / len(places)
-        self.points += len(places)
         return found
-
-
-def _first(clock: _Clock, values: dict[float, float]) -> list[_Piece]:
-    """The pieces at the start; fewer and coarser ones where there is no time."""
-    if clock.limited:
-        found, _ = clock(np.array([0.0, 1.0]))
-        values.update(zip((0.0, 1.0), found.tolist(), strict=True))
-        if (most := clock.affordable) < _PIECES * NODES + 1:
-            return _measured(clock, [(0.0, 1.0)], values, max(LEAST_NODES, min(NODES, most)))
-    return _measured(clock, list(pairwise(np.linspace(0, 1, _PIECES + 1).tolist())), values)
-
-
-def _measured(
-    function: Function,
-    ranges: list[tuple[float, float]],
-    values: dict[float, float],
-    n_nodes: int = NODES,
-) -> list[_Piece]:
-    """The pieces of the line between the given ends; adds to what is known of the values there."""
-    ends = sorted({end for both in ranges for end in both} - values.keys())
-    nodes, weights = np.polynomial.legendre.leggauss(n_nodes)
-    inner = [low + (high - low) * (nodes + 1) / 2 for low, high in ranges]
-    found, slopes = function(np.concatenate([ends, *inner]))
-    values.update(zip(ends, found[: len(ends)].tolist(), strict=True))
-    pieces = []
-    for place, (low, high) in enumerate(ranges):
-        first = len(ends) + place * n_nodes
-        parts = (high - low) / 2 * (weights @ slopes[first : first + n_nodes])
-        error = abs(float(parts.sum()) - (values[high] - values[low]))
-        pieces.append(_Piece(low, high, parts, error))
-    return pieces

@@ -312,5 +312,7 @@ def _count(labels: str) -> int | None:
     if labels == "all":
         return None
     if not labels.isdecimal() or int(labels) == 0:
-        raise SettingsError(f"--labels {labels!r} is no number", expected="a number such as 100, or all")
+        raise SettingsError(
+            f"--labels {labels!r} is no number", expected="a number such as 100, or all"
+        )
     return int(labels)

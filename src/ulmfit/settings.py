@@ -160,6 +160,8 @@ class FinetuneLMSettings(LMSettings):
         max_vocab: at most so many words (released code: 60,000).
         min_freq: a task word that occurs less often is left out (ours: a word that is seen once
             teaches nothing that its mean embedding does not say).
+        less_if_short: less of the dropouts, of AR and of TAR where the text is read few times
+            (ours; see `stages.lm_training.regularization_share`).
     """
 
     # A corpus of 5,000 short texts would be read in 14 steps of 64 streams: ours, docs/log.md.
@@ -173,6 +175,7 @@ class FinetuneLMSettings(LMSettings):
     vocab: Literal["task", "union"] = "union"
     max_vocab: int = Field(60_000, ge=16)
     min_freq: int = Field(2, ge=1)
+    less_if_short: bool = True
 
 
 class ClassifierSettings(Frozen):

@@ -20,6 +20,7 @@ from ulmfit.stages.finetune_lm import (
     finetune_lm,
     is_held_out,
     pack_task_corpus,
+    regularized,
     task_tokenizer,
 )
 from ulmfit.train.evaluate import score_language_model
@@ -144,3 +145,18 @@ def test_fine_tuning_makes_the_text_more_likely(direction: str, tmp_path: Path) 
     json.dumps(tuned.info)
     # The language model that was given is still what it was.
     assert all(torch.equal(before[name], lm.weights[name]) for name in before)
+
+
+@pytest.mark.parametrize(
+    ("epochs", "max_tokens", "share"),
+    [(8, None, 1.0), (4, None, 0.5), (8, 3_000, 0.5), (8, 300, 0.2), (1, None, 0.2)],
+)
+def test_a_text_that_is_read_few_times_is_regularized_less(
+    epochs: int, max_tokens: int | None, share: float
+) -> None:
+    asked = settings(epochs=epochs, max_tokens=max_tokens)
+    found = regularized(asked, n_tokens=1_000)
+    assert found.dropouts == asked.dropouts.scaled(share)
+    assert (found.ar_alpha, found.tar_beta) == (asked.ar_alpha * share, asked.tar_beta * share)
+    plain = asked.model_copy(update={"less_if_short": False})
+    assert regularized(plain, n_tokens=1_000) == plain

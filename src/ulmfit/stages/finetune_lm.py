@@ -16,7 +16,13 @@ from ulmfit.model.vocab_transfer import transfer_vocabulary
 from ulmfit.runtime import seed_everything
 from ulmfit.settings import FinetuneLMSettings
 from ulmfit.stages.lm_folder import TrainedLM
-from ulmfit.stages.lm_training import LMData, RunContext, train_language_model, word_counts
+from ulmfit.stages.lm_training import (
+    LMData,
+    RunContext,
+    regularization_share,
+    train_language_model,
+    word_counts,
+)
 
 Texts = Callable[[], Iterable[str]]
 
@@ -88,6 +94,7 @@ def finetune_lm(
         settings: training.
         context: device, folder, display, seed.
     """
+    settings = regularized(settings, train.n_tokens)
     seed_everything(context.seed)
     model = adapted_model(base, tokenizer.vocab, settings)
     model.to(context.accelerator.device)
@@ -101,6 +108,22 @@ def finetune_lm(
         weights={name: value.cpu() for name, value in model.state_dict().items()},
         info={**base.info, "settings": settings.model_dump()},
         metrics={**result.best, "steps": result.steps, "seconds": round(result.seconds)},
+    )
+
+
+def regularized(settings: FinetuneLMSettings, n_tokens: int) -> FinetuneLMSettings:
+    """Settings with the dropouts, AR and TAR that reading a corpus of so many tokens needs."""
+    if not settings.less_if_short:
+        return settings
+    read = settings.epochs * n_tokens
+    passes = min(read, settings.max_tokens or read) / max(1, n_tokens)
+    share = regularization_share(passes)
+    return settings.model_copy(
+        update={
+            "dropouts": settings.dropouts.scaled(share),
+            "ar_alpha": settings.ar_alpha * share,
+            "tar_beta": settings.tar_beta * share,
+        }
     )
 
 

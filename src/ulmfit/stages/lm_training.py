@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -57,6 +58,10 @@ class RunContext:
 
 # Fewer rows than this make the gradient of a step too noisy for the rates in the presets.
 LEAST_ROWS = 4
+
+# A corpus that is read once cannot be learnt by heart, one that is read often can: the share of the
+# released code's dropouts, AR and TAR by the passes over it. Ours, docs/log.md.
+SHARE_BY_PASSES = ((2, 0.2), (6, 0.5), (math.inf, 1.0))
 
 # Validation during training reads about so many tokens: enough for the third digit of perplexity.
 VALID_TOKENS = 100_000
@@ -217,6 +222,11 @@ def _job(
         monitor="valid_loss",
         plan=full(group_rates(settings.rates, len(groups)), settings.epochs),
     )
+
+
+def regularization_share(passes: float) -> float:
+    """How much of the dropouts, AR and TAR so many passes over a corpus need, up to 1."""
+    return next(share for most, share in SHARE_BY_PASSES if passes <= most)
 
 
 def fitting_batch(corpus: TokenCorpus, settings: LMSettings) -> int:

@@ -160,22 +160,23 @@ class FinetuneLMSettings(LMSettings):
         max_vocab: at most so many words (released code: 60,000).
         min_freq: a task word that occurs less often is left out (ours: a word that is seen once
             teaches nothing that its mean embedding does not say).
-        less_if_short: less of the dropouts, of AR and of TAR where the text is read few times
-            (ours; see `stages.lm_training.regularization_share`).
+        by_length: fit dropouts, AR, TAR and rates to the length of the text, as far as they are
+            the defaults (ours, `stages.finetune_lm.fitted_to_length`).
     """
 
     # A corpus of 5,000 short texts would be read in 14 steps of 64 streams: ours, docs/log.md.
     least_steps: int = Field(50, ge=1)
-    # Eight passes, or a quarter of an hour on two cores for a large corpus: ours, docs/log.md.
+    # Eight passes, or some forty minutes on two cores for a large corpus (both directions, one core
+    # each): ours, docs/log.md.
     epochs: int = Field(8, ge=1)
-    max_tokens: int | None = Field(6_000_000, gt=0)
+    max_tokens: int | None = Field(10_000_000, gt=0)
     softmax_samples: int | None = Field(1024, gt=0)
     # Released code: task. With 600 labels the pretrained words that only new texts hold are worth
     # five points: ours, docs/log.md.
     vocab: Literal["task", "union"] = "union"
     max_vocab: int = Field(60_000, ge=16)
     min_freq: int = Field(2, ge=1)
-    less_if_short: bool = True
+    by_length: bool = True
 
 
 class ClassifierSettings(Frozen):

@@ -23,7 +23,6 @@ def test_rows_that_are_the_same_work_have_the_same_key() -> None:
     same = [
         ("table4", "with pretraining"),
         ("table5", "AWD-LSTM LM"),
-        ("table6", "full + discr + stlr"),
         ("table7", "freez + discr + stlr"),
         ("figure4", "ULMFiT"),
         ("transfer", "ULMFiT"),

@@ -18,9 +18,9 @@ from ulmfit.stages import finetune_lm as stage
 from ulmfit.stages.finetune_lm import (
     adapted_model,
     finetune_lm,
+    fitted_to_length,
     is_held_out,
     pack_task_corpus,
-    regularized,
     task_tokenizer,
 )
 from ulmfit.train.evaluate import score_language_model
@@ -155,8 +155,19 @@ def test_a_text_that_is_read_few_times_is_regularized_less(
     epochs: int, max_tokens: int | None, share: float
 ) -> None:
     asked = settings(epochs=epochs, max_tokens=max_tokens)
-    found = regularized(asked, n_tokens=1_000)
+    found = fitted_to_length(asked, n_tokens=1_000)
     assert found.dropouts == asked.dropouts.scaled(share)
     assert (found.ar_alpha, found.tar_beta) == (asked.ar_alpha * share, asked.tar_beta * share)
-    plain = asked.model_copy(update={"less_if_short": False})
-    assert regularized(plain, n_tokens=1_000) == plain
+    assert found.rates == asked.rates
+    as_set = asked.model_copy(update={"by_length": False})
+    assert fitted_to_length(as_set, n_tokens=1_000) == as_set
+
+
+def test_a_long_text_takes_all_layers_further() -> None:
+    def rates(**changes: object) -> RateSettings:
+        return fitted_to_length(settings(**changes), n_tokens=1_000_000).rates
+
+    assert rates(epochs=2) == stage.LONG_TEXT_RATES
+    assert rates(epochs=3) == settings().rates
+    own = RateSettings(lr=1e-3)
+    assert rates(epochs=2, rates=own.model_dump()) == own, "what is set stays as it is"

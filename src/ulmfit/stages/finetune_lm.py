@@ -72,8 +72,8 @@ def pack_task_corpus(
     return train, valid
 
 
-# After a twentieth of IMDb: perplexity 124 with the rates for short texts and all dropouts, 109 with
-# a fifth of them, 91 with these rates as well. Ours, docs/log.md.
+# After a twentieth of IMDb: perplexity 124 with the rates for short texts and whole dropouts, 109
+# with a fifth of them, 91 with these rates as well. Ours, docs/log.md.
 LONG_TEXT, FEW_PASSES = 1_000_000, 2
 LONG_TEXT_RATES = RateSettings(lr=8e-3, kind="uniform")
 

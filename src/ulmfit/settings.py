@@ -90,8 +90,8 @@ class LMSettings(Frozen):
         epochs: passes over the stream (paper: 15 on TREC-6; each stage has its own default).
         max_tokens: stop after so many tokens (None: after the epochs); bounds the wait.
         batch_size: B, parallel streams (paper: 64).
-        least_steps: fewer streams where an epoch would have fewer steps than this (paper: no such
-            rule, so 1).
+        least_steps: shorter windows, and then fewer streams, where an epoch would have fewer steps
+            than this (paper: no such rule, so 1).
         bptt: T, steps per window (paper: 70).
         vary_bptt: draw window lengths as AWD-LSTM does, mostly N(bptt, 5).
         dropouts: the five.

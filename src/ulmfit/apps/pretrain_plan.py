@@ -140,7 +140,7 @@ def fit_budget(
     seconds: float,
     speed: Speed,
     sizes: tuple[int, int],
-    batch_size: int,
+    shape: tuple[int, int],
     given: Collection[str] = (),
 ) -> PretrainSettings:
     """Settings whose schedule ends within the time, validation and the last scoring included.
@@ -150,14 +150,14 @@ def fit_budget(
         seconds: for this direction.
         speed: measured.
         sizes: tokens to train on, and held out.
-        batch_size: rows that really fit the corpus.
+        shape: rows and steps per window that really fit the corpus.
         given: keys that the user has set: `dropouts` and `validate_every` stay then.
 
     Raises:
         InputError: there is no time for a single step.
     """
-    n_train, n_valid = sizes
-    per_step = batch_size * settings.bptt
+    (n_train, n_valid), (rows, window) = sizes, shape
+    per_step = rows * window
     usable = seconds * (1 - MARGIN) - n_valid / speed.scoring
     one_validation = min(n_valid, VALID_TOKENS) / speed.scoring
     n_validations = max(1, min(MOST_VALIDATIONS, int(VALIDATION_SHARE * usable / one_validation)))
@@ -169,7 +169,7 @@ def fit_budget(
             expected="time for at least one step",
             hint="Give more time, less held-out text, or a smaller model.",
         )
-    per_epoch = max(1, -(-(n_train // batch_size - 1) // settings.bptt))
+    per_epoch = max(1, -(-(n_train // rows - 1) // window))
     steps = min(steps, MOST_BUDGET_EPOCHS * per_epoch)
     epochs = -(-steps // per_epoch)
     values = {

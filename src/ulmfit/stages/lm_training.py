@@ -58,7 +58,7 @@ class RunContext:
 
 # Fewer rows than this make the gradient of a step too noisy for the rates in the presets.
 LEAST_ROWS = 4
-# On TREC-6, 50 steps of 64 x 18 tokens took 0.8 times as long as of 16 x 70, at the same perplexity:
+# On TREC-6, 50 steps of 64 x 18 tokens took 0.8 times as long as of 16 x 70 and learnt as much:
 # ours, docs/log.md.
 LEAST_WINDOW = 18
 

@@ -145,6 +145,15 @@ def test_an_address_in_use(model_folder: Path) -> None:
     )
 
 
+def test_a_port_that_is_left_in_a_moment_is_waited_for(tmp_path: Path) -> None:
+    taken = socket.create_server(("127.0.0.1", 0))
+    port = taken.getsockname()[1]
+    threading.Timer(0.5, taken.close).start()
+    with pytest.raises(ModelFolderError):  # it came as far as the model, which is not there
+        run_service(ServeSettings(tmp_path, port=port), lambda address: None)
+    assert taken.fileno() == -1
+
+
 def test_a_broken_model_is_named_once(tmp_path: Path) -> None:
     for workers in (1, 2):
         with pytest.raises(ModelFolderError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import importlib.util
 import logging
@@ -9,6 +10,7 @@ import os
 import signal
 import socket
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -31,6 +33,10 @@ if TYPE_CHECKING:
 
 _BACKLOG = 2048  # connections that wait to be accepted; uvicorn's default
 _END_SECONDS = 10  # for a worker to end, beyond the time for requests
+# For a port in use: a service leaves it within a third of a second of being told to stop, later
+# where the machine is busy. Whoever took a port by mistake waits as long for the error.
+_HANDOVER_SECONDS = 3.0
+_LOOK_SECONDS = 0.05
 _KEEP_ALIVE = 30  # seconds; load balancers keep connections for longer than uvicorn's 5
 
 
@@ -228,11 +234,8 @@ def _config(app: App, settings: ServeSettings) -> Config:
 
 @contextmanager
 def _listening(settings: ServeSettings) -> Iterator[socket.socket]:
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
-        found = socket.create_server(
-            (settings.host, settings.port), family=family, backlog=_BACKLOG
-        )
+        found = _bound(settings)
     except OSError as error:
         unknown = isinstance(error, socket.gaierror) or error.errno is None
         why = error.strerror if unknown else os.strerror(error.errno or 0)
@@ -242,6 +245,19 @@ def _listening(settings: ServeSettings) -> Iterator[socket.socket]:
         ) from error
     with found:
         yield found
+
+
+def _bound(settings: ServeSettings) -> socket.socket:
+    """Waits for a service that was told to stop at the same moment: it leaves the port at once."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    address, end = (settings.host, settings.port), time.monotonic() + _HANDOVER_SECONDS
+    while True:
+        try:
+            return socket.create_server(address, family=family, backlog=_BACKLOG)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE or time.monotonic() > end:
+                raise
+        time.sleep(_LOOK_SECONDS)
 
 
 def _address(found: socket.socket) -> str:

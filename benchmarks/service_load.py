@@ -1,16 +1,17 @@
 """A service under load, every answer compared with the model's own.
 
-    python -m benchmarks.service_load MODEL                   all, about a quarter of an hour
+    python -m benchmarks.service_load MODEL                   all, about twenty minutes
     python -m benchmarks.service_load MODEL clients restart   only these
 
 clients      many at once, without a pause; then requests beyond each limit, which must be refused
 soak         a steady rate for ten minutes: memory must not grow
-connections  a thousand held open in silence, and then all ask at the same moment
+connections  a thousand held open in silence; all ask at the same moment, and again when they like
 restart      stopped while clients ask, and the next process started on the same port at once
 
 Each starts `ulmfit serve` on a free port of this machine. The texts are the test questions of
-TREC-6, one to eight a request. A client that is told to come back (429) does so; one that finds
-nobody listening tries again, as it has sent nothing; all else that is no answer is a fault.
+TREC-6, one to eight a request. A client that is told to come back (429, and 503 of a service that
+ends) does so; one that finds nobody listening, or its connection ended before it sent anything,
+tries again. All else that is no whole answer is a fault, and so is one that is not the model's own.
 
 Writes benchmarks/results/service.json, beside the scenarios that other runs left there, and exits
 with 1 where there was a fault. Memory is read from /proc, which only Linux has.
@@ -31,7 +32,7 @@ from typing import Any
 
 from benchmarks.load.asking import Questions
 from benchmarks.load.scenarios import SCENARIOS
-from benchmarks.load.serving import Service
+from benchmarks.load.serving import NotServedError, Service
 from benchmarks.machine import commit, hardware, today
 from benchmarks.machine import load as load_average
 from ulmfit.apps.predictor import Predictor
@@ -54,13 +55,15 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--seconds", type=float, default=60, help="that the clients ask")
     made.add_argument("--at-once", type=int, default=600, help="large requests, to be refused")
     made.add_argument("--soak-seconds", type=float, default=600)
-    made.add_argument("--rate", type=float, default=10, help="requests per second of the soak")
+    made.add_argument("--rate", type=float, default=20, help="requests per second of the soak")
     made.add_argument("--connections", type=int, default=1_000)
     made.add_argument("--silence", type=float, default=10, help="seconds before they ask")
+    made.add_argument("--rounds", type=int, default=3, help="questions of each connection")
     made.add_argument("--restarts", type=int, default=3)
     made.add_argument("--between", type=float, default=5, help="seconds between restarts")
     made.add_argument("--workers", type=int, default=1)
     made.add_argument("--max-waiting", type=int, help="texts, to see it refuse")
+    made.add_argument("--note", help="what else the machine did meanwhile; goes into the file")
     made.add_argument("--out", type=Path, default=OUT)
     return made
 
@@ -92,7 +95,7 @@ def command(name: str, options: argparse.Namespace) -> str:
     given = []
     for option, default in vars(parser().parse_args(["MODEL"])).items():
         value = getattr(options, option)
-        if option not in ("model", "scenarios", "out") and value != default:
+        if option not in ("model", "scenarios", "note", "out") and value != default:
             given.append(f"--{option.replace('_', '-')} {value:g}")
     return " ".join(["python -m benchmarks.service_load MODEL", name, *given])
 
@@ -116,7 +119,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     good = True
     for name in names:
         print(f"{name} ...", file=sys.stderr, flush=True)
-        found = measured(name, questions, options)
+        try:
+            found = measured(name, questions, options)
+        except NotServedError as error:
+            raise SystemExit(f"the service did not start:\n{error}") from error
         keep(options.out, name, found)
         print(json.dumps({name: found}, indent=2))
         good = good and not found["faults"]
@@ -135,6 +141,9 @@ def measured(name: str, questions: Questions, options: argparse.Namespace) -> di
         "machine": hardware(),
         "load_before": round(before, 2),
         "load_after": round(load_average(), 2),
+        "threads": 1,
+        "workers": options.workers,
+        "note": options.note,
         "model": described(options.model),
         "wall_seconds": round(time.monotonic() - begin, 1),
         **found,

@@ -15,8 +15,8 @@ _REFUSED_SECONDS = 60.0  # for a service that starts
 _PAUSE_SECONDS = 0.05
 
 
-class Unreachable(Exception):
-    """Nobody listened for a minute."""
+class Unreachable(ConnectionError):
+    """Nobody listened for a minute; nothing was sent."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,7 @@ class Connection:
     Attributes:
         refused: how often nobody listened; nothing was sent then, and it was tried again.
         renewed: how often the service had ended the connection between two requests.
+        sent: requests that were given to the system to the last byte.
     """
 
     def __init__(self, port: int) -> None:
@@ -41,6 +42,7 @@ class Connection:
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
         self.refused = 0
         self.renewed = 0
+        self.sent = 0
 
     @property
     def is_cut(self) -> bool:
@@ -93,10 +95,13 @@ class Connection:
         )
         writer.write(head.encode() + body)
         await writer.drain()
+        whole = writer.transport.get_write_buffer_size() == 0
+        self.sent += whole
         first, *lines = (await reader.readuntil(b"\r\n\r\n")).decode().splitlines()
         pairs = (line.partition(": ") for line in lines if line)
         headers = {name.lower(): value for name, _, value in pairs}
         found = await reader.readexactly(int(headers["content-length"]))
+        self.sent += not whole  # it went out meanwhile: there is an answer
         return Answer(int(first.split()[1]), headers, found)
 
     async def close(self) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import random
 import time
 from collections import Counter
@@ -12,8 +11,10 @@ from collections.abc import Callable
 from typing import Any
 
 from benchmarks.load import memory
-from benchmarks.load.asking import Questions, Tally, client, crowd, wait_of
-from benchmarks.load.connection import Answer, Connection, once
+from benchmarks.load.asking import GOOD, Questions, Tally, client, crowd
+from benchmarks.load.beyond import each_limit, too_many_at_once
+from benchmarks.load.connection import Connection, Unreachable, once
+from benchmarks.load.restarts import Handover, handed_over
 from benchmarks.load.serving import Served, Service
 
 Results = dict[str, Any]
@@ -21,45 +22,8 @@ Scenario = Callable[[Service, Questions, argparse.Namespace], Results]
 
 _FIRST = b'{"text": "wait until the model is there"}'
 _SAMPLES = 120  # of memory, in a soak
-_COMEBACKS = 100  # of a client that is told to, before it counts as not answered
-
-
-def _beyond() -> dict[str, tuple[str, bytes]]:
-    """Requests beyond the limits: status, name of the limit that must be said, and body."""
-    return {
-        "too many texts": ("422", json.dumps({"texts": ["a"] * 1_001}).encode()),
-        "too long a text": ("422", json.dumps({"text": "a" * 500_001}).encode()),
-        "too many bytes": ("413", json.dumps({"text": "a" * (4 << 20)}).encode()),
-        "not JSON": ("422", b"{"),
-    }
-
-
-async def _refusals(port: int) -> tuple[dict[str, str], list[str]]:
-    said, faults = {}, []
-    for name, (status, body) in _beyond().items():
-        answer = await once(port, body)
-        said[name] = sentence(answer)
-        if str(answer.status) != status:
-            faults.append(f"{name}: {said[name]}")
-    return said, faults
-
-
-def sentence(answer: Answer) -> str:
-    """A refusal in one line."""
-    found = json.loads(answer.body)
-    return f"{answer.status}: {found['error']}; {found['expected']}"
-
-
-async def _too_many_at_once(port: int, requests: int) -> tuple[dict[str, str], list[str]]:
-    """More requests at a time than are handled: what those beyond are told."""
-    body = json.dumps({"texts": ["a few words more"] * 200}).encode()
-    answers = await asyncio.gather(*(once(port, body) for _ in range(requests)))
-    refused = [sentence(one) for one in answers if one.status == 429]
-    others = Counter(str(one.status) for one in answers if one.status not in (200, 429))
-    faults = [f"{count} requests at once ended with {status}" for status, count in others.items()]
-    if not refused:
-        return {}, [*faults, f"none of {requests} requests at once was told to come back"]
-    return {"too many at once": refused[0]}, faults
+_PATIENCE_SECONDS = 600.0  # of all who come back together; who then has no answer counts
+_PAUSE_SECONDS = 2.0  # at most, between two requests of a connection that is held open
 
 
 def clients(service: Service, questions: Questions, options: argparse.Namespace) -> Results:
@@ -68,8 +32,8 @@ def clients(service: Service, questions: Questions, options: argparse.Namespace)
     async def ask(port: int) -> tuple[Tally, dict[str, str], list[str]]:
         await once(port, _FIRST)
         tally = await crowd(port, questions, options.clients, options.seconds)
-        said, faults = await _refusals(port)
-        busy, more = await _too_many_at_once(port, options.at_once)
+        said, faults = await each_limit(port)
+        busy, more = await too_many_at_once(port, options.at_once)
         return tally, {**said, **busy}, faults + more
 
     with service.running() as served:
@@ -87,103 +51,114 @@ def clients(service: Service, questions: Questions, options: argparse.Namespace)
 async def _steadily(
     port: int, questions: Questions, rate: float, seconds: float, tally: Tally
 ) -> None:
-    """A request every 1/rate seconds, whether or not the ones before are answered."""
-    draw, tasks = random.Random(0), set[asyncio.Task[None]]()
-    connections = list[Connection]()
+    """A request every 1/rate seconds, whether or not the ones before are answered.
 
-    async def ask() -> None:
-        connection = connections.pop() if connections else Connection(port)
-        await tally.ask(connection, *questions.draw(draw))
-        connections.append(connection)
+    Times are counted from when a request was due, so that a client that is late, as the machine is
+    busy, hides no wait.
+    """
+    draw, idle, made = random.Random(0), list[Connection](), list[Connection]()
+    begin = time.perf_counter()
 
-    begin = time.monotonic()
-    for number in range(int(rate * seconds)):
-        await asyncio.sleep(max(0.0, begin + number / rate - time.monotonic()))
-        task = asyncio.create_task(ask())
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
-    await asyncio.gather(*tasks)
-    for connection in connections:
+    async def ask(due: float) -> None:
+        if not idle:
+            made.append(Connection(port))
+            idle.append(made[-1])
+        connection = idle.pop()
+        await tally.ask(connection, *questions.draw(draw), begin=due)
+        idle.append(connection)
+
+    async with asyncio.TaskGroup() as group:
+        for number in range(int(rate * seconds)):
+            due = begin + number / rate
+            await asyncio.sleep(max(0.0, due - time.perf_counter()))
+            group.create_task(ask(due))
+    for connection in made:
         tally.leave(connection)
         await connection.close()
 
 
 def soak(service: Service, questions: Questions, options: argparse.Namespace) -> Results:
     """A steady rate for long: memory must not grow."""
-    tally, samples = Tally(), list[tuple[float, float]]()
+    tally = Tally()
 
-    async def ask(served: Served) -> None:
+    async def ask(served: Served) -> memory.Watch:
         await once(served.port, _FIRST)
-        every = options.soak_seconds / _SAMPLES
-        watching = asyncio.create_task(memory.watch(served.process.pid, every, samples))
+        watch = memory.Watch(served.process.pid)
+        watching = asyncio.create_task(watch.run(options.soak_seconds / _SAMPLES))
         await _steadily(served.port, questions, options.rate, options.soak_seconds, tally)
         watching.cancel()
         await asyncio.gather(watching, return_exceptions=True)
+        return watch
 
     with service.running() as served:
-        asyncio.run(ask(served))
-    late = memory.after_warm_up(samples)
-    most = memory.MOST_GROWTH * late[0][1]
-    faults = tally.faults()
-    if memory.grown(late) > most:
-        faults.append(f"memory grew by {memory.grown(late):.1f} MiB, more than {most:.1f}")
+        watch = asyncio.run(ask(served))
+    resident, private = memory.summary(watch.resident), memory.summary(watch.private)
     return {
         "seconds": options.soak_seconds,
         "rate": options.rate,
         **tally.summary(),
-        "memory_mib": {
-            "after_warm_up": late[0][1],
-            "end": late[-1][1],
-            "least": min(mib for _, mib in late),
-            "most": max(mib for _, mib in late),
-            "slope_per_minute": 60 * memory.slope(late),
-            "grown": memory.grown(late),
-            "may_grow": most,
-            "every_fifth_sample": [round(mib, 1) for _, mib in samples[::5]],
-        },
-        "faults": faults,
+        "resident_mib": resident,
+        "private_mib": private,
+        "faults": tally.faults()
+        + memory.faults("resident", resident)
+        + memory.faults("private", private),
     }
 
 
+async def _opened(connections: list[Connection]) -> int:
+    """Open all at once; how many found nobody."""
+    found = await asyncio.gather(*(one.open() for one in connections), return_exceptions=True)
+    for one in found:
+        if one is not None and not isinstance(one, OSError):
+            raise one
+    return sum(isinstance(one, Unreachable | OSError) for one in found)
+
+
 async def _hold(port: int, questions: Questions, options: argparse.Namespace) -> Results:
-    """Open all, let them be silent, then let all ask at the same moment."""
+    """Open all, let them be silent, let all ask at the same moment, and then each when it likes."""
     await once(port, _FIRST)
-    tally = Tally()
+    tally, comebacks = Tally(), list[int]()
     connections = [Connection(port) for _ in range(options.connections)]
     begin = time.monotonic()
-    await asyncio.gather(*(one.open() for one in connections))
+    missing = await _opened(connections)
     opened = time.monotonic() - begin
     await asyncio.sleep(options.silence)
-    cut = sum(one.is_cut for one in connections)
-    comebacks = Counter[int]()
+    silent_cut = sum(one.is_cut for one in connections)
+    asked = time.monotonic()
 
-    async def ask(connection: Connection, seed: int) -> None:
-        body, expected = questions.draw(random.Random(seed))
-        for comeback in range(_COMEBACKS):
-            answer = await tally.ask(connection, body, expected)
-            if answer is None or answer.status != 429:
-                comebacks[comeback] += answer is not None and answer.status == 200
-                return
-            await asyncio.sleep(wait_of(answer))
+    def over() -> bool:
+        return time.monotonic() > asked + _PATIENCE_SECONDS
 
-    await asyncio.gather(*(ask(one, seed) for seed, one in enumerate(connections)))
+    async def ask(connection: Connection, seed: int) -> int:
+        draw, answered = random.Random(seed), 0
+        for number in range(options.rounds):
+            await asyncio.sleep(draw.uniform(0, _PAUSE_SECONDS) if number else 0)
+            good, again = await tally.ask_again(connection, *questions.draw(draw), over)
+            answered += good
+            comebacks.append(again)
+        return answered
+
+    answered = sum(await asyncio.gather(*(ask(one, seed) for seed, one in enumerate(connections))))
+    lasted = time.monotonic() - asked
     for one in connections:
         tally.leave(one)
         await one.close()
-    answered = sum(comebacks.values())
-    faults = tally.faults()
-    if cut or tally.refused:
-        faults.append(f"{cut} silent connections were cut, {tally.refused} were not taken")
-    if answered != options.connections:
-        faults.append(f"{options.connections - answered} clients got no answer")
+    cut = {"not_taken": missing, "cut_in_silence": silent_cut, "cut_between": tally.renewed}
+    faults = tally.faults(GOOD | {"503"})
+    faults += [f"{count} connections: {name}" for name, count in cut.items() if count]
+    asked_for = options.connections * options.rounds
+    if answered != asked_for:
+        faults.append(f"{asked_for - answered} of {asked_for} questions got no answer")
     return {
         "connections": options.connections,
+        "rounds": options.rounds,
         "open_seconds": opened,
         "silent_seconds": options.silence,
-        "cut": cut,
+        "asking_seconds": lasted,
+        **cut,
+        "questions": asked_for,
         "answered": answered,
-        "answered_at_first": comebacks[0],
-        "most_comebacks": max(comebacks, default=0),
+        "comebacks": dict(sorted(Counter(comebacks).items())),
         **tally.summary(),
         "faults": faults,
     }
@@ -197,30 +172,9 @@ def connections(service: Service, questions: Questions, options: argparse.Namesp
 
 def restart(service: Service, questions: Questions, options: argparse.Namespace) -> Results:
     """The service is stopped while clients ask, and the next one started on its port."""
-    tally, faults = Tally(), list[str]()
-    handovers = list[dict[str, float]]()
+    tally, faults, handovers = Tally(), list[str](), list[Handover]()
 
-    async def change(old: Served) -> Served:
-        begin = time.monotonic()
-        old.stop()
-        starting = asyncio.create_task(asyncio.to_thread(service.start, old.port))
-        code = await asyncio.to_thread(old.ended)
-        drained = time.monotonic() - begin
-        new = await starting
-        handovers.append({"drained": drained, "ready": time.monotonic() - begin})
-        if code:
-            faults.append(f"the old service ended with exit code {code}")
-        faults.extend(f"the old service said: {line}" for line in said_badly(old))
-        return new
-
-    async def changes(served: Served) -> Served:
-        draw = random.Random(0)
-        for _ in range(options.restarts):
-            await asyncio.sleep(options.between + draw.random())
-            served = await change(served)
-        return served
-
-    async def ask(served: Served) -> Served:
+    async def ask(served: Served) -> None:
         await once(served.port, _FIRST)
         over = asyncio.Event()
         asking = [
@@ -228,29 +182,24 @@ def restart(service: Service, questions: Questions, options: argparse.Namespace)
             for seed in range(options.clients)
         ]
         try:
-            served = await changes(served)
+            pauses = random.Random(0)
+            for _ in range(options.restarts):
+                await asyncio.sleep(options.between + pauses.random())
+                handovers.append(await handed_over(service, faults))
             await asyncio.sleep(options.between)
         finally:
             over.set()
             await asyncio.gather(*asking)
-        return served
 
-    served = service.start()
-    served = asyncio.run(ask(served))
-    served.stop()
-    served.ended()
+    with service.running() as served:
+        asyncio.run(ask(served))
     return {
         "clients": options.clients,
         "restarts": len(handovers),
-        "seconds_of_each": handovers,
+        "seconds_of_each": [one.seconds() for one in handovers],
         **tally.summary(),
-        "faults": tally.faults() + faults,
+        "faults": tally.faults(GOOD | {"503"}) + faults,
     }
-
-
-def said_badly(served: Served) -> list[str]:
-    """Lines of a service that ended which tell of something broken."""
-    return [line.strip() for line in served.said if "Traceback" in line or "ERROR" in line]
 
 
 SCENARIOS: dict[str, Scenario] = {

@@ -42,7 +42,7 @@ class Served:
         self.said += self.process.stderr  # so that it never waits for us
 
     def stop(self) -> None:
-        """Tell it to end; see `ended`."""
+        """Tell it to end; see `ended`. Nothing, where it has."""
         self.process.terminate()
 
     def ended(self) -> int:
@@ -58,17 +58,23 @@ class Served:
         return code
 
 
-@dataclass(frozen=True)
+@dataclass
 class Service:
     """What to serve, and how.
 
     Attributes:
         model: model folder.
         options: of the command.
+        started: the processes, the newest last.
     """
 
     model: Path
     options: Sequence[str]
+    started: list[Served] = field(default_factory=list)
+
+    def current(self) -> Served:
+        """The process that was started last."""
+        return self.started[-1]
 
     def start(self, port: int = 0) -> Served:
         """Start it; returns when it listens.
@@ -85,15 +91,19 @@ class Service:
         line = process.stderr.readline()
         found = re.search(r"on http://127\.0\.0\.1:(\d+)$", line)
         if found is None:
-            raise NotServedError(line + process.stderr.read())
-        return Served(process, int(found[1]))
+            said = line + process.stderr.read()
+            process.stderr.close()
+            process.wait()
+            raise NotServedError(said.strip())
+        self.started.append(Served(process, int(found[1])))
+        return self.current()
 
     @contextlib.contextmanager
     def running(self) -> Iterator[Served]:
-        """Serve during the block."""
-        served = self.start()
+        """Serve during the block, in the end by whichever process was started last."""
         try:
-            yield served
+            yield self.start()
         finally:
-            served.stop()
-            served.ended()
+            for served in self.started:
+                served.stop()
+                served.ended()

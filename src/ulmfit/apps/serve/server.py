@@ -37,6 +37,9 @@ _END_SECONDS = 10  # for a worker to end, beyond the time for requests
 # where the machine is busy. Whoever took a port by mistake waits as long for the error.
 _HANDOVER_SECONDS = 3.0
 _LOOK_SECONDS = 0.05
+# Batches have ever new shapes, and oneDNN keeps compiled code for 1,024 of them, which with TREC-6
+# took 150 MB in ten minutes. Compiling again takes no time that could be measured: docs/log.md.
+_KERNELS = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64"}
 _KEEP_ALIVE = 30  # seconds; load balancers keep connections for longer than uvicorn's 5
 
 
@@ -81,6 +84,8 @@ def load_app(settings: ServeSettings) -> App:
         SettingsError: there is no such device.
     """
     os.environ["RAYON_NUM_THREADS"] = str(settings.threads)
+    for name, value in _KERNELS.items():
+        os.environ.setdefault(name, value)  # read by oneDNN when it is first used
     _log_to_stderr(access_log=settings.access_log)
     from ulmfit.apps.onnx_folder import is_exported
     from ulmfit.artifacts import read_config

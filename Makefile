@@ -8,6 +8,7 @@
 #   make install   only make .venv            make check   lint and types, no tests
 #   make docs      renew generated docs       make site    the documentation as pages, in build/site
 #   make bench     measure speed here, beside other tools
+#   make load      the service under load, with the model of make demo: takes twenty minutes
 #   make curves    measure what grows with what: time and memory against length, corpus, labels
 #   make clean     remove .venv and caches    (runs/ stays: your models are there)
 #
@@ -24,7 +25,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test test-slow audit install check docs site bench curves clean
+.PHONY: demo test test-slow audit install check docs site bench load curves clean
 .DEFAULT_GOAL := help
 
 .PHONY: help
@@ -82,6 +83,9 @@ site: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks.speed
+
+load: $(STAMP)
+	$(BIN)/python -m benchmarks.service_load $(DEMO)
 
 curves: $(STAMP)
 	$(BIN)/python -m benchmarks.cost_curves

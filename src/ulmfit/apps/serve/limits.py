@@ -21,7 +21,8 @@ class Limits:
         waiting_texts: accepted and not yet predicted.
         waiting_chars: likewise.
         waiting_seconds: likewise, at the speed of the last batches: less than `grace_seconds`, so
-            that what is accepted can be answered when the service is told to stop.
+            that what is accepted can be answered when the service is told to stop, unless it gets
+            much slower.
         explaining: explanations at a time, one computed and the rest waiting; times
             `explain_seconds`, likewise less.
         explain_seconds: for one explanation; it is coarser where that is not enough, and says so.

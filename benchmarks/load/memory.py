@@ -96,12 +96,11 @@ def after_warm_up(samples: Samples) -> Samples:
 
 def slope(samples: Samples) -> float:
     """MiB per second: the straight line that fits best."""
-    times, sizes = zip(*samples, strict=True)
-    middle, size = sum(times) / len(times), sum(sizes) / len(sizes)
-    spread = sum((t - middle) ** 2 for t in times)
-    if not spread:
-        return 0.0
-    return sum((t - middle) * (s - size) for t, s in samples) / spread
+    middle = sum(seconds for seconds, _ in samples) / len(samples)
+    size = sum(mib for _, mib in samples) / len(samples)
+    spread: float = sum((seconds - middle) ** 2 for seconds, _ in samples)
+    rise: float = sum((seconds - middle) * (mib - size) for seconds, mib in samples)
+    return rise / spread if spread else 0.0
 
 
 def grown(samples: Samples) -> float:

@@ -25,7 +25,9 @@ Predict = Callable[[Sequence[str]], Probabilities]
 GATHER_SECONDS = 0.002  # after a time of nothing to do: those who come together go together
 _SHARE = 32  # texts of one request in a row, while others wait
 _SMOOTHING = 0.2  # weight of the last batch in the speed
-_FIRST_SPEED = 10_000.0  # characters per second, until a batch was timed
+_FIRST_SPEED = (
+    10_000.0  # characters per second, until a batch was timed; then nothing is left of it
+)
 
 
 @dataclass
@@ -67,6 +69,7 @@ class Batcher:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="predict")
         self._task: asyncio.Task[None] | None = None
         self._speed = _FIRST_SPEED
+        self._timed = False
         self.waiting_texts = 0
         self.waiting_chars = 0
 
@@ -161,11 +164,16 @@ class Batcher:
             return
         seconds = time.perf_counter() - begin
         self._observe(len(texts), seconds)
-        self._speed += _SMOOTHING * (sum(map(len, texts)) / max(seconds, 1e-6) - self._speed)
+        self._note_speed(sum(map(len, texts)) / max(seconds, 1e-6))
         row = 0
         for job, start, stop in parts:
             _give(job, start, found[row : row + stop - start])
             row += stop - start
+
+    def _note_speed(self, speed: float) -> None:
+        """The first one counts whole: with a guess in it, a slow service would accept too much."""
+        self._speed += (_SMOOTHING if self._timed else 1.0) * (speed - self._speed)
+        self._timed = True
 
     async def _blame(self, parts: list[Part], error: Exception) -> None:
         """One request must not spoil the others' answers: each is tried alone."""

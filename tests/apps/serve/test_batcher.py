@@ -121,6 +121,27 @@ def test_too_much_waits() -> None:
     run(work, limits)
 
 
+def test_one_batch_tells_how_slow_the_service_is() -> None:
+    async def work(batcher: Batcher, predict: Lengths) -> None:
+        predict.go.clear()
+        first = asyncio.create_task(batcher.predict(["abcde"]))
+        await until(lambda: len(predict.batches) == 1)
+        await asyncio.sleep(0.5)
+        predict.go.set()
+        await first  # 5 characters in half a second, or a little more
+        predict.go.clear()
+        second = asyncio.create_task(batcher.predict(["abcde"]))
+        await until(lambda: len(predict.batches) == 2)
+        with pytest.raises(Refused) as caught:
+            await batcher.predict(["a" * 20])  # would take 2.5 s
+        assert caught.value.status == 429
+        assert caught.value.expected == "at most what takes 2 s (the limit `waiting_seconds`)"
+        predict.go.set()
+        await second
+
+    run(work, replace(LIMITS, waiting_seconds=2.0))
+
+
 def test_a_client_that_goes_away_takes_its_texts_along() -> None:
     async def work(batcher: Batcher, predict: Lengths) -> None:
         predict.go.clear()

@@ -25,9 +25,7 @@ Predict = Callable[[Sequence[str]], Probabilities]
 GATHER_SECONDS = 0.002  # after a time of nothing to do: those who come together go together
 _SHARE = 32  # texts of one request in a row, while others wait
 _SMOOTHING = 0.2  # weight of the last batch in the speed
-_FIRST_SPEED = (
-    10_000.0  # characters per second, until a batch was timed; then nothing is left of it
-)
+_FIRST_SPEED = 10_000.0  # characters per second, until a batch was timed
 
 
 @dataclass

@@ -123,6 +123,7 @@ def test_outside_the_main_thread_no_request_comes() -> None:
 def test_several_processes_that_have_not_joined_are_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setenv("RANK", "0")
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(SettingsError, match="2 processes were started to train together") as caught:
         make_accelerator(cpu=True)

@@ -66,7 +66,7 @@ _group: _Group | None = None
 
 def started() -> int:
     """How many processes the environment says were started to work together."""
-    return int(os.environ.get("WORLD_SIZE") or 1)
+    return int(os.environ.get("WORLD_SIZE") or 1) if os.environ.get("RANK") else 1
 
 
 def size() -> int:
@@ -211,6 +211,18 @@ def first(place: str, work: Callable[[], T], leaves: Path | None = None) -> T:
         _wait_to_see(leaves)
     told: T = json.loads(data.numpy().tobytes())
     return told
+
+
+def made_by_first(place: str, make: Callable[[], T], read: Callable[[], T], leaves: Path) -> T:
+    """What the first process makes and leaves in files; the others `read` it from there.
+
+    Raises:
+        StoppedElsewhere: it failed there.
+        InputError: `leaves` cannot be seen here: the folder is not shared.
+    """
+    made: list[T] = []
+    first(place, lambda: made.append(make()), leaves)
+    return made[0] if made else read()
 
 
 def _wait_to_see(path: Path) -> None:

@@ -9,7 +9,7 @@ import typer
 
 from ulmfit.artifacts import REPORT
 from ulmfit.cli.app import app
-from ulmfit.cli.help import Verb, examples
+from ulmfit.cli.help import TrainingVerb, examples
 from ulmfit.cli.labelled import Columns, Parts, load_parts
 from ulmfit.cli.options import (
     LM,
@@ -90,7 +90,7 @@ class Recipe:
 
 
 @app.command(
-    cls=Verb,
+    cls=TrainingVerb,
     rich_help_panel=PANEL,
     short_help="All stages: from labelled texts to a classifier.",
     epilog=examples(
@@ -153,7 +153,7 @@ def train(
 
 
 @app.command(
-    cls=Verb,
+    cls=TrainingVerb,
     rich_help_panel=PANEL,
     short_help="Stage 3 alone: a classifier on a fine-tuned LM.",
     epilog=examples(

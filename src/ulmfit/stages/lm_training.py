@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ulmfit import ranks
 from ulmfit.config import Direction
 from ulmfit.data.bptt import BPTTStream, Window
 from ulmfit.data.corpus import TokenCorpus
@@ -89,8 +90,12 @@ class LMLoss:
         nll = softmax(output.dropped.flatten(0, 1), targets, weight, bias)
         penalty = activation_reg(output.dropped, settings.ar_alpha)
         penalty = penalty + temporal_activation_reg(output.raw, settings.tar_beta)
+        share = 1.0 / ranks.size()  # every process has as many rows
         return StepResult(
-            nll + penalty, nll.detach(), targets.numel(), state_tensors(detach(output.state))
+            (nll + penalty) * share,
+            nll.detach() * share,
+            targets.numel(),
+            state_tensors(detach(output.state)),
         )
 
 
@@ -155,11 +160,11 @@ def train_language_model(
         validated: called with the model after each validation.
 
     Raises:
-        InputError: the corpus has no two tokens.
+        InputError: the corpus has no two tokens for each process.
         SettingsError: the run to resume was of other data, settings or first weights.
     """
     batch_size = fitting_batch(data.train, settings)
-    per_step = batch_size * settings.bptt
+    per_step = batch_size * settings.bptt * ranks.size()
     options = Options(
         optimizer=settings.optimizer,
         schedule=settings.schedule,
@@ -197,6 +202,7 @@ def _job(
         backward=backward,
         vary=settings.vary_bptt,
         seed=seed,
+        part=(ranks.rank(), ranks.size()),
     )
     valid = data.valid
 
@@ -222,12 +228,16 @@ def _job(
 def fitting_batch(corpus: TokenCorpus, settings: LMSettings) -> int:
     """Rows of a batch: fewer than `settings.batch_size` where an epoch would have few steps.
 
+    Of several processes that train together, those of one of them: all have as many.
+
     Raises:
-        InputError: the corpus has no two tokens.
+        InputError: the corpus has no two tokens for each process.
     """
-    if corpus.n_tokens < 2:
+    n = ranks.size()
+    if corpus.n_tokens < 2 * n:
         raise InputError(
-            f"the corpus has {corpus.n_tokens} tokens", expected="at least 2 tokens of text"
+            f"the corpus has {corpus.n_tokens} tokens", expected=f"at least {2 * n} tokens of text"
         )
     for_steps = max(LEAST_ROWS, corpus.n_tokens // (settings.bptt * settings.least_steps))
-    return max(1, min(settings.batch_size, for_steps, corpus.n_tokens // (settings.bptt + 1)))
+    rows = min(n * settings.batch_size, for_steps, corpus.n_tokens // (settings.bptt + 1))
+    return max(1, rows // n)

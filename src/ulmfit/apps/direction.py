@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ulmfit import ranks
 from ulmfit.apps.language_models import finetune_lms
 from ulmfit.apps.run import Texts, TrainingRun
 from ulmfit.apps.side_by_side import child_run, write_task
@@ -62,7 +63,7 @@ def train_direction(work: DirectionWork, run: TrainingRun, texts: Texts) -> Trai
         texts: opens the task's text, if it has not been packed yet.
     """
     folder = work.model_folder(run)
-    if not folder.is_dir():
+    if not ranks.first("a trained classifier", folder.is_dir):
         lm = work.lm
         if work.settings.finetune_lm is not None:
             found = finetune_lms({work.direction: lm}, texts, work.settings.finetune_lm, run)
@@ -77,10 +78,14 @@ def train_direction(work: DirectionWork, run: TrainingRun, texts: Texts) -> Trai
             run.context(work.direction, "classifier"),
             multi_label=work.multi_label,
         )
-        log = (folder.parent / "log.jsonl").read_bytes()
-        write_folder(folder, trained.files(log=log))
-        Checkpoints(folder.parent / "checkpoints").clear()
+        ranks.first("a classifier", lambda: _keep(trained, folder), folder)
     return TrainedClassifier.from_contents(read_folder(folder))
+
+
+def _keep(trained: TrainedClassifier, folder: Path) -> None:
+    log = (folder.parent / "log.jsonl").read_bytes()
+    write_folder(folder, trained.files(log=log))
+    Checkpoints(folder.parent / "checkpoints").clear()
 
 
 def hand_over(work: DirectionWork, run: TrainingRun) -> Path:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 
+from ulmfit import ranks
 from ulmfit.apps.direction import DirectionWork, LabelledIds, hand_over, train_direction
 from ulmfit.apps.language_models import task_corpus
 from ulmfit.apps.predictor import Predictor
@@ -38,6 +39,8 @@ def train_classifier(
     valid: Dataset | None = None,
 ) -> Predictor:
     """The whole of stages 2 and 3, for every direction there is a language model of.
+
+    Where several processes train together, only the first one returns; the others exit.
 
     Args:
         dataset: labelled documents.
@@ -75,13 +78,15 @@ def train_classifier(
         for direction, lm in lms.items()
     ]
     _train(works, run, task_texts, n_tokens)
+    ranks.first_goes_on()
     members = [train_direction(work, run, task_texts) for work in works]
     return _calibrated(Predictor(members), valid_part, valid_data)
 
 
 def _train(works: Sequence[DirectionWork], run: TrainingRun, texts: Texts, n_tokens: int) -> None:
     """Leave the model of every direction in its folder."""
-    todo = [work for work in works if not work.model_folder(run).is_dir()]
+    done = ranks.first("trained models", lambda: [w.model_folder(run).is_dir() for w in works])
+    todo = [work for work, there in zip(works, done, strict=True) if not there]
     if worth_it(run, len(todo), n_tokens):
         here, there = todo
         what = f"{there.direction} direction"

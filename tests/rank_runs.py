@@ -33,12 +33,16 @@ class Outcome:
         value: what the function returned, None if it did not.
         error: class and message of what it raised, "" for nothing.
         speaks: whether it is the one to tell the user of the error.
+        out: its standard output.
+        err: its standard error.
     """
 
     code: int
     value: Any = None
     error: str = ""
     speaks: bool = True
+    out: str = ""
+    err: str = ""
 
 
 def in_ranks(n: int, job: Callable[..., Any], folder: Path, *arguments: object) -> list[Outcome]:
@@ -69,7 +73,8 @@ def in_ranks(n: int, job: Callable[..., Any], folder: Path, *arguments: object) 
             process.kill()
             process.join()
         told = json.loads(result.read_text()) if result.exists() else {}
-        found.append(Outcome(process.exitcode or 0, **told))
+        printed = [result.with_suffix(end).read_text(encoding="utf-8") for end in (".out", ".err")]
+        found.append(Outcome(process.exitcode or 0, **told, out=printed[0], err=printed[1]))
     return found
 
 
@@ -85,6 +90,8 @@ def _take_part(
     os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(n)}
     os.environ |= {"LOCAL_WORLD_SIZE": str(n), "OMP_NUM_THREADS": "1"}
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    for number, end in ((1, ".out"), (2, ".err")):
+        os.dup2(os.open(result.with_suffix(end), os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
     told: dict[str, Any] = {}
     code = 0
     try:
@@ -100,5 +107,6 @@ def _take_part(
         told = {"error": f"{type(error).__name__}: {error}", "speaks": ranks.fail(code)}
         traceback.print_exc()
     result.write_text(json.dumps(told))
+    sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)

@@ -13,7 +13,8 @@ import json
 import os
 import time
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -48,6 +49,9 @@ _LOOK = 0.2
 # Numbers of one round: its state and place, then what is exchanged.
 WIDTH = 16
 _HEAD = 2
+
+# What Gloo says of a process that does not answer; NCCL's errors tell more as they are.
+_LOST = ("connection closed", "connection reset", "broken pipe", "timed out")
 
 # Elements that go over the wire at once, 64 MB of float32.
 BUCKET = 1 << 24
@@ -123,15 +127,12 @@ def exchange(place: str, *values: float) -> list[tuple[float, ...]]:
 
     Raises:
         StoppedElsewhere: another process has failed.
-        TrainingError: another process is at another place.
+        TrainingError: another process is at another place, or gone without a word.
     """
     if _group is None:
         return [values]
-    try:
+    with _losses_told(_group):
         rows = _round(_group, 0, place, values, CONTROL_TIMEOUT)
-    except RuntimeError as error:  # the connection to a process that is gone
-        _group.broken = True
-        raise StoppedElsewhere(1) from error
     failed = [int(row[0]) for row in rows if row[0]]
     if failed:
         _group.broken = True
@@ -144,6 +145,21 @@ def exchange(place: str, *values: float) -> list[tuple[float, ...]]:
             expected="the same program, data and settings in every process",
         )
     return [row[_HEAD : _HEAD + len(values)] for row in rows]
+
+
+@contextmanager
+def _losses_told(group: _Group) -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        if not any(sign in str(error).lower() for sign in _LOST):
+            raise
+        group.broken = True
+        raise TrainingError(
+            "another of the processes that train together is gone",
+            hint="torchrun says which one, and how it ended; where it was killed, memory may have "
+            "run out. --resume goes on.",
+        ) from error
 
 
 def total(place: str, *values: float) -> list[float]:
@@ -302,7 +318,9 @@ def _in_buckets(tensors: Sequence[Tensor], send: Callable[[Tensor, Any], object]
             bucket.append(todo.pop(0))
         with torch.no_grad():
             flat = torch.cat([tensor.detach().reshape(-1) for tensor in bucket])
-            send(flat, distributed)
+            assert _group is not None
+            with _losses_told(_group):
+                send(flat, distributed)
             parts = torch.split(flat, [tensor.numel() for tensor in bucket])
             for tensor, part in zip(bucket, parts, strict=True):
                 tensor.copy_(part.view_as(tensor))

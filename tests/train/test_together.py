@@ -132,5 +132,9 @@ def test_a_stop_of_one_stops_all_and_all_go_on(tmp_path: Path) -> None:
 def test_another_number_of_processes_does_not_go_on(tmp_path: Path) -> None:
     place = str(tmp_path / "run")
     in_ranks(2, run, tmp_path / "out", place, [[1.0] * 4] * 2, 2, False)
-    with pytest.raises(SettingsError, match="a run with other number of processes"):
+    with pytest.raises(
+        SettingsError, match="begun with 2 of the processes that train together, not 1"
+    ) as caught:
         run(place, [[1.0] * 4], 0, True)
+    assert caught.value.hint is not None
+    assert caught.value.hint.startswith("Start 2 with torchrun to resume it")

@@ -14,7 +14,7 @@ from ulmfit import ranks
 from ulmfit.errors import InputError, SettingsError, StorageError
 from ulmfit.stages.lm_training import RunContext
 from ulmfit.storage import atomic_write, refuse_foreign
-from ulmfit.train.checkpoint import PROCESSES
+from ulmfit.train.checkpoint import PROCESSES, refuse_other_number
 from ulmfit.train.tracker import Display
 
 if TYPE_CHECKING:
@@ -103,9 +103,9 @@ class TrainingRun:
         if not before:
             self._start_afresh(identity)
             return
-        before = {PROCESSES: 1, **before}
+        refuse_other_number(before)
         now = json.loads(json.dumps(identity))
-        changed = [key for key in now if before.get(key) != now[key]]
+        changed = [key for key in now if before.get(key) != now[key] and key != PROCESSES]
         if changed:
             raise SettingsError(
                 f"the run in '{self.work}' was of other {' and '.join(changed)}",

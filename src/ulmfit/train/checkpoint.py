@@ -116,12 +116,31 @@ def refuse_other_run(before: Mapping[str, object], now: Mapping[str, object]) ->
         SettingsError: it is of another one; names what differs.
     """
     now = json.loads(json.dumps(now))
-    before = {PROCESSES: 1, **before}
-    changed = [key for key, value in now.items() if before.get(key) != value]
+    refuse_other_number(before)
+    changed = [key for key, value in now.items() if before.get(key) != value and key != PROCESSES]
     if changed:
         raise SettingsError(
             f"the checkpoint is of a run with other {', '.join(changed)}",
             hint="Give the same data and settings to resume it, or start again in a new folder.",
+        )
+
+
+def refuse_other_number(before: Mapping[str, object]) -> None:
+    """Check that as many processes resume a run together as began it.
+
+    Args:
+        before: what the run wrote of itself; that of one process may lack `PROCESSES`.
+
+    Raises:
+        SettingsError: they are more or fewer.
+    """
+    then, now = before.get(PROCESSES, 1), ranks.size()
+    if then != now:
+        start = "Start it without torchrun" if then == 1 else f"Start {then} with torchrun"
+        raise SettingsError(
+            f"the run was begun with {then} of the processes that train together, not {now}",
+            expected=f"{then}",
+            hint=f"{start} to resume it, or leave --resume out to start again.",
         )
 
 

@@ -77,8 +77,8 @@ def files(tmp_path: Path) -> Path:
     (tmp_path / "texts.csv").write_text(f"text,label\n{rows}")
     (tmp_path / "settings.toml").write_text(QUICK)
     words = tiny.tokenizer()
-    both = {d: tiny.trained_lm(words, d, seed) for seed, d in enumerate(("forward", "backward"))}
-    save_lms(both, tmp_path / "lm")  # type: ignore[arg-type]
+    forward, backward = tiny.trained_lm(words), tiny.trained_lm(words, "backward", seed=1)
+    save_lms({"forward": forward, "backward": backward}, tmp_path / "lm")
     return tmp_path
 
 

@@ -45,7 +45,7 @@ def wait_for_records(model: Path, n: int) -> None:
 
 def workers(torchrun: int) -> list[int]:
     """The process ids of both, by rank."""
-    found = {}
+    found: dict[int, int] = {}
     for entry in Path("/proc").iterdir():
         try:
             parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])

@@ -102,6 +102,8 @@ class Place:
         try:
             accelerator = make_accelerator(self.precision, cpu=self.device == "cpu")
             run = TrainingRun(self.work, accelerator, display, self.seed, self.resume)
+            if ranks.size() > 1:
+                display.note(f"{ranks.size()} processes train together: so many batches in a step")
             if self.minutes is not None:
                 run = replace(run, deadline=began + 60 * self.minutes)
             yield run

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import time
+from datetime import timedelta
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -13,7 +15,7 @@ import torch
 
 from tests.rank_runs import in_ranks, values
 from ulmfit import ranks
-from ulmfit.errors import InputError
+from ulmfit.errors import InputError, TrainingError
 
 
 def test_alone_everything_does_nothing(tmp_path: Path) -> None:
@@ -31,6 +33,33 @@ def test_alone_everything_does_nothing(tmp_path: Path) -> None:
     assert ranks.fail(1)
     ranks.first_goes_on()
     ranks.require_room(0)
+
+
+def meet(store: Any, number: int, found: dict[int, Any]) -> None:
+    part = ranks.fresh_part(store, number, 3)
+    part.set(f"key of {number}", "there")
+    found[number] = [part.get(f"key of {other}") for other in range(3)]
+
+
+def test_a_restart_does_not_read_what_the_last_attempt_wrote() -> None:
+    store = torch.distributed.HashStore()
+    for key in ("words", "word/1", "word/2", "answer/1", "answer/2"):
+        store.set(key, "stale stale stale" if key == "words" else "stale")
+    for order in ([0, 1, 2], [2, 1, 0]):
+        found: dict[int, Any] = {}
+        threads = [Thread(target=meet, args=(store, number, found)) for number in order]
+        for thread in threads:
+            thread.start()
+            time.sleep(0.1)
+        for thread in threads:
+            thread.join(20)
+        assert found == dict.fromkeys(range(3), [b"there"] * 3)
+
+
+def test_who_waits_for_nobody_gives_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ranks, "DATA_TIMEOUT", timedelta(seconds=0.1))
+    with pytest.raises(TrainingError, match="2 processes were to train together, and not all"):
+        ranks.fresh_part(torch.distributed.HashStore(), 0, 2)
 
 
 def everything(folder: str) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
+from uuid import uuid4
 
 from ulmfit.errors import InputError, SettingsError, StoppedElsewhere, TrainingError
 
@@ -84,7 +85,11 @@ def rank() -> int:
 
 
 def join() -> None:
-    """Meet the other processes, if the environment names any."""
+    """Meet the other processes, if the environment names any.
+
+    Raises:
+        TrainingError: they do not come within `DATA_TIMEOUT`.
+    """
     global _group
     if started() == 1 or _group is not None:
         return
@@ -95,9 +100,50 @@ def join() -> None:
         backend = "cpu:gloo,cuda:nccl"
     else:
         backend = "gloo"
-    distributed.init_process_group(backend, timeout=DATA_TIMEOUT)
+    store, number, n = next(distributed.rendezvous("env://", timeout=DATA_TIMEOUT))
+    store = fresh_part(store, number, n)
+    distributed.init_process_group(
+        backend, store=store, rank=number, world_size=n, timeout=DATA_TIMEOUT
+    )
     control = distributed.new_group(backend="gloo", timeout=CONTROL_TIMEOUT)
-    _group = _Group(distributed.get_rank(), distributed.get_world_size(), control)
+    _group = _Group(number, n, control)
+
+
+def fresh_part(store: Any, number: int, n: int) -> Any:
+    """A part of a store that is of this attempt alone: torchrun keeps one store for all restarts.
+
+    Each process says a word that nobody has used before, the first one repeats all that it hears,
+    and who hears its own word repeated says the first one's back.
+
+    Args:
+        store: torch's, common to the processes.
+        number: of this process.
+        n: of all of them.
+    """
+    from torch.distributed import PrefixStore
+
+    def read(key: str) -> str:
+        return str(store.get(key).decode()) if store.check([key]) else ""
+
+    own, others = uuid4().hex, range(1, n)
+    until = time.monotonic() + DATA_TIMEOUT.total_seconds()
+    while time.monotonic() < until:
+        if number == 0:
+            words = [own, *(read(f"word/{other}") for other in others)]
+            store.set("words", " ".join(word or "-" for word in words))
+            if all(read(f"answer/{other}") == own for other in others):
+                return PrefixStore(f"of {own}", store)
+        else:
+            store.set(f"word/{number}", own)
+            words = read("words").split()
+            if len(words) == n and words[number] == own:
+                store.set(f"answer/{number}", words[0])
+                return PrefixStore(f"of {words[0]}", store)
+        time.sleep(_LOOK / 4)
+    raise TrainingError(
+        f"{n} processes were to train together, and not all of them have come",
+        hint="Look at what torchrun says on the other hosts, and whether they reach one another.",
+    )
 
 
 def require_room(devices: int) -> None:

@@ -18,15 +18,15 @@ __all__ = ["files"]
 pytestmark = pytest.mark.slow
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
-TORCHRUN += ["--standalone", "-m", "ulmfit"]
+TORCHRUN += ["--standalone"]
 SECONDS = 180.0
 LONG = ["--direction", "forward", "--set", "finetune_lm.epochs=40"]
 
 
-def start(arguments: list[str]) -> subprocess.Popen[str]:
+def start(arguments: list[str], *more: str) -> subprocess.Popen[str]:
     """Two processes that train."""
     return subprocess.Popen(
-        [*TORCHRUN, *arguments],
+        [*TORCHRUN, *more, "-m", "ulmfit", *arguments],
         env={**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -105,3 +105,15 @@ def test_one_of_them_is_killed(files: Path, rank: int) -> None:
     assert "Signal 9 (SIGKILL) received" in errors
     assert "unexpected" not in errors
     assert not (files / "part" / "config.json").exists()
+
+
+def test_torchrun_restarts_a_run_that_goes_on(files: Path, whole: Path) -> None:
+    arguments = command("finetune-lm", files, "part", 4, *LONG, "--resume")
+    process = start(arguments, "--max-restarts", "1")
+    wait_for_records(files / "part", 4)
+    os.kill(workers(process.pid)[1], signal.SIGKILL)
+    _, errors = process.communicate(timeout=SECONDS)
+    assert process.returncode == 0, errors
+    assert "unexpected" not in errors
+    assert records(files / "part") == records(whole)
+    assert weights(files / "part") == weights(whole)

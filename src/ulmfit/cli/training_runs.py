@@ -103,7 +103,7 @@ class Place:
             accelerator = make_accelerator(self.precision, cpu=self.device == "cpu")
             run = TrainingRun(self.work, accelerator, display, self.seed, self.resume)
             if ranks.size() > 1:
-                display.note(f"{ranks.size()} processes train together: so many batches in a step")
+                display.note(f"{ranks.size()} processes train together, a batch each in every step")
             if self.minutes is not None:
                 run = replace(run, deadline=began + 60 * self.minutes)
             yield run

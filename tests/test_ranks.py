@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch._C._distributed_c10d import HashStore
 
 from tests.rank_runs import in_ranks, values
 from ulmfit import ranks
@@ -42,7 +43,7 @@ def meet(store: Any, number: int, found: dict[int, Any]) -> None:
 
 
 def test_a_restart_does_not_read_what_the_last_attempt_wrote() -> None:
-    store = torch.distributed.HashStore()
+    store = HashStore()
     for key in ("words", "word/1", "word/2", "answer/1", "answer/2"):
         store.set(key, "stale stale stale" if key == "words" else "stale")
     for order in ([0, 1, 2], [2, 1, 0]):
@@ -59,7 +60,7 @@ def test_a_restart_does_not_read_what_the_last_attempt_wrote() -> None:
 def test_who_waits_for_nobody_gives_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ranks, "DATA_TIMEOUT", timedelta(seconds=0.1))
     with pytest.raises(TrainingError, match="2 processes were to train together, and not all"):
-        ranks.fresh_part(torch.distributed.HashStore(), 0, 2)
+        ranks.fresh_part(HashStore(), 0, 2)
 
 
 def everything(folder: str) -> dict[str, Any]:

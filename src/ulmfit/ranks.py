@@ -95,12 +95,13 @@ def join() -> None:
         return
     import torch
     from torch import distributed
+    from torch.distributed.rendezvous import rendezvous
 
     if torch.cuda.is_available() and distributed.is_nccl_available():
         backend = "cpu:gloo,cuda:nccl"
     else:
         backend = "gloo"
-    store, number, n = next(distributed.rendezvous("env://", timeout=DATA_TIMEOUT))
+    store, number, n = next(rendezvous("env://", timeout=DATA_TIMEOUT))
     store = fresh_part(store, number, n)
     distributed.init_process_group(
         backend, store=store, rank=number, world_size=n, timeout=DATA_TIMEOUT
@@ -120,7 +121,7 @@ def fresh_part(store: Any, number: int, n: int) -> Any:
         number: of this process.
         n: of all of them.
     """
-    from torch.distributed import PrefixStore
+    from torch.distributed.distributed_c10d import PrefixStore
 
     def read(key: str) -> str:
         return str(store.get(key).decode()) if store.check([key]) else ""

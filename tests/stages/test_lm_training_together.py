@@ -19,7 +19,7 @@ from ulmfit.config import Direction
 from ulmfit.settings import FinetuneLMSettings, PretrainSettings
 from ulmfit.stages.finetune_lm import finetune_lm
 from ulmfit.stages.lm_speed import measure_speed
-from ulmfit.stages.lm_training import fitting_batch
+from ulmfit.stages.lm_training import batch_shape
 from ulmfit.train.tracker import Silent
 
 EXACT: dict[str, Any] = {
@@ -97,19 +97,21 @@ def test_a_stopped_run_of_two_ends_as_one_that_was_not_stopped(tmp_path: Path) -
     assert losses(tmp_path / "part") == losses(tmp_path / "whole")
 
 
-def rows(n_tokens: int, batch_size: int) -> int:
-    settings = FinetuneLMSettings(batch_size=batch_size, bptt=6, least_steps=1)
-    return fitting_batch(tiny.random_corpus([n_tokens]), settings)
+def shape(n_tokens: int, batch_size: int, least_steps: int = 1) -> tuple[int, int]:
+    settings = FinetuneLMSettings(batch_size=batch_size, bptt=6, least_steps=least_steps)
+    return batch_shape(tiny.random_corpus([n_tokens]), settings)
 
 
 def too_small() -> None:
-    rows(3, 4)
+    shape(3, 4)
 
 
 def test_all_processes_have_as_many_rows(tmp_path: Path) -> None:
-    assert values(in_ranks(2, rows, tmp_path, 1000, 4)) == [4, 4]
-    assert values(in_ranks(2, rows, tmp_path, 37, 4)) == [2, 2]  # 5 rows of 7 fit
-    assert values(in_ranks(2, rows, tmp_path, 4, 4)) == [1, 1]
+    assert values(in_ranks(2, shape, tmp_path, 1000, 4)) == [[4, 6], [4, 6]]
+    assert values(in_ranks(2, shape, tmp_path, 37, 4)) == [[2, 6], [2, 6]]  # 5 rows of 7 fit
+    assert values(in_ranks(2, shape, tmp_path, 4, 4)) == [[1, 6], [1, 6]]
+    alone = shape(2000, 8, 9)
+    assert values(in_ranks(2, shape, tmp_path, 2000, 4, 9)) == [[alone[0] // 2, alone[1]]] * 2
     first, _ = in_ranks(2, too_small, tmp_path)
     assert first.error == (
         "InputError: the corpus has 3 tokens: expected at least 4 tokens of text."

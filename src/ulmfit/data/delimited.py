@@ -44,7 +44,7 @@ def open_delimited(
         source: path of the file, where it can be read a second time.
 
     Raises:
-        InputError: empty file, only a header, a column name given twice, a row with another
+        InputError: empty file, a column name given twice, a row with another
             number of fields, a stray or unclosed quote, or undecodable bytes.
     """
     csv.field_size_limit(LONGEST_LINE)  # csv's own limit of 131,072 is shorter than many a book
@@ -58,15 +58,9 @@ def open_delimited(
     refuse_twins(lines.name, names)
     checked = _same_width(lines.name, rows if has_header else chain([head], rows), names)
     schema = string_schema(names)
-    table = Table(
+    return Table(
         lines.name, schema, batch_rows(checked, schema), lines.close, lines.encoding, has_header
     )
-    if table.peek() is None:
-        raise InputError(
-            f"{lines.name}: has only a header ({shorten(', '.join(names))})",
-            expected="rows of text below it",
-        )
-    return table
 
 
 def looks_delimited(first_line: str, wanted: Sequence[str], known: Iterable[str]) -> str | None:

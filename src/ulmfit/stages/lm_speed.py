@@ -12,7 +12,7 @@ from ulmfit.data.bptt import BPTTStream
 from ulmfit.data.corpus import TokenCorpus
 from ulmfit.model.language_model import LanguageModel
 from ulmfit.settings import PretrainSettings
-from ulmfit.stages.lm_training import LMLoss, fitting_batch, word_counts
+from ulmfit.stages.lm_training import LMLoss, batch_shape, word_counts
 from ulmfit.train.evaluate import score_language_model
 from ulmfit.train.loop import Carry, make_optimizer
 from ulmfit.train.together import add_gradients, whole_batch
@@ -85,9 +85,8 @@ def _training_speed(
 ) -> float:
     loss = LMLoss(model, settings, word_counts(train, model.config.vocab_size))
     optimizer = make_optimizer(model.layer_groups(), settings.optimizer)
-    parameters = [*model.parameters()]
-    part = (ranks.rank(), ranks.size())
-    windows = BPTTStream(train, fitting_batch(train, settings), settings.bptt, part=part).epoch(0)
+    parameters, part = [*model.parameters()], (ranks.rank(), ranks.size())
+    windows = BPTTStream(train, *batch_shape(train, settings), part=part).epoch(0)
     model.train()
     carry: Carry = {}
     step = n_tokens = 0

@@ -108,9 +108,9 @@ def records(model: Path) -> list[dict[str, Any]]:
 def test_train_in_two_processes_learns_as_in_one(
     files: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    use(command("train", files, "one", 8, "--quiet", "--json", "--no-report"))
+    use(command("train", files, "one", 8, "--quiet", "--json", "--no-report", "--no-baseline"))
     expected = json.loads(capfd.readouterr().out)
-    arguments = command("train", files, "two", 4, "--json", "--no-report")
+    arguments = command("train", files, "two", 4, "--json", "--no-report", "--no-baseline")
     first, second = in_ranks(2, use, files / "outcomes", arguments)
     assert (first.code, second.code) == (0, 0), first.err
     found = json.loads(first.out)

@@ -86,7 +86,7 @@ def losses(folder: Path) -> list[dict[str, float]]:
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"direction": "backward"}, {"multi_label": True}],
+    [{}, pytest.param({"direction": "backward"}, marks=pytest.mark.slow), {"multi_label": True}],
     ids=["forward", "backward", "multi-label"],
 )
 def test_two_processes_learn_as_one_with_the_doubled_batch(
@@ -103,6 +103,7 @@ def test_two_processes_learn_as_one_with_the_doubled_batch(
         assert a == pytest.approx(b, rel=5e-5)
 
 
+@pytest.mark.slow
 def test_a_stopped_run_of_two_ends_as_one_that_was_not_stopped(tmp_path: Path) -> None:
     whole, part = str(tmp_path / "whole"), str(tmp_path / "part")
     expected = values(in_ranks(2, run, tmp_path / "o1", whole, DROPPED, 3, {}))

@@ -72,7 +72,7 @@ def losses(folder: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
 
 
-@pytest.mark.parametrize("direction", ["forward", "backward"])
+@pytest.mark.parametrize("direction", ["forward", pytest.param("backward", marks=pytest.mark.slow)])
 def test_two_processes_learn_as_one_with_the_doubled_batch(
     direction: Direction, tmp_path: Path
 ) -> None:

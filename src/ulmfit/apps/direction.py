@@ -93,9 +93,9 @@ def hand_over(work: DirectionWork, run: TrainingRun) -> Path:
     folder = run.work / work.direction
     folder.mkdir(parents=True, exist_ok=True)
     write_folder(folder / "base" / "model", work.lm.files())
-    _save(work.train, folder / "train.npz")
+    save_ids(work.train, folder / "train.npz")
     if work.valid is not None:
-        _save(work.valid, folder / "valid.npz")
+        save_ids(work.valid, folder / "valid.npz")
     task = folder / "task.json"
     what = {
         "direction": work.direction,
@@ -116,8 +116,8 @@ def main(arguments: list[str]) -> None:
         work = DirectionWork(
             direction=direction,
             lm=TrainedLM.load(folder / "base" / "model"),
-            train=_load(folder / "train.npz"),
-            valid=_load(folder / "valid.npz") if told["validated"] else None,
+            train=load_ids(folder / "train.npz"),
+            valid=load_ids(folder / "valid.npz") if told["validated"] else None,
             labels=list(told["labels"]),
             multi_label=bool(told["multi_label"]),
             settings=Settings.model_validate(told["settings"]),
@@ -129,7 +129,8 @@ def _already_packed() -> Iterable[str]:
     raise AssertionError("the parent has packed the task's text")
 
 
-def _save(data: LabelledIds, path: Path) -> None:
+def save_ids(data: LabelledIds, path: Path) -> None:
+    """Keep documents and targets in a file."""
     documents, targets = data
     with atomic_file(path) as file:
         np.savez(
@@ -140,7 +141,8 @@ def _save(data: LabelledIds, path: Path) -> None:
         )
 
 
-def _load(path: Path) -> LabelledIds:
+def load_ids(path: Path) -> LabelledIds:
+    """What `save_ids` has kept."""
     with np.load(path, allow_pickle=False) as file:
         documents = np.split(file["ids"], np.cumsum(file["lengths"])[:-1])
         return documents, file["targets"]

@@ -236,13 +236,19 @@ def finetune_lms(
     tokenizer, train, valid = task_corpus(base, texts, settings, run)
     found: LMs = {}
     for direction, lm in base.items():
-        place = run.work / direction / "lm"
-        if not ranks.first("a trained model", (place / "model").is_dir):
+        folder = lm_folder(direction, run)
+        if not ranks.first("a trained model", folder.is_dir):
             run.display.note(f"{direction} language model: {train.n_tokens:,} tokens of task text")
             context = run.context(direction, "lm")
-            _keep(finetune_lm(lm, tokenizer, train, valid, settings, context), place)
-        found[direction] = TrainedLM.load(place / "model")
+            tuned = finetune_lm(lm, tokenizer, train, valid, settings, context)
+            _keep(tuned, folder.parent)
+        found[direction] = TrainedLM.load(folder)
     return found
+
+
+def lm_folder(direction: Direction, run: TrainingRun) -> Path:
+    """Where the fine-tuned language model of a run is once it is trained."""
+    return run.work / direction / "lm" / "model"
 
 
 def save_lms(lms: Mapping[Direction, TrainedLM], path: Path, *, store: Store = "float32") -> None:

@@ -136,7 +136,7 @@ def train(
     TF-IDF with logistic regression on the same rows; without --test a part of DATA is held out.
     """
     settings = read_settings(preset, config, changes)
-    if unlabeled and settings.finetune_lm is None:
+    if unlabeled and settings.finetune_lm is None and settings.self_training is None:
         raise SettingsError(
             "--unlabeled is for fine-tuning the language model, which these settings leave out"
         )

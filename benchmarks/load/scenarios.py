@@ -22,6 +22,7 @@ Scenario = Callable[[Service, Questions, argparse.Namespace], Results]
 
 _FIRST = b'{"text": "wait until the model is there"}'
 _SAMPLES = 120  # of memory, in a soak
+_MOST_REFUSED = 0.01  # of a soak's requests; beyond, the rate is not steady but too high
 _PATIENCE_SECONDS = 600.0  # of all who come back together; who then has no answer counts
 _PAUSE_SECONDS = 2.0  # at most, between two requests of a connection that is held open
 
@@ -100,9 +101,18 @@ def soak(service: Service, questions: Questions, options: argparse.Namespace) ->
         "resident_mib": resident,
         "private_mib": private,
         "faults": tally.faults()
+        + refused_too_often(tally)
         + memory.faults("resident", resident)
         + memory.faults("private", private),
     }
+
+
+def refused_too_often(tally: Tally) -> list[str]:
+    """Whether the rate was more than the service could answer."""
+    refused, requests = tally.statuses["429"], tally.statuses.total()
+    if refused <= _MOST_REFUSED * requests:
+        return []
+    return [f"{refused} of {requests} requests were refused: this machine needs a lower --rate"]
 
 
 async def _opened(connections: list[Connection]) -> int:

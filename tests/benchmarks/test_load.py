@@ -18,6 +18,7 @@ import pytest
 from benchmarks.load import beyond, memory
 from benchmarks.load.asking import Questions, Tally, crowd
 from benchmarks.load.connection import Connection
+from benchmarks.load.scenarios import refused_too_often
 
 QUESTIONS = Questions(["a text"], np.array([[0.25, 0.75]], np.float32))
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -180,6 +181,16 @@ def test_memory_that_grows_is_seen() -> None:
     assert memory.faults("resident", memory.summary(warming)) == []
     assert memory.faults("resident", memory.summary(leaking)) == [
         "resident memory grew by 7.9 MiB, more than 5.0"
+    ]
+
+
+def test_a_rate_that_is_too_high_is_no_soak() -> None:
+    tally = Tally()
+    tally.statuses.update({"200": 99, "429": 1})
+    assert refused_too_often(tally) == []
+    tally.statuses["429"] += 1
+    assert refused_too_often(tally) == [
+        "2 of 101 requests were refused: this machine needs a lower --rate"
     ]
 
 

@@ -1,7 +1,7 @@
 """Write the parts of the documents that follow from the code: `make docs`.
 
 The file tree in README.md, docs/cli.md from the help texts of the commands, docs/results.md and its
-figures from the results files.
+figures and the figures of docs/reliability.md from the results files.
 `tests/test_docs.py` fails when running this would change anything.
 """
 
@@ -11,8 +11,9 @@ import json
 import re
 import subprocess
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 WIDTH = 96  # characters
@@ -135,10 +136,109 @@ def with_counts(page: str) -> str:
     return block.sub(lambda found: "\n".join(lines) + "\n", page, count=1)
 
 
+def loads() -> dict[str, dict[str, Any]]:
+    """The results of `benchmarks.service_load`, by scenario."""
+    path = ROOT / "benchmarks" / "results" / "service.json"
+    found: dict[str, dict[str, Any]] = json.loads(path.read_text("utf-8"))
+    return found
+
+
+def load_table(results: dict[str, dict[str, Any]]) -> str:
+    """What the service answered under each load, and what else each load is about."""
+    heads = ("requests", "200", "429", "503", "other", "lost", "p50 ms", "p99 ms")
+    lines = [f"{'load':<12}" + "".join(f"{head:>10}" for head in heads)]
+    for name, found in results.items():
+        counts = [found["statuses"].get(status, 0) for status in ("200", "429", "503")]
+        others = found["requests"] - sum(counts)
+        times = (round(found["p50_ms"]), round(found["p99_ms"]))
+        row = (found["requests"], *counts, others, found["lost"], *times)
+        lines.append(f"{name:<12}" + "".join(f"{number:>10,}" for number in row))
+    lines.append("")
+    for name, found in results.items():
+        said = [*LOADS[name](found), *(f"FAULT: {fault}" for fault in found["faults"])]
+        lines += [f"{name if not number else '':<12}{text}" for number, text in enumerate(said)]
+        lines.append(f"{'':<12}{found['command']}")
+    return "\n".join(lines) + "\n"
+
+
+def _clients(found: dict[str, Any]) -> list[str]:
+    return [
+        f"{found['clients']} clients without a pause for {found['seconds']:g} s, "
+        f"{found['texts_per_second']:.0f} texts a second",
+        f"farthest probability from that of predict: {found['worst_difference']:.1g}",
+    ]
+
+
+def _soak(found: dict[str, Any]) -> list[str]:
+    lines = [f"{found['rate']:g} requests a second for {found['seconds'] / 60:g} minutes"]
+    for kind in ("resident", "private"):
+        memory = found[f"{kind}_mib"]
+        lines.append(
+            f"{kind} memory: {memory['after_warm_up']:.1f} MiB after warm-up, then "
+            f"{memory['slope_per_minute']:+.2f} MiB a minute,"
+        )
+        lines.append(f"  in all {memory['grown']:+.1f} MiB of {memory['may_grow']:.1f} allowed")
+    return lines
+
+
+def _connections(found: dict[str, Any]) -> list[str]:
+    cut = found["not_taken"] + found["cut_in_silence"] + found["cut_between"]
+    return [
+        f"{found['connections']:,} held open at once, {cut} not taken or cut; of "
+        f"{found['questions']:,} questions",
+        f"{found['answered']:,} answered in {found['asking_seconds']:.0f} s, after "
+        f"{max(map(int, found['comebacks']))} comebacks at most",
+    ]
+
+
+def _restart(found: dict[str, Any]) -> list[str]:
+    drained, ready = (
+        [one[name] for one in found["seconds_of_each"]] for name in ("drained", "ready")
+    )
+    return [
+        f"{found['restarts']} times while {found['clients']} clients asked; the old service had "
+        f"ended after",
+        f"{min(drained):.1f} to {max(drained):.1f} s, the next one was there after "
+        f"{min(ready):.1f} to {max(ready):.1f} s",
+    ]
+
+
+LOADS: dict[str, Callable[[dict[str, Any]], list[str]]] = {
+    "clients": _clients,
+    "soak": _soak,
+    "connections": _connections,
+    "restart": _restart,
+}
+
+
+def surroundings(results: dict[str, dict[str, Any]]) -> str:
+    """What the figures depend on."""
+    any_of = next(iter(results.values()))
+    loads = [one[name] for one in results.values() for name in ("load_before", "load_after")]
+    commits = list(dict.fromkeys(one["commit"] for one in results.values()))
+    notes = dict.fromkeys(one["note"] for one in results.values() if one["note"])
+    text = (
+        f"Measured on {any_of['date']}: {any_of['machine']['cpu']}, {any_of['machine']['cores']} "
+        f"cores shared by service and clients, {any_of['workers']} worker of one thread, a "
+        f"TREC-6 model of {any_of['model']['directions']} directions, commit "
+        f"{', '.join(commits)}. Load average {min(loads):.1f} to {max(loads):.1f}; "
+        f"{'; '.join(notes) or 'nothing else ran'}."
+    )
+    return textwrap.fill(text, WIDTH, break_on_hyphens=False, break_long_words=False)
+
+
+def with_load(page: str) -> str:
+    """docs/reliability.md with the results of the loads below their heading."""
+    results = loads()
+    block = re.compile(r"(?<=\n## Under load\n)(.*?\n```\n).*?(?=```\n)```\n\n.*?\n\n", re.DOTALL)
+    new = f"{load_table(results)}```\n\n{surroundings(results)}\n\n"
+    return block.sub(lambda found: found[1] + new, page, count=1)
+
+
 def main() -> None:
     """Write all of them anew."""
     reliability = ROOT / "docs" / "reliability.md"
-    reliability.write_text(with_counts(reliability.read_text("utf-8")), "utf-8")
+    reliability.write_text(with_load(with_counts(reliability.read_text("utf-8"))), "utf-8")
     reference = ROOT / "docs" / "cli.md"
     reference.write_text(cli_reference(), "utf-8")
     (ROOT / "docs" / "results.md").write_text(results_page(), "utf-8")

@@ -69,6 +69,19 @@ def test_counts_are_those_of_the_results_file() -> None:
     assert "kills: pretrain" in page
 
 
+def test_loads_are_those_of_the_results_file() -> None:
+    page = read("docs/reliability.md")
+    assert page == generate.with_load(page), "run `make docs`"
+    assert generate.load_table(generate.loads()) in page
+    assert generate.surroundings(generate.loads()) in page
+    assert list(generate.loads()) == list(generate.LOADS), "measure all, on one machine"
+
+
+def test_a_fault_under_load_is_not_hidden() -> None:
+    found = {"soak": {**generate.loads()["soak"], "faults": ["memory grew"]}}
+    assert "\n            FAULT: memory grew\n" in generate.load_table(found)
+
+
 def test_figures_show_the_committed_results() -> None:
     from ulmfit.experiments import figures, results
 

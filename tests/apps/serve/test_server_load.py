@@ -35,12 +35,13 @@ def test_many_clients_get_the_right_answers(model_folder: Path, tmp_path: Path) 
     assert "; at most " in busy
 
 
+@pytest.mark.parametrize("count", [40, pytest.param(400, marks=pytest.mark.slow)])
 def test_silent_connections_are_kept_and_all_are_answered(
-    model_folder: Path, tmp_path: Path
+    model_folder: Path, tmp_path: Path, count: int
 ) -> None:
-    options = ("connections", "--connections", "400", "--silence", "1", "--rounds", "2")
+    options = ("connections", "--connections", str(count), "--silence", "1", "--rounds", "2")
     found = loaded(model_folder, tmp_path / "found.json", *options)["connections"]
-    assert found["answered"] == found["statuses"]["200"] == 800
+    assert found["answered"] == found["statuses"]["200"] == 2 * count
     assert set(found["statuses"]) <= {"200", "429"}
     assert found["sent_whole"] == found["answered_whole"] == found["requests"]
     assert [found[name] for name in ("not_taken", "cut_in_silence", "cut_between")] == [0, 0, 0]

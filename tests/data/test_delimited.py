@@ -118,8 +118,9 @@ def test_an_empty_file() -> None:
 
 
 def test_a_header_and_nothing_else() -> None:
-    assert fault("text,label\n") == (
-        "a: has only a header ('text, label'): expected rows of text below it."
+    assert read("text,label\n") == []
+    assert fault("colour,shape\n") == (  # which may be a text, and must not be lost
+        "a: has only a header ('colour, shape'): expected rows of text below it."
     )
 
 

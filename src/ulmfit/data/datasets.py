@@ -153,7 +153,7 @@ def _read_all(rows: Rows, reader: LabelReader | None, required: bool) -> Dataset
         if reader is not None:
             labels.extend(reader.read(batch))
     if not texts:
-        raise InputError(f"{rows.name}: has no rows", expected="rows of text")
+        raise rows.without_rows()
     dataset = Dataset(texts, name=rows.name, text_column=rows.text_column)
     if reader is None or (not required and None in labels):
         return dataset

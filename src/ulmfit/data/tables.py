@@ -11,6 +11,7 @@ from typing import cast
 import numpy as np
 import pyarrow as pa
 
+from ulmfit.data.sources import shorten
 from ulmfit.errors import InputError
 
 BATCH_ROWS = 1024
@@ -54,6 +55,12 @@ class Table:
                 self.batches = chain([self._first], self.batches)
         return self._first
 
+    def without_rows(self) -> InputError:
+        """What to raise where there are no rows and some are needed."""
+        if not self.has_header or self.encoding is None:
+            return InputError(f"{self.name}: has no rows", expected="rows of text")
+        return only_header(self.name, self.schema.names)
+
     def __iter__(self) -> Iterator[pa.RecordBatch]:
         return iter(self.batches)
 
@@ -71,6 +78,14 @@ class Table:
 def string_schema(names: Iterable[str]) -> pa.Schema:
     """A schema in which every column is a string."""
     return pa.schema([(name, pa.string()) for name in names])
+
+
+def only_header(name: str, columns: Sequence[str]) -> InputError:
+    """What to raise of a text file whose first line is all there is."""
+    return InputError(
+        f"{name}: has only a header ({shorten(', '.join(columns))})",
+        expected="rows of text below it",
+    )
 
 
 def refuse_twins(name: str, columns: Sequence[str]) -> None:

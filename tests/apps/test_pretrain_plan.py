@@ -86,13 +86,13 @@ def seconds_of(settings: PretrainSettings, speed: Speed, sizes: tuple[int, int])
 @pytest.mark.parametrize("speed", [Speed(4_000, 3_000), Speed(200_000, 400_000)])
 def test_the_schedule_ends_in_time_and_uses_it(seconds: float, speed: Speed) -> None:
     corpus = (400_000_000, 400_000)
-    found = fit_budget(PretrainSettings(), seconds, speed, corpus, 64)
+    found = fit_budget(PretrainSettings(), seconds, speed, corpus, (64, 70))
     assert 0.85 * seconds < seconds_of(found, speed, corpus) < seconds
     assert found.epochs == -(-found.max_tokens // corpus[0])  # type: ignore[operator]
 
 
 def test_a_small_corpus_is_not_read_for_days() -> None:
-    found = fit_budget(PretrainSettings(), 1e6, Speed(4_000, 3_000), (100_000, 20_000), 64)
+    found = fit_budget(PretrainSettings(), 1e6, Speed(4_000, 3_000), (100_000, 20_000), (64, 70))
     assert found.epochs == MOST_BUDGET_EPOCHS
 
 
@@ -100,7 +100,7 @@ def test_no_time_at_all() -> None:
     with pytest.raises(
         InputError, match=r"10 seconds are not enough: a step takes 4\.5 and scoring"
     ):
-        fit_budget(PretrainSettings(), 10, Speed(1_000, 1_000), (10**6, 10**6), 64)
+        fit_budget(PretrainSettings(), 10, Speed(1_000, 1_000), (10**6, 10**6), (64, 70))
 
 
 def test_the_second_direction_gets_less_where_it_starts_from_the_first() -> None:

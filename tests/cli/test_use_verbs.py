@@ -75,6 +75,16 @@ def test_a_file_is_written_in_the_format_of_its_name(
         assert pq.read_table(tmp_path / name)["id"].to_pylist() == ["7", "8", "9"]
 
 
+def test_a_file_without_rows_gives_one_without_rows(model: Path, tmp_path: Path) -> None:
+    source, target = tmp_path / "in.csv", tmp_path / "out.csv"
+    source.write_bytes(b"text,label\n")
+    done = run("predict", model, source, "-o", target, "--device", "cpu")
+    assert done.code == 0, done
+    assert done.err.endswith(f"wrote {target}: no rows, as there are none\n")
+    assert target.read_text("utf-8").startswith("text,label,predicted_label,")
+    assert len(target.read_text("utf-8").splitlines()) == 1
+
+
 def test_a_written_file_is_summed_up_as_json(model: Path, rows: Path, tmp_path: Path) -> None:
     done = run("predict", model, rows, "-o", tmp_path / "a.csv", "--json", "-q")
     found = json.loads(done.out)

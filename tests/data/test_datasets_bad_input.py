@@ -27,7 +27,6 @@ CASES: dict[str, tuple[str, bytes, str]] = {
     "a program": ("a.csv", b"\x7fELF\x02\x01", "is a program (ELF): expected text"),
     "binary rubbish": ("a.jsonl", random.Random(1).randbytes(999), "is a binary file"),
     "an empty file": ("a.csv", b"", "is empty: expected rows of text"),
-    "only a header": ("a.csv", b"text,label\n", "has only a header ('text, label')"),
     "a ragged row": ("a.csv", GOOD + b"a,b,c\n", "the row at line 4 has 3 fields ('a | b | c')"),
     "an open quote": ("a.csv", GOOD + b'"a,b\n', "a quote opened in the row at line 4 is never"),
     "a column twice": ("a.csv", b"text,text\na,b\n", "2 columns are called 'text'"),
@@ -148,3 +147,15 @@ def test_damage_anywhere_gives_rows_or_an_error_of_ours(
             reader(path)
         except UlmfitError as error:
             assert str(path) in str(error)
+
+
+@pytest.mark.parametrize("reader", [load_dataset, check_dataset])
+def test_only_a_header_is_nothing_to_train_on_or_to_look_at(tmp_path: Path, reader: Reader) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(b"text,label\n")
+    with pytest.raises(InputError) as caught:
+        reader(path)
+    assert str(caught.value) == (
+        f"{path}: has only a header ('text, label'): expected rows of text below it."
+    )
+    assert all_rows(path) == []

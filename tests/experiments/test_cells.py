@@ -23,7 +23,6 @@ def test_rows_that_are_the_same_work_have_the_same_key() -> None:
     same = [
         ("table4", "with pretraining"),
         ("table5", "AWD-LSTM LM"),
-        ("table6", "full + discr + stlr"),
         ("table7", "freez + discr + stlr"),
         ("figure4", "ULMFiT"),
         ("transfer", "ULMFiT"),
@@ -76,6 +75,31 @@ def test_the_first_seed_of_everything_comes_first(scale: Scale) -> None:
         (1, None, "ULMFiT"),
     ], "nothing is drawn in TF-IDF on all labels: one seed will do"
     assert str(cells[0]) == "own trec6 't', 8 labels, seed 0"
+
+
+def test_only_some_draws(scale: Scale) -> None:
+    own = experiment(ULMFIT, low_shot=True)
+
+    def counts(labels: list[int | None]) -> list[int | None]:
+        return [cell.labels for cell, _, _ in expand([own], scale, 1, labels=labels)]
+
+    assert counts([]) == counts([8, None]) == [8, None]
+    assert (counts([8]), counts([None]), counts([9])) == ([8], [None], [])
+
+
+def test_one_language_model_for_all_seeds(scale: Scale) -> None:
+    def tunes(variant: Variant) -> int:
+        once = {
+            name: source.model_copy(update={"one_lm": True})
+            for name, source in scale.datasets.items()
+        }
+        own = experiment(variant, low_shot=True)
+        plans = plans_of([own], scale.model_copy(update={"datasets": once}), seeds=2)
+        assert len({plan.key() for plan in plans}) == len(plans) == 4
+        return len({t.key for plan in plans for t in tasks_of(plan) if t.kind == "tune"})
+
+    assert tunes(ULMFIT) == 1
+    assert tunes(Variant(name="few", text="labelled")) == 4
 
 
 def test_data_sets_that_the_scale_lacks_are_left_out(scale: Scale) -> None:

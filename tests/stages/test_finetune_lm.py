@@ -18,6 +18,7 @@ from ulmfit.stages import finetune_lm as stage
 from ulmfit.stages.finetune_lm import (
     adapted_model,
     finetune_lm,
+    fitted_to_length,
     is_held_out,
     pack_task_corpus,
     task_tokenizer,
@@ -144,3 +145,29 @@ def test_fine_tuning_makes_the_text_more_likely(direction: str, tmp_path: Path) 
     json.dumps(tuned.info)
     # The language model that was given is still what it was.
     assert all(torch.equal(before[name], lm.weights[name]) for name in before)
+
+
+@pytest.mark.parametrize(
+    ("epochs", "max_tokens", "share"),
+    [(8, None, 1.0), (4, None, 0.5), (8, 3_000, 0.5), (8, 300, 0.2), (1, None, 0.2)],
+)
+def test_a_text_that_is_read_few_times_is_regularized_less(
+    epochs: int, max_tokens: int | None, share: float
+) -> None:
+    asked = settings(epochs=epochs, max_tokens=max_tokens)
+    found = fitted_to_length(asked, n_tokens=1_000)
+    assert found.dropouts == asked.dropouts.scaled(share)
+    assert (found.ar_alpha, found.tar_beta) == (asked.ar_alpha * share, asked.tar_beta * share)
+    assert found.rates == asked.rates
+    as_set = asked.model_copy(update={"by_length": False})
+    assert fitted_to_length(as_set, n_tokens=1_000) == as_set
+
+
+def test_a_long_text_takes_all_layers_further() -> None:
+    def rates(**changes: object) -> RateSettings:
+        return fitted_to_length(settings(**changes), n_tokens=1_000_000).rates
+
+    assert rates(epochs=2) == stage.LONG_TEXT_RATES
+    assert rates(epochs=3) == settings().rates
+    own = RateSettings(lr=1e-3)
+    assert rates(epochs=2, rates=own.model_dump()) == own, "what is set stays as it is"

@@ -19,8 +19,8 @@ from ulmfit.settings import FinetuneLMSettings, LMSettings, RateSettings
 from ulmfit.stages.lm_training import (
     LMData,
     LMLoss,
+    batch_shape,
     corpus_checksum,
-    fitting_batch,
     train_language_model,
     word_counts,
 )
@@ -114,24 +114,25 @@ def test_the_checksum_of_a_corpus_sees_words_and_borders() -> None:
 @pytest.mark.parametrize(
     ("n_tokens", "least_steps", "expected"),
     [
-        (100_000, 1, 64),  # as wanted
-        (700, 1, 9),  # a row holds a window and the word after it
-        (70_000, 50, 20),  # for 50 steps of 70
-        (7_000, 50, 4),  # never fewer than four for that
-        (150, 50, 2),  # but where four rows would not hold a window each
-        (2, 1, 1),
+        (100_000, 1, (64, 70)),  # as wanted
+        (100_000, 50, (64, 31)),  # 50 steps: shorter windows
+        (40_000, 50, (44, 18)),  # and then fewer rows
+        (3_000, 50, (4, 18)),  # never fewer than four for that
+        (50, 50, (2, 18)),  # but where four rows would not hold a window each
+        (70, 1, (3, 18)),  # a row holds a window and the word after it
+        (2, 1, (1, 18)),
     ],
 )
-def test_rows_of_a_batch(n_tokens: int, least_steps: int, expected: int) -> None:
+def test_the_shape_of_a_batch(n_tokens: int, least_steps: int, expected: tuple[int, int]) -> None:
     corpus = tiny.random_corpus([n_tokens])
     config = settings(batch_size=64, bptt=70, least_steps=least_steps)
-    assert fitting_batch(corpus, config) == expected
+    assert batch_shape(corpus, config) == expected
 
 
 @pytest.mark.parametrize("lengths", [[1], [0]])
 def test_a_corpus_without_a_pair_of_words(lengths: list[int]) -> None:
     with pytest.raises(InputError) as caught:
-        fitting_batch(tiny.random_corpus(lengths), settings())
+        batch_shape(tiny.random_corpus(lengths), settings())
     assert str(caught.value) == (
         f"the corpus has {lengths[0]} tokens: expected at least 2 tokens of text."
     )

@@ -23,7 +23,7 @@ from ulmfit.data.tokenizer import Tokenizer
 from ulmfit.runtime import cpu_count
 from ulmfit.settings import PretrainSettings
 from ulmfit.stages.lm_speed import MEASURED_SECONDS, measure_speed
-from ulmfit.stages.lm_training import fitting_batch
+from ulmfit.stages.lm_training import batch_shape
 from ulmfit.storage import atomic_write
 
 MEASURED_SHARE = 0.02  # of the time, at most, goes into measuring
@@ -78,9 +78,9 @@ class Plan:
             seconds=measuring,
         )
         seconds -= measuring
-        sizes, batch = (train.n_tokens, valid.n_tokens), fitting_batch(train, settings)
+        sizes, shape = (train.n_tokens, valid.n_tokens), batch_shape(train, settings)
         found = {
-            direction: fit_budget(settings, seconds * share, speed, sizes, batch, self.given or ())
+            direction: fit_budget(settings, seconds * share, speed, sizes, shape, self.given or ())
             for direction, share in shares(directions, chained=chained).items()
         }
         tokens = ", ".join(f"{s.max_tokens:,} ({d})" for d, s in found.items())

@@ -6,7 +6,6 @@ decided is written down, so that a resumed run keeps to it whatever the machine 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from ulmfit.config import RELEASED_LM_DROPOUTS, Direction, Dropouts
 from ulmfit.errors import InputError
 from ulmfit.settings import PretrainSettings
 from ulmfit.stages.lm_speed import Speed
-from ulmfit.stages.lm_training import VALID_TOKENS
+from ulmfit.stages.lm_training import VALID_TOKENS, regularization_share
 
 # Where every tenth word and more would be unknown, subwords: ours, docs/log.md.
 MOST_UNKNOWN = 0.12
@@ -31,8 +30,6 @@ GPU_BATCHES = ((LARGE_WORDS, 256), (2_000_000, 128), (0, 64))  # fastai 1, train
 # Without a budget: a few million words read on a CPU, the paper's dozen passes on a GPU.
 CPU_WORDS, GPU_WORDS, MOST_EPOCHS = 6_000_000, 300_000_000, 12
 MOST_BUDGET_EPOCHS = 20  # more passes over the same text teach no more, whatever the time (ours)
-# A corpus read once cannot be learnt by heart; one read often can: share of the released dropouts.
-DROPOUTS_BY_EPOCHS = ((2, 0.2), (6, 0.5), (math.inf, 1.0))
 
 # Of the time: what may go wrong with a measured speed; what validation may take.
 MARGIN, VALIDATION_SHARE, MOST_VALIDATIONS = 0.05, 0.1, 20
@@ -93,8 +90,7 @@ def _by_size(table: Sequence[tuple[int, int]], n: int) -> int:
 
 def dropouts_for(epochs: int) -> Dropouts:
     """Dropouts for so many passes over the corpus."""
-    factor = next(share for most, share in DROPOUTS_BY_EPOCHS if epochs <= most)
-    return Dropouts(**RELEASED_LM_DROPOUTS).scaled(factor)
+    return Dropouts(**RELEASED_LM_DROPOUTS).scaled(regularization_share(epochs))
 
 
 def filled(
@@ -144,7 +140,7 @@ def fit_budget(
     seconds: float,
     speed: Speed,
     sizes: tuple[int, int],
-    batch_size: int,
+    shape: tuple[int, int],
     given: Collection[str] = (),
 ) -> PretrainSettings:
     """Settings whose schedule ends within the time, validation and the last scoring included.
@@ -154,14 +150,14 @@ def fit_budget(
         seconds: for this direction.
         speed: measured.
         sizes: tokens to train on, and held out.
-        batch_size: rows that really fit the corpus.
+        shape: rows and steps per window that really fit the corpus.
         given: keys that the user has set: `dropouts` and `validate_every` stay then.
 
     Raises:
         InputError: there is no time for a single step.
     """
-    n_train, n_valid = sizes
-    per_step = batch_size * settings.bptt
+    (n_train, n_valid), (rows, window) = sizes, shape
+    per_step = rows * window
     usable = seconds * (1 - MARGIN) - n_valid / speed.scoring
     one_validation = min(n_valid, VALID_TOKENS) / speed.scoring
     n_validations = max(1, min(MOST_VALIDATIONS, int(VALIDATION_SHARE * usable / one_validation)))
@@ -173,7 +169,7 @@ def fit_budget(
             expected="time for at least one step",
             hint="Give more time, less held-out text, or a smaller model.",
         )
-    per_epoch = max(1, -(-(n_train // batch_size - 1) // settings.bptt))
+    per_epoch = max(1, -(-(n_train // rows - 1) // window))
     steps = min(steps, MOST_BUDGET_EPOCHS * per_epoch)
     epochs = -(-steps // per_epoch)
     values = {

@@ -69,6 +69,15 @@ Datasets = Annotated[
         rich_help_panel=DATA,
     ),
 ]
+Labels = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--labels",
+        metavar="N",
+        help="Only draws of N labels, or all for all labels; may be given several times.",
+        rich_help_panel=DATA,
+    ),
+]
 PretrainedLM = Annotated[
     str | None,
     typer.Option(
@@ -141,6 +150,7 @@ def reproduce(
     scale: ScaleOption = "cpu",
     seeds: Seeds = None,
     datasets: Datasets = None,
+    labels: Labels = None,
     data_dir: DataDir = None,
     lm: PretrainedLM = None,
     results: Results = None,
@@ -179,9 +189,10 @@ def reproduce(
         scale=scale,
         results=path,
         work=work,
-        command=_command(names, scale, seeds, datasets, lm),
+        command=_command(names, scale, seeds, datasets, labels, lm),
         seeds=seeds,
         datasets=tuple(datasets or ()),
+        labels=tuple(_count(text) for text in labels or ()),
         data_dir=data_dir,
         lm=_locate(lm, chosen),
         jobs=jobs,
@@ -270,12 +281,18 @@ def _locate(lm: str | None, scale: Scale) -> tuple[str, Path] | None:
 
 
 def _command(
-    names: list[str], scale: str, seeds: int | None, datasets: list[str] | None, lm: str | None
+    names: list[str],
+    scale: str,
+    seeds: int | None,
+    datasets: list[str] | None,
+    labels: list[str] | None,
+    lm: str | None,
 ) -> str:
     """The command as far as it decides the numbers; no path of this machine goes into a result."""
     parts = ["ulmfit", "reproduce", *(Path(name).name for name in names), "--scale", scale]
     parts += ["--seeds", str(seeds)] if seeds is not None else []
     parts += [part for name in datasets or () for part in ("--dataset", name)]
+    parts += [part for count in labels or () for part in ("--labels", count)]
     parts += ["--lm", Path(lm).name] if lm is not None else []
     return shlex.join(parts)
 
@@ -289,3 +306,13 @@ def _report(folder: Path, results: Path, scale: str) -> None:
     found = read_results(results)
     figures = write_figures(found, folder / "figures")
     atomic_write(folder / "results.md", results_page(found, figures, [scale]).encode())
+
+
+def _count(labels: str) -> int | None:
+    if labels == "all":
+        return None
+    if not labels.isdecimal() or int(labels) == 0:
+        raise SettingsError(
+            f"--labels {labels!r} is no number", expected="a number such as 100, or all"
+        )
+    return int(labels)

@@ -242,4 +242,5 @@ def _tell_written(target: Path, counts: Counter[str], *, as_json: bool, quiet: b
         print_json({"output": str(target), "rows": counts.total(), "predicted": dict(counts)})
     elif not quiet:
         common = ", ".join(f"{name} {count:,}" for name, count in counts.most_common(10))
-        typer.echo(f"wrote {target}: {counts.total():,} rows ({common})", err=True)
+        found = f"{counts.total():,} rows ({common})" if counts else "no rows, as there are none"
+        typer.echo(f"wrote {target}: {found}", err=True)

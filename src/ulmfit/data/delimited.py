@@ -61,7 +61,8 @@ def open_delimited(
     table = Table(
         lines.name, schema, batch_rows(checked, schema), lines.close, lines.encoding, has_header
     )
-    if table.peek() is None and not _is_surely_header(names, wanted):
+    table.is_only_header = table.peek() is None
+    if table.is_only_header and not _is_surely_header(names, wanted):
         raise only_header(lines.name, names)
     return table
 

@@ -52,10 +52,6 @@ class Rows:
 
         return [join_fields(fields) for fields in zip(*columns, strict=True)]
 
-    def without_rows(self) -> InputError:
-        """What to raise where there are no rows and some are needed."""
-        return self._table.without_rows()
-
     def close(self) -> None:
         """Close the file."""
         self._table.close()

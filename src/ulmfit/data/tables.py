@@ -35,6 +35,7 @@ class Table:
         has_header: False where the column names are numbers we gave ("1", "2", ...).
         known_text: the text column, where the format itself says which it is.
         known_label: the label column, where the format itself says which it is.
+        is_only_header: a text file that ends after its header.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Table:
     has_header: bool = True
     known_text: str | None = None
     known_label: str | None = None
+    is_only_header: bool = False
     _first: pa.RecordBatch | None = field(default=None, repr=False)
 
     def peek(self) -> pa.RecordBatch | None:
@@ -57,9 +59,9 @@ class Table:
 
     def without_rows(self) -> InputError:
         """What to raise where there are no rows and some are needed."""
-        if not self.has_header or self.encoding is None:
-            return InputError(f"{self.name}: has no rows", expected="rows of text")
-        return only_header(self.name, self.schema.names)
+        if self.is_only_header:
+            return only_header(self.name, self.schema.names)
+        return InputError(f"{self.name}: has no rows", expected="rows of text")
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
         return iter(self.batches)

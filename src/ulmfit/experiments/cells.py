@@ -127,6 +127,7 @@ def expand(
     seeds: int,
     *,
     datasets: Sequence[str] = (),
+    labels: Sequence[int | None] = (),
 ) -> list[tuple[Cell, Experiment, Variant]]:
     """All cells: the first seed of everything, then the second, and so on.
 
@@ -135,6 +136,7 @@ def expand(
         scale: which data sets and how many labels.
         seeds: seeds 0, 1, ... of every variant in which something is drawn.
         datasets: only these, unless empty.
+        labels: only draws of so many, None being all labels; unless empty.
     """
     found: list[tuple[Cell, Experiment, Variant]] = []
     for seed in range(seeds):
@@ -142,11 +144,13 @@ def expand(
             for dataset in experiment.datasets:
                 if dataset not in scale.datasets or (datasets and dataset not in datasets):
                     continue
-                for labels in label_counts(experiment, scale.datasets[dataset]):
+                for count in label_counts(experiment, scale.datasets[dataset]):
+                    if labels and count not in labels:
+                        continue
                     found += [
-                        (Cell(experiment.name, dataset, row.name, labels, seed), experiment, row)
+                        (Cell(experiment.name, dataset, row.name, count, seed), experiment, row)
                         for row in experiment.variants
-                        if seed == 0 or labels is not None or row.method not in FIXED
+                        if seed == 0 or count is not None or row.method not in FIXED
                     ]
     return found
 
@@ -215,7 +219,6 @@ def _pretrain_task(plan: Plan, direction: Direction) -> Task | None:
 def _tune_key(plan: Plan, direction: Direction, pretrain: Task | None) -> str:
     variant, settings = plan.variant, plan.settings.finetune_lm
     assert settings is not None
-    drawn = variant.finetune or variant.lm == "random" or variant.text == "labelled"
     vocabulary = settings.model_dump(include={"vocab", "max_vocab", "min_freq"})
     return digest(
         {
@@ -230,10 +233,18 @@ def _tune_key(plan: Plan, direction: Direction, pretrain: Task | None) -> str:
             "metric": plan.metric,
             "labels": plan.cell.labels if variant.text == "labelled" else None,
             "text": variant.text,
-            "seed": plan.cell.seed if drawn else None,
+            "seed": tuning_seed(plan),
             "direction": direction,
         }
     )
+
+
+def tuning_seed(plan: Plan) -> int | None:
+    """Seed of a cell's fine-tuned LM; None where it is the same one for all seeds."""
+    variant = plan.variant
+    nothing_drawn = not variant.finetune and variant.lm == "pretrained"
+    shared = variant.text == "all" and (plan.source.one_lm or nothing_drawn)
+    return None if shared else plan.cell.seed
 
 
 def _train_key(plan: Plan, direction: Direction, tune: Task | None) -> str:

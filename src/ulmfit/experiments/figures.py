@@ -30,7 +30,7 @@ COLOURS = {
 }
 INK, FAINT = "#333333", "#dddddd"
 PANEL_WIDTH, HEIGHT, DPI = 4.6, 3.5, 160  # inches, inches, dots per inch
-_STYLE: dict[Any, Any] = {
+STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",  # comes with matplotlib
     "font.size": 9,
     "text.color": INK,
@@ -150,7 +150,7 @@ def render(name: str, panels: Panels, kind: str) -> bytes:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(PANEL_WIDTH * len(panels), HEIGHT), layout="constrained")
         FigureCanvasAgg(figure)
         draw: Callable[[Axes, list[Line]], None] = (

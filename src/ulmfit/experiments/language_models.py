@@ -16,7 +16,7 @@ from ulmfit.data.corpus import TokenCorpus
 from ulmfit.data.datasets import iter_texts
 from ulmfit.data.tokenizer import Tokenizer
 from ulmfit.errors import SettingsError
-from ulmfit.experiments.cells import Plan, Task, digest
+from ulmfit.experiments.cells import Plan, Task, digest, tuning_seed
 from ulmfit.experiments.protocol import load_parts, text_digest
 from ulmfit.model.language_model import LanguageModel
 from ulmfit.runtime import Precision, make_accelerator, seed_everything
@@ -64,7 +64,7 @@ class Site:
             make_accelerator(self.precision, cpu=self.cpu),
             task.folder(self.work),
             display,
-            max(0, task.plan.cell.seed),
+            max(0, _seed(task)),
             resume=True,
             checkpoint_seconds=self.checkpoint_seconds,
         )
@@ -189,7 +189,7 @@ def random_lm(
     direction: Direction,
 ) -> TrainedLM:
     """A language model of the pretrained one's sizes that knows nothing but word frequencies."""
-    seed_everything(max(0, plan.cell.seed))
+    seed_everything(max(0, tuning_seed(plan) or 0))
     settings = plan.settings
     config = lm_sizes(base, settings.pretrain, tokenizer.vocab_size)
     assert settings.finetune_lm is not None
@@ -212,6 +212,10 @@ def lm_sizes(base: TrainedLM | None, settings: PretrainSettings, vocab_size: int
 
 def _has_no_base(plan: Plan, site: Site) -> bool:
     return plan.variant.lm == "random" and site.lm is None
+
+
+def _seed(task: Task) -> int:
+    return (tuning_seed(task.plan) or 0) if task.kind == "tune" else task.plan.cell.seed
 
 
 def _keep(lm: TrainedLM, task: Task, site: Site) -> None:

@@ -155,7 +155,7 @@ def _fit(
         batches=batches,
         loss=MultiTaskLoss(model, settings, train[1]),
         validate=validate if valid is not None else None,
-        monitor="valid_loss",
+        monitor="error",
         plan=full([settings.rates.lr], epochs),
     )
     options = Options(

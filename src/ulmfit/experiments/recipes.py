@@ -110,6 +110,8 @@ class DataSource(Frozen):
         test_rows: test rows, drawn alike; None for all.
         labels: sizes of low-shot draws; the whole training part comes on top.
         unlabeled: whether its unlabelled split is read too.
+        one_lm: tune a language model on all text once, for all seeds: where that takes long. Draws
+            and classifiers change with the seed even so.
         note: a word on what the data are.
     """
 
@@ -119,6 +121,7 @@ class DataSource(Frozen):
     test_rows: int | None = Field(None, gt=0)
     labels: tuple[int, ...] = ()
     unlabeled: bool = False
+    one_lm: bool = False
     note: str = ""
 
 

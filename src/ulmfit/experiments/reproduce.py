@@ -33,6 +33,7 @@ class Request:
         command: as given, for the results.
         seeds: how many; None for what the scale says.
         datasets: only these; all where empty.
+        labels: only draws of so many, None being all labels; any where empty.
         data_dir: folder of the named data sets.
         lm: name and folder of the pretrained language model; None to pretrain as the scale says.
         jobs: cells side by side; None for as many as there is room for.
@@ -48,6 +49,7 @@ class Request:
     command: str
     seeds: int | None = None
     datasets: tuple[str, ...] = ()
+    labels: tuple[int | None, ...] = ()
     data_dir: Path | None = None
     lm: tuple[str, Path] | None = None
     jobs: int | None = None
@@ -125,7 +127,8 @@ def make_plans(
     uninstalled = missing()
     plans, skipped = [], {}
     seeds = request.seeds if request.seeds is not None else scale.seeds
-    for cell, experiment, variant in expand(experiments, scale, seeds, datasets=request.datasets):
+    cells = expand(experiments, scale, seeds, datasets=request.datasets, labels=request.labels)
+    for cell, experiment, variant in cells:
         if cell.dataset in absent:
             skipped[f"{cell.dataset}"] = "there is no such folder in --data-dir"
         elif variant.method == "sentence-embeddings" and uninstalled:

@@ -39,7 +39,7 @@ How to read them:
   if it has the sign but the interval holds zero; `opposite`, `leans opposite` likewise.
 - *size*: `agrees` if the paper's gap lies in the interval of ours, of the reference row if the
   paper's error does; else whether ours is `larger` or `smaller`.
-- Validation errors are those of the best epoch by validation loss, on a tenth of the training rows
+- Validation errors are those of the best epoch by validation error, on a tenth of the training rows
   that is the same for every seed. Test rows are read once, after training.
 """
 

@@ -11,7 +11,7 @@ from ulmfit.data.bptt import BPTTStream
 from ulmfit.data.corpus import TokenCorpus
 from ulmfit.model.language_model import LanguageModel
 from ulmfit.settings import PretrainSettings
-from ulmfit.stages.lm_training import LMLoss, fitting_batch, word_counts
+from ulmfit.stages.lm_training import LMLoss, batch_shape, word_counts
 from ulmfit.train.evaluate import score_language_model
 from ulmfit.train.loop import Carry, make_optimizer
 
@@ -80,7 +80,7 @@ def _training_speed(
 ) -> float:
     loss = LMLoss(model, settings, word_counts(train, model.config.vocab_size))
     optimizer = make_optimizer(model.layer_groups(), settings.optimizer)
-    windows = BPTTStream(train, fitting_batch(train, settings), settings.bptt).epoch(0)
+    windows = BPTTStream(train, *batch_shape(train, settings)).epoch(0)
     model.train()
     carry: Carry = {}
     step = n_tokens = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -276,7 +277,8 @@ class _Run:
             self.job.model.eval()
             with torch.no_grad(), self.accelerator.autocast(), self.averaged():
                 metrics = self.job.validate()
-                require_finite(metrics[self.job.monitor], self.job.monitor)
+                for name, value in metrics.items():
+                    require_finite(value, name)
                 self.keep_if_best(metrics)
             if isinstance(self.optimizer, NTASGD):
                 self.optimizer.observe(metrics[self.job.monitor])
@@ -293,12 +295,15 @@ class _Run:
 
     def keep_if_best(self, metrics: Metrics) -> None:
         progress, monitor = self.state.progress, self.job.monitor
-        if progress.best and not metrics[monitor] < progress.best[monitor]:
+        best = progress.best.get(monitor, math.inf)
+        if metrics[monitor] < best:
+            progress.since_best = 0
+        else:
             # What is frozen has not had its turn yet: no reason to lose patience.
             progress.since_best += self.phases[progress.epoch] is self.job.plan[-1]
-            return
-        progress.best, progress.best_step, progress.since_best = metrics, progress.step, 0
-        self.state.keep_best()
+        if metrics[monitor] <= best:  # of equals the later one: its rate was lower
+            progress.best, progress.best_step = metrics, progress.step
+            self.state.keep_best()
 
     def save_if_due(self, stop: StopRequest) -> None:
         deadline = self.options.deadline

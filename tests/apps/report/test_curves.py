@@ -15,7 +15,7 @@ def test_a_curve_for_each_stage_in_order() -> None:
     assert list(lm.train_loss) == [(5, 3.0), (10, 2.0)]
     assert not lm.valid_error
     assert list(classifier.valid_error) == [(4, 0.25), (8, 0.2)]
-    assert (lm.best_step, classifier.best_step) == (10, 4)
+    assert (lm.best_step, classifier.best_step) == (10, 8)
 
 
 def test_what_is_no_record_is_passed_over() -> None:

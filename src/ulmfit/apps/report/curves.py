@@ -37,8 +37,9 @@ class Curve:
 
     @property
     def best_step(self) -> float | None:
-        """Step of the lowest held-out loss: the weights that were kept."""
-        return min(self.valid_loss, key=lambda point: point[1])[0] if self.valid_loss else None
+        """Step of the lowest held-out error or loss, of equals the last: what was kept."""
+        points = self.valid_error or self.valid_loss
+        return min(points, key=lambda point: (point[1], -point[0]))[0] if points else None
 
 
 def read_curves(log: bytes) -> list[Curve]:

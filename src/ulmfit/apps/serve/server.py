@@ -37,9 +37,9 @@ _END_SECONDS = 10  # for a worker to end, beyond the time for requests
 # where the machine is busy. Whoever took a port by mistake waits as long for the error.
 _HANDOVER_SECONDS = 3.0
 _LOOK_SECONDS = 0.05
-# torch's products keep code for each shape that they have met: 1,024 of them, over 100 MB, by
-# default, so that memory seems to leak for an hour. These are enough, see docs/log.md.
-_KERNELS_VARIABLE, _KERNELS = "ONEDNN_PRIMITIVE_CACHE_CAPACITY", 256
+# Batches have ever new shapes, and oneDNN keeps compiled code for 1,024 of them, which with TREC-6
+# took 150 MB in ten minutes. Compiling again takes no time that could be measured: docs/log.md.
+_KERNELS = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64"}
 _KEEP_ALIVE = 30  # seconds; load balancers keep connections for longer than uvicorn's 5
 
 
@@ -84,7 +84,8 @@ def load_app(settings: ServeSettings) -> App:
         SettingsError: there is no such device.
     """
     os.environ["RAYON_NUM_THREADS"] = str(settings.threads)
-    os.environ.setdefault(_KERNELS_VARIABLE, str(_KERNELS))
+    for name, value in _KERNELS.items():
+        os.environ.setdefault(name, value)  # read by oneDNN when it is first used
     _log_to_stderr(access_log=settings.access_log)
     from ulmfit.apps.onnx_folder import is_exported
     from ulmfit.artifacts import read_config

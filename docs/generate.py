@@ -1,7 +1,7 @@
 """Write the parts of the documents that follow from the code: `make docs`.
 
-The file tree in README.md, docs/cli.md from the help texts of the commands, docs/results.md and its
-figures from the results files.
+The file tree and the accuracy table in README.md, docs/cli.md from the help texts of the commands,
+docs/results.md and its figures from the results files.
 `tests/test_docs.py` fails when running this would change anything.
 """
 
@@ -27,6 +27,10 @@ What `ulmfit VERB --help` shows, written by `make docs`. Results go to standard 
 logs to standard error. Exit codes: 0 done, 1 failed, 2 the command or its data cannot be used as
 given, 130 stopped by Ctrl-C.
 """
+
+# Data sets and draws of the README's table, and its columns.
+ACCURACY: tuple[tuple[str, int | None], ...] = (("imdb", 100), ("imdb", 500), ("trec6", None))
+BESIDE = ("ULMFiT", "TF-IDF + LR", "NB-SVM", "bag of n-grams (fastText)", "from scratch")
 
 # Layer by layer, in the order in which a newcomer reads them.
 PACKAGES = ("data", "model", "optim", "train", "stages", "apps", "experiments", "cli")
@@ -80,6 +84,30 @@ def with_tree(readme: str, drawn: str) -> str:
     """The README with another tree in the block below the heading Layout."""
     block = re.compile(r"(?<=\n## Layout\n)(.*?\n```\n).*?(?=\n```\n)", re.DOTALL)
     return block.sub(lambda found: found[1] + drawn, readme, count=1)
+
+
+def accuracy() -> str:
+    """The README's table of errors beside the baselines, from the committed results."""
+    from ulmfit.experiments import results, tables
+
+    places = results.newest(results.shipped_results())
+    rows = [f"| test error, % | {' | '.join(BESIDE)} |", f"|---|{'---:|' * len(BESIDE)}"]
+    for dataset, labels in ACCURACY:
+        cells = []
+        for name in BESIDE:
+            found = places.get(("baselines", dataset, name, labels, "cpu"), [])
+            summary = results.summarize(found) if found else None
+            several = f" ± {summary.high - summary.mean:.1f}" if summary and summary.n > 1 else ""
+            cells.append(f"{summary.mean:.1f}{several}" if summary else tables.NONE)
+        count = "all labels" if labels is None else f"{labels:,} labels"
+        rows.append(f"| {tables.DATASETS[dataset]}, {count} | {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
+def with_accuracy(readme: str, drawn: str) -> str:
+    """The README with another table below the heading Accuracy."""
+    block = re.compile(r"(?<=\n### Accuracy\n\n)\|.*?(?=\n\n)", re.DOTALL)
+    return block.sub(lambda _: drawn, readme, count=1)
 
 
 def cli_reference() -> str:
@@ -144,7 +172,8 @@ def main() -> None:
     (ROOT / "docs" / "results.md").write_text(results_page(), "utf-8")
     draw_figures()
     readme = ROOT / "README.md"
-    readme.write_text(with_tree(readme.read_text("utf-8"), tree(repository_files())), "utf-8")
+    text = with_accuracy(readme.read_text("utf-8"), accuracy())
+    readme.write_text(with_tree(text, tree(repository_files())), "utf-8")
 
 
 if __name__ == "__main__":

@@ -55,6 +55,14 @@ def test_every_package_and_layer_is_drawn() -> None:
     assert all(LAYERS[name] == layer for name, layer in generate.LAYER.items() if name)
 
 
+def test_accuracy_is_that_of_the_committed_results() -> None:
+    readme = read("README.md")
+    assert readme == generate.with_accuracy(readme, generate.accuracy()), "run `make docs`"
+    rows = generate.accuracy().splitlines()
+    assert rows[0] in readme
+    assert len(rows) == 2 + len(generate.ACCURACY)
+
+
 def test_command_reference_is_up_to_date() -> None:
     assert read("docs/cli.md") == generate.cli_reference(), "run `make docs`"
 

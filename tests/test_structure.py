@@ -22,7 +22,11 @@ TESTS = sorted((ROOT / "tests").rglob("*.py"))
 # Imports point down only, and packages of the same layer never import one another.
 LAYERS: dict[str, int] = {
     **dict.fromkeys(
-        ("artifacts", "config", "errors", "locks", "presets", "runtime", "settings", "storage"), 0
+        (
+            *("artifacts", "config", "errors", "locks", "presets", "ranks", "runtime"),
+            *("settings", "storage"),
+        ),
+        0,
     ),
     **dict.fromkeys(("data", "model", "optim"), 1),
     "train": 2,

@@ -70,6 +70,18 @@ class Interrupted(UlmfitError):
     exit_code = 130
 
 
+class StoppedElsewhere(UlmfitError):
+    """Another of the processes that train together has failed; that one says why.
+
+    Args:
+        exit_code: what it ends with, and so does this one.
+    """
+
+    def __init__(self, exit_code: int) -> None:
+        super().__init__("another process that trains together with this one has stopped")
+        self.exit_code = exit_code
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether the machine's memory, a GPU's, or what this process may take of it is used up."""
     name = type(error).__name__  # torch's own class, without importing torch

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING, Literal
 
+from ulmfit import ranks
 from ulmfit.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -52,28 +53,33 @@ def make_accelerator(precision: Precision = "float32", *, cpu: bool = False) -> 
             takes the faster one.
         cpu: do not use a GPU even if there is one.
 
+    Of several processes that train together (`ranks.join`), each gets the GPU of its number.
+
     Raises:
-        SettingsError: the process is one of several that `torchrun` started.
+        SettingsError: the process is one of several that `torchrun` started, and they have not
+            joined; or there are more of them on this host than GPUs.
     """
     import torch
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState
 
+    if ranks.size() != ranks.started():
+        # Each of them would train on everything and write into the same folder.
+        raise SettingsError(
+            f"{ranks.started()} processes were started to train together",
+            expected="one",
+            hint="Start this without torchrun or `accelerate launch`; only the commands that train "
+            "can work together.",
+        )
+    if torch.cuda.is_available() and not cpu:
+        ranks.require_room(torch.cuda.device_count())
     # accelerate keeps the first request for the life of the process: another one would be refused,
     # or, from a CPU to a GPU, ignored.
     AcceleratorState._reset_state(reset_partial_state=True)
     # TF32 has 10 bits: the same text would get another answer in another batch.
     torch.backends.cudnn.allow_tf32 = False
     chosen = fast_precision(cpu=cpu) if precision == "auto" else precision
-    accelerator = Accelerator(mixed_precision="bf16" if chosen == "bf16" else "no", cpu=cpu)
-    if accelerator.num_processes > 1:
-        # Each of them would train on everything and write into the same folder.
-        raise SettingsError(
-            f"{accelerator.num_processes} processes were started to train together",
-            expected="one",
-            hint="Start the command without torchrun or `accelerate launch`.",
-        )
-    return accelerator
+    return Accelerator(mixed_precision="bf16" if chosen == "bf16" else "no", cpu=cpu)
 
 
 def cpu_count() -> int:

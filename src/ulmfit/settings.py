@@ -226,6 +226,21 @@ class ClassifierSettings(Frozen):
     rates: RateSettings = RateSettings(lr=2e-2)
 
 
+class SelfTrainingSettings(Frozen):
+    """A second round of training on texts that the first one's classifier labelled; no paper's.
+
+    Attributes:
+        documents: at most so many of them, balanced by class.
+        pool: so many texts without labels are read to choose from.
+        epochs: passes over them and the labelled documents.
+    """
+
+    # Ours, docs/log.md.
+    documents: int = Field(2_000, ge=1)
+    pool: int = Field(5_000, ge=1)
+    epochs: int = Field(4, ge=2)
+
+
 class Settings(Frozen):
     """All of a `train` run.
 
@@ -233,8 +248,10 @@ class Settings(Frozen):
         pretrain: pretraining, for `ulmfit pretrain`.
         finetune_lm: LM fine-tuning, None to skip it.
         classifier: classifier fine-tuning.
+        self_training: a second round of it on unlabelled texts, None for none.
     """
 
     pretrain: PretrainSettings = PretrainSettings()
     finetune_lm: FinetuneLMSettings | None = FinetuneLMSettings()
     classifier: ClassifierSettings = ClassifierSettings()
+    self_training: SelfTrainingSettings | None = None

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests import tiny
-from ulmfit.apps.direction import DirectionWork, _load, _save, hand_over, train_direction
+from ulmfit.apps.direction import DirectionWork, hand_over, load_ids, save_ids, train_direction
 from ulmfit.apps.run import TrainingRun
 from ulmfit.runtime import make_accelerator
 from ulmfit.settings import ClassifierSettings, Settings
@@ -47,8 +47,8 @@ def test_what_is_done_is_read_and_not_done_again(tmp_path: Path) -> None:
 def test_documents_survive_the_way_through_a_file(tmp_path: Path) -> None:
     documents = [np.array(ids, dtype=np.int32) for ids in ([3, 1], [7], [2, 2, 9])]
     targets = np.eye(3, dtype=np.float32)
-    _save((documents, targets), tmp_path / "x.npz")
-    found, found_targets = _load(tmp_path / "x.npz")
+    save_ids((documents, targets), tmp_path / "x.npz")
+    found, found_targets = load_ids(tmp_path / "x.npz")
     assert [ids.tolist() for ids in found] == [[3, 1], [7], [2, 2, 9]]
     assert {ids.dtype for ids in found} == {np.dtype(np.int32)}
     assert (found_targets == targets).all()
@@ -57,7 +57,7 @@ def test_documents_survive_the_way_through_a_file(tmp_path: Path) -> None:
 def test_arrays_of_objects_are_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "x.npz", ids=np.array([{}], dtype=object), lengths=[1], targets=[[1.0]])
     with pytest.raises(ValueError, match="allow_pickle=False"):
-        _load(tmp_path / "x.npz")
+        load_ids(tmp_path / "x.npz")
 
 
 def test_the_task_says_all_that_the_other_process_needs(tmp_path: Path) -> None:

@@ -24,6 +24,29 @@ def documents(lengths: list[int]) -> list[NDArray[np.int32]]:
     return [np.full(n, row + 10, dtype=np.int32) for row, n in enumerate(lengths)]
 
 
+@given(st.lists(st.integers(1, 60), min_size=1, max_size=60), st.integers(1, 9), st.integers(1, 4))
+@settings(max_examples=100, deadline=None)
+def test_parts_are_those_of_larger_batches(
+    lengths: list[int], batch_size: int, n_parts: int
+) -> None:
+    texts = documents(lengths)
+    parts = [DocumentBatches(texts, batch_size, part=(r, n_parts)) for r in range(n_parts)]
+    assert len({part.count(0) for part in parts}) == 1
+    if len(lengths) < n_parts:
+        return  # refused by the stage
+    seen: list[int] = []
+    for batches in zip(*(part.epoch(1) for part in parts), strict=True):
+        sizes = [len(batch.rows) for batch in batches]
+        assert min(sizes) >= 1
+        assert max(sizes) - min(sizes) <= 1
+        seen += [row for batch in batches for row in batch.rows.tolist()]
+    assert sorted(seen) == list(range(len(lengths)))
+    whole = DocumentBatches(texts, n_parts * batch_size)
+    if parts[0].count(1) == whole.count(1):
+        for batches in zip(whole.epoch(1), *(part.epoch(1) for part in parts), strict=True):
+            assert {*batches[0].rows} == {row for batch in batches[1:] for row in batch.rows}
+
+
 def test_padding() -> None:
     texts = [np.array([5, 6, 7], dtype=np.uint16), np.array([8], dtype=np.uint16)]
     batch = pad(texts, np.array([1, 0, 1]))

@@ -158,6 +158,31 @@ def test_windows_can_be_asked_for_as_in_any_sequence() -> None:
         windows[-8]
 
 
+@given(st.integers(1, 3), st.integers(1, 4), st.booleans(), st.booleans())
+@settings(max_examples=30, deadline=None)
+def test_parts_are_the_rows_of_the_whole_stream(
+    batch_size: int, n_parts: int, backward: bool, vary: bool
+) -> None:
+    corpus = numbered([7, 30, 1, 12, 25])
+
+    def stream(rows: int, part: tuple[int, int]) -> BPTTStream:
+        return BPTTStream(corpus, rows, 6, backward=backward, vary=vary, seed=3, part=part)
+
+    whole = stream(n_parts * batch_size, (0, 1)).epoch(2)
+    parts = [stream(batch_size, (number, n_parts)).epoch(2) for number in range(n_parts)]
+    for index, window in enumerate(whole):
+        assert [len(part) for part in parts] == [len(whole)] * n_parts
+        own = [part[index] for part in parts]
+        assert (np.concatenate([part.inputs for part in own]) == window.inputs).all()
+        assert (np.concatenate([part.targets for part in own]) == window.targets).all()
+        assert {part.lr_scale for part in own} == {window.lr_scale}
+
+
+def test_too_few_tokens_for_the_parts() -> None:
+    with pytest.raises(ValueError, match="7 tokens do not fill 4 rows of at least 2 tokens"):
+        BPTTStream(numbered([7]), 2, 5, part=(1, 2))
+
+
 def test_too_few_tokens_for_the_rows() -> None:
     with pytest.raises(ValueError, match="7 tokens do not fill 4 rows of at least 2 tokens"):
         BPTTStream(numbered([7]), 4, 5)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ulmfit import ranks
 from ulmfit.apps.language_models import finetune_lms
 from ulmfit.apps.run import Texts, TrainingRun
 from ulmfit.apps.side_by_side import child_run, write_task
@@ -62,7 +63,7 @@ def train_direction(work: DirectionWork, run: TrainingRun, texts: Texts) -> Trai
         texts: opens the task's text, if it has not been packed yet.
     """
     folder = work.model_folder(run)
-    if not folder.is_dir():
+    if not ranks.first("a trained classifier", folder.is_dir):
         lm = work.lm
         if work.settings.finetune_lm is not None:
             found = finetune_lms({work.direction: lm}, texts, work.settings.finetune_lm, run)
@@ -77,10 +78,14 @@ def train_direction(work: DirectionWork, run: TrainingRun, texts: Texts) -> Trai
             run.context(work.direction, "classifier"),
             multi_label=work.multi_label,
         )
-        log = (folder.parent / "log.jsonl").read_bytes()
-        write_folder(folder, trained.files(log=log))
-        Checkpoints(folder.parent / "checkpoints").clear()
+        ranks.first("a classifier", lambda: _keep(trained, folder), folder)
     return TrainedClassifier.from_contents(read_folder(folder))
+
+
+def _keep(trained: TrainedClassifier, folder: Path) -> None:
+    log = (folder.parent / "log.jsonl").read_bytes()
+    write_folder(folder, trained.files(log=log))
+    Checkpoints(folder.parent / "checkpoints").clear()
 
 
 def hand_over(work: DirectionWork, run: TrainingRun) -> Path:
@@ -88,9 +93,9 @@ def hand_over(work: DirectionWork, run: TrainingRun) -> Path:
     folder = run.work / work.direction
     folder.mkdir(parents=True, exist_ok=True)
     write_folder(folder / "base" / "model", work.lm.files())
-    _save(work.train, folder / "train.npz")
+    save_ids(work.train, folder / "train.npz")
     if work.valid is not None:
-        _save(work.valid, folder / "valid.npz")
+        save_ids(work.valid, folder / "valid.npz")
     task = folder / "task.json"
     what = {
         "direction": work.direction,
@@ -111,8 +116,8 @@ def main(arguments: list[str]) -> None:
         work = DirectionWork(
             direction=direction,
             lm=TrainedLM.load(folder / "base" / "model"),
-            train=_load(folder / "train.npz"),
-            valid=_load(folder / "valid.npz") if told["validated"] else None,
+            train=load_ids(folder / "train.npz"),
+            valid=load_ids(folder / "valid.npz") if told["validated"] else None,
             labels=list(told["labels"]),
             multi_label=bool(told["multi_label"]),
             settings=Settings.model_validate(told["settings"]),
@@ -124,7 +129,8 @@ def _already_packed() -> Iterable[str]:
     raise AssertionError("the parent has packed the task's text")
 
 
-def _save(data: LabelledIds, path: Path) -> None:
+def save_ids(data: LabelledIds, path: Path) -> None:
+    """Keep documents and targets in a file."""
     documents, targets = data
     with atomic_file(path) as file:
         np.savez(
@@ -135,7 +141,8 @@ def _save(data: LabelledIds, path: Path) -> None:
         )
 
 
-def _load(path: Path) -> LabelledIds:
+def load_ids(path: Path) -> LabelledIds:
+    """What `save_ids` has kept."""
     with np.load(path, allow_pickle=False) as file:
         documents = np.split(file["ids"], np.cumsum(file["lengths"])[:-1])
         return documents, file["targets"]

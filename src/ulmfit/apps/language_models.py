@@ -6,6 +6,7 @@ import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from ulmfit import ranks
 from ulmfit.apps.corpus_facts import CorpusFacts, measure_corpus
 from ulmfit.apps.packed_corpus import read_packed, unpack_corpus
 from ulmfit.apps.planned import Plan
@@ -70,7 +71,11 @@ def pretrain_lms(
     began = time.monotonic()
     run.display.note("reading the corpus")
     packed = texts if isinstance(texts, Path) else None
-    facts = read_packed(packed)["corpus"] if packed else measure_corpus(_opened(texts))
+    if packed:
+        facts = read_packed(packed)["corpus"]
+    else:
+        measured = ranks.first("the corpus", lambda: measure_corpus(_opened(texts)).to_dict())
+        facts = CorpusFacts(**measured)
     run.claim(_identity(run, facts, settings, directions, start, given, seconds))
     if start and given is not None:
         settings, given = _like(start, settings), [*given, *STARTED]
@@ -101,7 +106,7 @@ def _pretrained(
 ) -> TrainedLM:
     """One direction, trained or as an earlier session left it."""
     place = run.work / direction
-    if not (place / "model").is_dir():
+    if not ranks.first("a trained model", (place / "model").is_dir):
         run.display.note(f"{direction} language model: {corpora[1].n_tokens:,} tokens")
         lm = pretrain(
             *corpora,
@@ -123,15 +128,25 @@ def _corpora(
     folder: Path,
 ) -> Corpora:
     """Vocabulary, training and held-out tokens below a folder; what is done is not repeated."""
-    if isinstance(texts, Path):
-        unpack_corpus(texts, folder)
-        corpora = prepare_corpus(_nothing, _nothing, settings, folder)
-    else:
+
+    def read() -> Corpora:
+        words = Tokenizer.from_json((folder / "tokenizer.json").read_text(encoding="utf-8"))
+        train, held_out = (
+            TokenCorpus.open(folder / part, tokenizer=words) for part in ("train", "valid")
+        )
+        return words, train, held_out
+
+    def pack() -> Corpora:
+        if isinstance(texts, Path):
+            unpack_corpus(texts, folder)
+            return prepare_corpus(_nothing, _nothing, settings, folder)
         if start:
             words = next(iter(start.values())).tokenizer
             atomic_write(folder / "tokenizer.json", words.to_json().encode())
         parts = training_parts(texts, valid, settings.valid_fraction)
-        corpora = prepare_corpus(*parts, settings, folder)
+        return prepare_corpus(*parts, settings, folder)
+
+    corpora = ranks.made_by_first("the packed corpus", pack, read, folder / "valid")
     _require_enough(*corpora[1:])
     return corpora
 
@@ -221,13 +236,19 @@ def finetune_lms(
     tokenizer, train, valid = task_corpus(base, texts, settings, run)
     found: LMs = {}
     for direction, lm in base.items():
-        place = run.work / direction / "lm"
-        if not (place / "model").is_dir():
+        folder = lm_folder(direction, run)
+        if not ranks.first("a trained model", folder.is_dir):
             run.display.note(f"{direction} language model: {train.n_tokens:,} tokens of task text")
             context = run.context(direction, "lm")
-            _keep(finetune_lm(lm, tokenizer, train, valid, settings, context), place)
-        found[direction] = TrainedLM.load(place / "model")
+            tuned = finetune_lm(lm, tokenizer, train, valid, settings, context)
+            _keep(tuned, folder.parent)
+        found[direction] = TrainedLM.load(folder)
     return found
+
+
+def lm_folder(direction: Direction, run: TrainingRun) -> Path:
+    """Where the fine-tuned language model of a run is once it is trained."""
+    return run.work / direction / "lm" / "model"
 
 
 def save_lms(lms: Mapping[Direction, TrainedLM], path: Path, *, store: Store = "float32") -> None:
@@ -250,9 +271,12 @@ def save_lms(lms: Mapping[Direction, TrainedLM], path: Path, *, store: Store = "
 
 
 def _keep(lm: TrainedLM, place: Path) -> None:
-    log = place / "log.jsonl"
-    write_folder(place / "model", lm.files(log=log.read_bytes() if log.exists() else b""))
-    Checkpoints(place / "checkpoints").clear()
+    def write() -> None:
+        log = place / "log.jsonl"
+        write_folder(place / "model", lm.files(log=log.read_bytes() if log.exists() else b""))
+        Checkpoints(place / "checkpoints").clear()
+
+    ranks.first("a model", write, place / "model")
 
 
 def task_corpus(
@@ -271,12 +295,19 @@ def task_corpus(
     """
     folder = run.work / "corpus"
     done = folder / "tokenizer.json"
-    if done.exists():
+
+    def read() -> tuple[Tokenizer, TokenCorpus, TokenCorpus | None]:
         valid = TokenCorpus.open(folder / "valid") if (folder / "valid").is_dir() else None
         tokenizer = Tokenizer.from_json(done.read_text(encoding="utf-8"))
         return tokenizer, TokenCorpus.open(folder / "train"), valid
-    run.display.note("reading the task's text")
-    tokenizer = task_tokenizer(next(iter(base.values())).tokenizer, texts, settings)
-    train, valid = pack_task_corpus(texts, tokenizer, settings.valid_fraction, folder)
-    atomic_write(done, tokenizer.to_json().encode())
-    return tokenizer, train, valid
+
+    def pack() -> tuple[Tokenizer, TokenCorpus, TokenCorpus | None]:
+        if done.exists():
+            return read()
+        run.display.note("reading the task's text")
+        tokenizer = task_tokenizer(next(iter(base.values())).tokenizer, texts, settings)
+        train, valid = pack_task_corpus(texts, tokenizer, settings.valid_fraction, folder)
+        atomic_write(done, tokenizer.to_json().encode())
+        return tokenizer, train, valid
+
+    return ranks.made_by_first("the task's text", pack, read, done)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Collection, Sequence
 from typing import Any
 
+from ulmfit import ranks
 from ulmfit.apps.corpus_facts import CorpusFacts
 from ulmfit.apps.pretrain_plan import (
     Machine,
@@ -41,18 +42,27 @@ class Plan:
     def __init__(self, run: TrainingRun, facts: CorpusFacts, given: Collection[str] | None) -> None:
         self.run, self.facts, self.given = run, facts, given
         path = plan_path(run.work)
-        self.kept: dict[str, Any] = json.loads(path.read_bytes()) if path.exists() else {}
+
+        def read() -> dict[str, Any]:
+            found: dict[str, Any] = json.loads(path.read_bytes()) if path.exists() else {}
+            return found
+
+        self.kept = ranks.first("the plan so far", read)
 
     def adapted(self, settings: PretrainSettings, *, timed: bool = False) -> PretrainSettings:
         """Settings for this corpus and this machine, where the user leaves the choice."""
-        if "settings" in self.kept:
-            return PretrainSettings.model_validate(self.kept["settings"])
-        if self.given is not None:
+
+        def chosen() -> dict[str, Any]:
+            if self.given is None:
+                return settings.model_dump()
             suggestion = suggest(self.facts, machine_of(self.run))
-            settings = filled(settings, suggestion.values, self.given)
-            self.run.display.note(describe(settings, suggestion.reason, timed=timed))
-        self._keep("settings", settings.model_dump())
-        return settings
+            found = filled(settings, suggestion.values, self.given)
+            self.run.display.note(describe(found, suggestion.reason, timed=timed))
+            return found.model_dump()
+
+        if "settings" not in self.kept:
+            self._keep("settings", ranks.first("the plan", chosen))
+        return PretrainSettings.model_validate(self.kept["settings"])
 
     def timed(
         self,
@@ -67,6 +77,7 @@ class Plan:
             kept = self.kept["timed"]
             return {d: PretrainSettings.model_validate(kept[d]) for d in directions}
         tokenizer, train, valid = corpora
+        seconds = ranks.exchange("the time left", seconds)[0][0]
         self.run.display.note("measuring the speed")
         measuring = min(MEASURED_SECONDS, MEASURED_SHARE * seconds)
         speed = measure_speed(
@@ -78,7 +89,8 @@ class Plan:
             seconds=measuring,
         )
         seconds -= measuring
-        sizes, shape = (train.n_tokens, valid.n_tokens), batch_shape(train, settings)
+        rows, window = batch_shape(train, settings)
+        sizes, shape = (train.n_tokens, valid.n_tokens), (rows * ranks.size(), window)
         found = {
             direction: fit_budget(settings, seconds * share, speed, sizes, shape, self.given or ())
             for direction, share in shares(directions, chained=chained).items()
@@ -92,7 +104,8 @@ class Plan:
 
     def _keep(self, key: str, value: Any) -> None:
         self.kept[key] = value
-        atomic_write(plan_path(self.run.work), json.dumps(self.kept).encode())
+        if ranks.rank() == 0:
+            atomic_write(plan_path(self.run.work), json.dumps(self.kept).encode())
 
 
 def machine_of(run: TrainingRun) -> Machine:

@@ -10,9 +10,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ulmfit import ranks
 from ulmfit.errors import InputError, SettingsError, StorageError
 from ulmfit.stages.lm_training import RunContext
 from ulmfit.storage import atomic_write, refuse_foreign
+from ulmfit.train.checkpoint import PROCESSES, refuse_other_number
 from ulmfit.train.tracker import Display
 
 if TYPE_CHECKING:
@@ -69,21 +71,41 @@ class TrainingRun:
     def claim(self, identity: Mapping[str, object]) -> None:
         """Start the work folder afresh, or make sure that it is this run's.
 
+        Of several processes the first one does it; the others make sure that theirs is the same.
+
         Args:
             identity: what this run must have in common with the one it resumes, as JSON values.
 
         Raises:
             SettingsError: the run to resume was another one, or the folder holds other things.
             StorageError: the folder cannot be written to.
+            InputError: processes that are to train together have other data or settings, or do not
+                share the folder.
         """
-        identity = {**identity, "seed": self.seed}
+        identity = {**identity, "seed": self.seed, PROCESSES: ranks.size()}
+
+        def claimed() -> dict[str, object]:
+            self._claim(identity)
+            return identity
+
+        theirs = ranks.first("the work folder", claimed, self.work / MARK)
+        own = json.loads(json.dumps(identity))
+        other = [key for key in own if ranks.rank() and theirs[key] != own[key]]
+        if other:
+            raise InputError(
+                f"process {ranks.rank()} has other {' and '.join(other)} than the first one",
+                expected="the same data and settings in all processes that train together",
+            )
+
+    def _claim(self, identity: Mapping[str, object]) -> None:
         refuse_foreign(self.work, _entries_of_run)
         before = _read_mark(self.work / MARK) if self.resume else {}
         if not before:
             self._start_afresh(identity)
             return
+        refuse_other_number(before)
         now = json.loads(json.dumps(identity))
-        changed = [key for key in now if before.get(key) != now[key]]
+        changed = [key for key in now if before.get(key) != now[key] and key != PROCESSES]
         if changed:
             raise SettingsError(
                 f"the run in '{self.work}' was of other {' and '.join(changed)}",

@@ -20,7 +20,7 @@ from typing import Any
 
 import torch
 
-from ulmfit import errors
+from ulmfit import errors, ranks
 from ulmfit.apps.run import TrainingRun
 from ulmfit.errors import Interrupted, TrainingError, UlmfitError
 from ulmfit.runtime import make_accelerator, stop_on_signal
@@ -46,6 +46,8 @@ _PR_SET_PDEATHSIG = 1
 def worth_it(run: TrainingRun, n_directions: int, n_tokens: int) -> bool:
     """Whether to train the directions side by side: two of them, on a CPU of several cores.
 
+    Not where several processes train together: all of them are at the same direction.
+
     Args:
         run: its device counts.
         n_directions: still to be trained.
@@ -53,6 +55,7 @@ def worth_it(run: TrainingRun, n_directions: int, n_tokens: int) -> bool:
     """
     return (
         n_directions == 2
+        and ranks.size() == 1
         and run.accelerator.device.type == "cpu"
         and torch.get_num_threads() >= 2
         and n_tokens >= WORTH_A_PROCESS

@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 
+from ulmfit import ranks
 from ulmfit.apps.direction import DirectionWork, LabelledIds, hand_over, train_direction
 from ulmfit.apps.language_models import task_corpus
 from ulmfit.apps.predictor import Predictor
 from ulmfit.apps.run import Texts, TrainingRun, text_digest
+from ulmfit.apps.self_training import require_self_training, second_round
 from ulmfit.apps.side_by_side import beside, worth_it
 from ulmfit.config import Direction
 from ulmfit.data.datasets import Dataset, training_rows
@@ -39,6 +41,8 @@ def train_classifier(
 ) -> Predictor:
     """The whole of stages 2 and 3, for every direction there is a language model of.
 
+    Where several processes train together, only the first one returns; the others exit.
+
     Args:
         dataset: labelled documents.
         lms: pretrained language models, sharing one vocabulary.
@@ -55,6 +59,8 @@ def train_classifier(
     """
     dataset = training_rows(dataset)
     labels = dataset.classes
+    if settings.self_training is not None:
+        require_self_training(dataset, unlabeled)
     train_part, valid_part = _split(dataset, valid, settings, run.seed)
 
     def task_texts() -> Iterator[str]:
@@ -74,14 +80,24 @@ def train_classifier(
         DirectionWork(direction, lm, train_data, valid_data, labels, dataset.multi_label, settings)
         for direction, lm in lms.items()
     ]
-    _train(works, run, task_texts, n_tokens)
-    members = [train_direction(work, run, task_texts) for work in works]
-    return _calibrated(Predictor(members), valid_part, valid_data)
+    predictor, second = _trained(works, run, task_texts, n_tokens), None
+    if settings.self_training is not None and unlabeled is not None:
+        parts = [part.texts for part in (train_part, valid_part) if part is not None]
+        known = set(chain.from_iterable(parts))
+        again = second_round(predictor, works, unlabeled, known, settings.self_training, run)
+        second = _trained(*again, task_texts, n_tokens)
+    ranks.first_goes_on()
+    if second is not None:
+        predictor = _better(predictor, second, valid_part, run)
+    return _calibrated(predictor, valid_part, valid_data)
 
 
-def _train(works: Sequence[DirectionWork], run: TrainingRun, texts: Texts, n_tokens: int) -> None:
-    """Leave the model of every direction in its folder."""
-    todo = [work for work in works if not work.model_folder(run).is_dir()]
+def _trained(
+    works: Sequence[DirectionWork], run: TrainingRun, texts: Texts, n_tokens: int
+) -> Predictor:
+    """All directions, trained side by side where that is worth it."""
+    done = ranks.first("trained models", lambda: [w.model_folder(run).is_dir() for w in works])
+    todo = [work for work, there in zip(works, done, strict=True) if not there]
     if worth_it(run, len(todo), n_tokens):
         here, there = todo
         what = f"{there.direction} direction"
@@ -91,6 +107,27 @@ def _train(works: Sequence[DirectionWork], run: TrainingRun, texts: Texts, n_tok
     else:
         for work in todo:
             train_direction(work, run, texts)
+    return Predictor([train_direction(work, run, texts) for work in works])
+
+
+def _better(
+    first: Predictor, second: Predictor, valid: Dataset | None, run: TrainingRun
+) -> Predictor:
+    """The second round's classifier, unless it makes more errors on the held-out documents."""
+    if valid is None:
+        return second
+    errors = [_share_wrong(each, valid) for each in (first, second)]
+    kept = "the second is kept" if errors[1] <= errors[0] else "the first is kept"
+    run.display.note(
+        f"self-training: held-out error {errors[0]:.1%} in the first round, {errors[1]:.1%} in the "
+        f"second; {kept}"
+    )
+    return second if errors[1] <= errors[0] else first
+
+
+def _share_wrong(predictor: Predictor, rows: Dataset) -> float:
+    found = predictor.decide(predictor.predict_proba(rows.texts))
+    return sum(a != b for a, b in zip(found, rows.labels or (), strict=True)) / len(rows)
 
 
 def _calibrated(predictor: Predictor, valid: Dataset | None, data: LabelledIds | None) -> Predictor:

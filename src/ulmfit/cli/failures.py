@@ -12,7 +12,8 @@ from typing import TextIO, cast
 
 import typer
 
-from ulmfit.errors import UlmfitError, is_out_of_memory
+from ulmfit import ranks
+from ulmfit.errors import StoppedElsewhere, UlmfitError, is_out_of_memory
 
 INTERRUPTED = 130
 # The base of what the parser raises, which shows itself; newer versions of Typer do not export it.
@@ -23,6 +24,8 @@ _WIDEST = 100  # columns
 @contextmanager
 def reported(debug: Callable[[], bool]) -> Iterator[None]:
     """Print what goes wrong in the block on standard error and exit with its code.
+
+    Of several processes that train together, one prints it, and the others end with the same code.
 
     Args:
         debug: whether to print a traceback as well.
@@ -38,12 +41,15 @@ def reported(debug: Callable[[], bool]) -> Iterator[None]:
         silence_stdout()  # whoever reads has seen enough, as in `... | head`
         raise typer.Exit(1) from error
     except BaseException as error:
-        if debug():
+        done = isinstance(error, SystemExit) and not error.code
+        if debug() and not done:
             import traceback
 
             traceback.print_exc()
         if isinstance(error, SystemExit):
             raise
+        if isinstance(error, StoppedElsewhere) or not ranks.fail(exit_code(error)):
+            raise typer.Exit(exit_code(error)) from error  # another process says why
         if exit_code(error) == INTERRUPTED:
             first, *more = explain(error)
             typer.echo("\n  ".join([first[0].upper() + first[1:], *more]), err=True)
@@ -95,6 +101,8 @@ def print_error(problem: str, *more: str) -> None:
 
 def print_warning(problem: str, *more: str) -> None:
     """One block on standard error, for what does not stop the command."""
+    if ranks.rank():
+        return  # the first process says the same
     _print_block("Warning", typer.colors.YELLOW, problem, *more)
 
 

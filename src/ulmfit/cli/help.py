@@ -14,6 +14,8 @@ from typing import Any
 import typer
 from typer.core import TyperCommand
 
+from ulmfit.cli.several import meet_others
+
 ARGUMENTS, GENERAL = "Arguments", "General"
 _INDENT = "  "
 _COLUMN = 27  # of the descriptions; longer options have a line of their own
@@ -26,7 +28,18 @@ def examples(*lines: str) -> str:
 
 
 class Verb(TyperCommand):
-    """One verb; its epilog holds the examples."""
+    """One verb; its epilog holds the examples.
+
+    Attributes:
+        trains: whether several processes can share its work.
+    """
+
+    trains = False
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the verb, once the other processes are met, if there are any."""
+        meet_others(ctx.info_name, ctx.params.values(), trains=self.trains)
+        return super().invoke(ctx)
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """`[OPTIONS] --out DIR MODEL [FILE]`: what must be given, and the arguments."""
@@ -60,6 +73,12 @@ class Verb(TyperCommand):
         if GENERAL in groups:
             groups[GENERAL] = groups.pop(GENERAL)  # always the last
         _write_groups(formatter, groups)
+
+
+class TrainingVerb(Verb):
+    """A verb that `torchrun` may start in several processes."""
+
+    trains = True
 
 
 def format_verbs(group: Any, ctx: Any, formatter: Any) -> None:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ulmfit import ranks
 from ulmfit.cli.app import app
-from ulmfit.cli.help import Verb, example_command, examples
+from ulmfit.cli.help import TrainingVerb, Verb, example_command, examples
 from ulmfit.cli.labelled import Columns
 from ulmfit.cli.options import (
     LM,
@@ -94,7 +95,7 @@ PackedOut = Annotated[
 
 
 @app.command(
-    cls=Verb,
+    cls=TrainingVerb,
     rich_help_panel=PANEL,
     short_help="Stage 1 alone: a language model from scratch.",
     epilog=examples(
@@ -160,6 +161,7 @@ def pretrain(
             given=given,
             seconds=None if hours is None else 3600 * hours,
         )
+        ranks.first_goes_on()
         save_lms(found, out, store=store)
     _answer(found, place, as_json=as_json, examples=_next_commands(str(out), direction))
 
@@ -277,7 +279,7 @@ def pack(
 
 
 @app.command(
-    cls=Verb,
+    cls=TrainingVerb,
     rich_help_panel=PANEL,
     short_help="Stage 2 alone: a pretrained LM learns your texts.",
     epilog=examples(
@@ -330,6 +332,7 @@ def finetune_lm(
     with place.run(place.display()) as run:
         run.claim({**identity, "text (the corpus has changed)": text_digest(texts())})
         found = finetune_lms(base, texts, settings, run)
+        ranks.first_goes_on()
         save_lms(found, out)
     parts = ["DATA", "--lm", str(out), *_direction_option(direction), "--out", "model"]
     example = example_command("finetune-classifier", *parts)

@@ -9,7 +9,7 @@ import typer
 
 from ulmfit.artifacts import REPORT
 from ulmfit.cli.app import app
-from ulmfit.cli.help import Verb, examples
+from ulmfit.cli.help import TrainingVerb, examples
 from ulmfit.cli.labelled import Columns, Parts, load_parts
 from ulmfit.cli.options import (
     LM,
@@ -90,7 +90,7 @@ class Recipe:
 
 
 @app.command(
-    cls=Verb,
+    cls=TrainingVerb,
     rich_help_panel=PANEL,
     short_help="All stages: from labelled texts to a classifier.",
     epilog=examples(
@@ -136,7 +136,7 @@ def train(
     TF-IDF with logistic regression on the same rows; without --test a part of DATA is held out.
     """
     settings = read_settings(preset, config, changes)
-    if unlabeled and settings.finetune_lm is None:
+    if unlabeled and settings.finetune_lm is None and settings.self_training is None:
         raise SettingsError(
             "--unlabeled is for fine-tuning the language model, which these settings leave out"
         )
@@ -153,7 +153,7 @@ def train(
 
 
 @app.command(
-    cls=Verb,
+    cls=TrainingVerb,
     rich_help_panel=PANEL,
     short_help="Stage 3 alone: a classifier on a fine-tuned LM.",
     epilog=examples(

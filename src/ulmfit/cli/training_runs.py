@@ -6,11 +6,12 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ulmfit import ranks
 from ulmfit.cli.failures import print_warning
 from ulmfit.cli.labelled import Columns
 from ulmfit.errors import InputError, Interrupted, SettingsError, UlmfitError
@@ -88,7 +89,8 @@ class Place:
         from ulmfit.apps.run import LOCK
 
         kept = self.work.exists()
-        with only_run(self.work, LOCK), self._run(display, kept=kept) as run:
+        alone = only_run(self.work, LOCK) if ranks.rank() == 0 else nullcontext()
+        with alone, self._run(display, kept=kept) as run:
             yield run
 
     @contextmanager
@@ -100,6 +102,8 @@ class Place:
         try:
             accelerator = make_accelerator(self.precision, cpu=self.device == "cpu")
             run = TrainingRun(self.work, accelerator, display, self.seed, self.resume)
+            if ranks.size() > 1:
+                display.note(f"{ranks.size()} processes train together, a batch each in every step")
             if self.minutes is not None:
                 run = replace(run, deadline=began + 60 * self.minutes)
             yield run
@@ -107,7 +111,7 @@ class Place:
             hint = "Run the same command with --resume to go on."
             raise Interrupted("stopped", hint=hint) from error
         except UlmfitError as error:
-            if error.exit_code == _BAD_INPUT and not kept:
+            if error.exit_code == _BAD_INPUT and not kept and ranks.rank() == 0:
                 self._clean()
             raise
         self._clean()
@@ -116,7 +120,7 @@ class Place:
         """Progress on standard error."""
         from ulmfit.apps.display import make_display
 
-        return make_display(quiet=self.quiet)
+        return make_display(quiet=self.quiet or ranks.rank() > 0)
 
     def log(self) -> bytes:
         """The logs of all stages as one, each record with its stage."""

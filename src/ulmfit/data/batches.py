@@ -62,17 +62,27 @@ class DocumentBatches:
         documents: word ids of every document.
         batch_size: B, at most so many documents.
         seed: of the order.
+        part: (r, N): of batches of N times B documents, every N-th one from the r-th on: what one
+            of N processes reads. Each gets a document of every batch, if there are N at all; only
+            then may a part have more than B.
     """
 
     def __init__(
-        self, documents: Sequence[NDArray[np.integer]], batch_size: int, *, seed: int = 0
+        self,
+        documents: Sequence[NDArray[np.integer]],
+        batch_size: int,
+        *,
+        seed: int = 0,
+        part: tuple[int, int] = (0, 1),
     ) -> None:
         self.documents, self.batch_size, self.seed = documents, batch_size, seed
+        self.part, self.n_parts = part
         self.lengths = np.array([len(document) for document in documents], dtype=np.int64)
 
     def count(self, epoch: int) -> int:
         """How many batches an epoch has."""
-        return -(-len(self.documents) // self.batch_size)
+        needed = -(-len(self.documents) // (self.batch_size * self.n_parts))
+        return max(1, min(needed, len(self.documents) // self.n_parts))
 
     def epoch(self, epoch: int) -> Sequence[DocumentBatch]:
         """The batches of one epoch, by position."""
@@ -85,7 +95,8 @@ class DocumentBatches:
             for pool in np.array_split(order, n_pools)
         ]
         batches = np.array_split(np.concatenate(pools), n_batches)
-        return _Epoch(self.documents, [batches[i] for i in rng.permutation(n_batches)])
+        own = [batches[i][self.part :: self.n_parts] for i in rng.permutation(n_batches)]
+        return _Epoch(self.documents, own)
 
 
 class _Epoch(Sequence[DocumentBatch]):

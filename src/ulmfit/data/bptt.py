@@ -50,6 +50,8 @@ class BPTTStream:
             N(bptt / 2, 5).
         shuffle: draw a new order of the documents for each epoch.
         seed: of order and lengths.
+        part: (r, N): the stream is cut in N times B rows, of which these are the r-th B: what one
+            of N processes reads.
 
     Raises:
         ValueError: the corpus has fewer than 2 tokens per row.
@@ -65,14 +67,18 @@ class BPTTStream:
         vary: bool = False,
         shuffle: bool = True,
         seed: int = 0,
+        part: tuple[int, int] = (0, 1),
     ) -> None:
-        if corpus.n_tokens < 2 * batch_size:
+        number, n_parts = part
+        n_rows = n_parts * batch_size
+        if corpus.n_tokens < 2 * n_rows:
             raise ValueError(
-                f"{corpus.n_tokens} tokens do not fill {batch_size} rows of at least 2 tokens"
+                f"{corpus.n_tokens} tokens do not fill {n_rows} rows of at least 2 tokens"
             )
         self.corpus, self.batch_size, self.bptt = corpus, batch_size, bptt
         self.backward, self.vary, self.shuffle, self.seed = backward, vary, shuffle, seed
-        self.row_length = corpus.n_tokens // batch_size
+        self.row_length = corpus.n_tokens // n_rows
+        self.row_starts = (number * batch_size + np.arange(batch_size)) * self.row_length
 
     def count(self, epoch: int) -> int:
         """How many windows an epoch has."""
@@ -132,7 +138,7 @@ class _Epoch(Sequence[Window]):
             return [self[i] for i in range(*index.indices(len(self)))]
         index = range(len(self))[index]  # also from the end, as a sequence has it
         stream, length = self.stream, int(self.cuts[index + 1] - self.cuts[index])
-        rows = np.arange(stream.batch_size) * stream.row_length + self.cuts[index]
+        rows = stream.row_starts + self.cuts[index]
         positions = rows[:, None] + np.arange(length + 1)
         document = np.searchsorted(self.ends, positions, side="right")
         source = (

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ulmfit.config import ClassifierConfig, Dropouts, Frozen
+from ulmfit.model.all_rows import all_rows
 from ulmfit.model.awd_lstm import AWDLSTM
 from ulmfit.model.bpt3c import encode_documents
 
@@ -55,7 +56,17 @@ class Head(nn.Module):
 
 
 def _normalise(norm: nn.BatchNorm1d, x: Tensor) -> Tensor:
-    """Batch norm that also takes a training batch of one row, which has no variance of its own."""
+    """Batch norm that also takes a training batch of one row, which has no variance of its own.
+
+    In training its statistics are those of the whole batch, of which several processes have parts.
+    """
+    if norm.training:
+        rows, own = all_rows(x)
+        return _whole(norm, rows)[own]
+    return _whole(norm, x)
+
+
+def _whole(norm: nn.BatchNorm1d, x: Tensor) -> Tensor:
     if x.size(0) > 1 or not norm.training:
         out: Tensor = norm(x)
         return out

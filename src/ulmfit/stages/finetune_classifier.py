@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from ulmfit import ranks
 from ulmfit.config import ClassifierConfig
 from ulmfit.data.batches import DocumentBatch, DocumentBatches, backwards
 from ulmfit.errors import InputError, SettingsError
@@ -86,8 +87,18 @@ class ClassifierLoss:
         output = self.model(tokens, lengths, self.settings.grad_tokens)
         wanted = self.targets[torch.from_numpy(batch.rows).to(self.device)]
         nll = self.cross_entropy(output.logits.float(), wanted)
+        share = self.share(wanted)
         penalty = self.penalty(output.hidden, output.mask)
-        return StepResult(nll + penalty, nll.detach(), len(batch.rows))
+        return StepResult(nll * share + penalty, nll.detach() * share, len(batch.rows))
+
+    def share(self, wanted: Tensor) -> float:
+        """How much the mean over these documents counts in that over all processes'; alone, 1."""
+        if ranks.size() == 1:
+            return 1.0
+        own = float(len(wanted))
+        if self.weights is not None and not self.model.config.multi_label:
+            own = float(self.weights[wanted.argmax(dim=1)].sum())
+        return own / ranks.total("documents", own)[0]
 
     def cross_entropy(self, logits: Tensor, wanted: Tensor) -> Tensor:
         """Mean over documents (and classes, for multi-label), weighted by class if asked."""
@@ -96,7 +107,10 @@ class ClassifierLoss:
         return F.cross_entropy(logits, wanted.argmax(dim=1), weight=self.weights)
 
     def penalty(self, hidden: list[Tensor], mask: list[Tensor]) -> Tensor:
-        """AR and TAR (`model.activation_reg`) as means over the real tokens of all chunks."""
+        """AR and TAR (`model.activation_reg`) as means over the real tokens of all chunks.
+
+        Of several processes, this one's share of the means over all of theirs.
+        """
         squares = self.targets.new_zeros(())
         differences, n_tokens, n_differences = squares, 0, 0
         for h, real in zip(hidden, mask, strict=True):
@@ -106,8 +120,9 @@ class ClassifierLoss:
             differences = differences + (h[:, 1:] - h[:, :-1])[both].pow(2).sum()
             n_tokens += int(real.sum()) * h.size(2)
             n_differences += int(both.sum()) * h.size(2)
-        ar = self.settings.ar_alpha * squares / max(1, n_tokens)
-        return ar + self.settings.tar_beta * differences / max(1, n_differences)
+        tokens, pairs = ranks.total("penalties", n_tokens, n_differences)
+        ar = self.settings.ar_alpha * squares / max(1, tokens)
+        return ar + self.settings.tar_beta * differences / max(1, pairs)
 
 
 def affordable_epochs(settings: ClassifierSettings, n_tokens: int) -> int:
@@ -169,7 +184,8 @@ def finetune_classifier(
         multi_label: one sigmoid per class.
 
     Raises:
-        InputError: there is no document to train on, or none to validate on.
+        InputError: there is no document to train on, or none to validate on; or fewer to train on
+            than processes that share them.
         SettingsError: settings that contradict each other, or the run to resume was another one.
     """
     _check(train, valid, settings)
@@ -235,7 +251,8 @@ def _fit(
         return classification_metrics(logits, valid[1], multi_label=model.config.multi_label)
 
     groups = model.layer_groups()
-    batches = DocumentBatches(train[0], settings.batch_size, seed=context.seed)
+    part = (ranks.rank(), ranks.size())
+    batches = DocumentBatches(train[0], settings.batch_size, seed=context.seed, part=part)
     epochs = affordable_epochs(settings, int(batches.lengths.sum()))
     if epochs < settings.epochs:
         context.display.note(
@@ -284,6 +301,11 @@ def _check(
     for name, part in (("train", train), ("validate", valid)):
         if part is not None and len(part[0]) == 0:
             raise InputError(f"there is no document to {name} on", expected="at least one")
+    if len(train[0]) < ranks.size():
+        raise InputError(
+            f"{ranks.size()} processes are to share {len(train[0])} documents",
+            expected="at least one for each of them",
+        )
     if settings.pool_tokens is not None and settings.pool_tokens < settings.chunk:
         raise SettingsError(
             f"classifier.pool_tokens is {settings.pool_tokens}",

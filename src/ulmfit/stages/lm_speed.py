@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ulmfit import ranks
 from ulmfit.config import LMConfig
 from ulmfit.data.bptt import BPTTStream
 from ulmfit.data.corpus import TokenCorpus
@@ -14,6 +15,7 @@ from ulmfit.settings import PretrainSettings
 from ulmfit.stages.lm_training import LMLoss, batch_shape, word_counts
 from ulmfit.train.evaluate import score_language_model
 from ulmfit.train.loop import Carry, make_optimizer
+from ulmfit.train.together import add_gradients, whole_batch
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -48,6 +50,8 @@ def measure_speed(
 ) -> Speed:
     """Train a model of these settings for some seconds on the first windows, and score it.
 
+    Of several processes, all take part; the first one's clock counts.
+
     Args:
         settings: sizes, batch, softmax.
         vocab_size: V.
@@ -68,7 +72,8 @@ def measure_speed(
     start = time.perf_counter()
     with accelerator.autocast():
         score = score_language_model(model, valid, backward=False, max_tokens=SCORED_TOKENS)
-    return Speed(training, score.n_tokens / (time.perf_counter() - start))
+    scoring = score.n_tokens / (time.perf_counter() - start)
+    return Speed(*ranks.exchange("the speed", training, scoring)[0])
 
 
 def _training_speed(
@@ -80,19 +85,27 @@ def _training_speed(
 ) -> float:
     loss = LMLoss(model, settings, word_counts(train, model.config.vocab_size))
     optimizer = make_optimizer(model.layer_groups(), settings.optimizer)
-    windows = BPTTStream(train, *batch_shape(train, settings)).epoch(0)
+    parameters, part = [*model.parameters()], (ranks.rank(), ranks.size())
+    windows = BPTTStream(train, *batch_shape(train, settings), part=part).epoch(0)
     model.train()
     carry: Carry = {}
     step = n_tokens = 0
     start = time.perf_counter()
-    while step < WARM_UP_STEPS + LEAST_STEPS or time.perf_counter() - start < seconds:
+
+    def goes_on() -> bool:
+        more = step < WARM_UP_STEPS + LEAST_STEPS or time.perf_counter() - start < seconds
+        return bool(ranks.exchange("a measured step", more)[0][0])
+
+    while goes_on():
         if step == WARM_UP_STEPS:
             n_tokens, start = 0, time.perf_counter()
         with accelerator.autocast():
             result = loss(windows[step % len(windows)], carry)
         accelerator.backward(result.loss)
+        # It also waits for a GPU, which works on its own.
+        _, _, n_items = whole_batch(result.metric, result.loss, result.n_items, parameters)
+        add_gradients(parameters)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        float(result.metric)  # a GPU works on its own: wait for it
-        carry, step, n_tokens = result.carry, step + 1, n_tokens + result.n_items
+        carry, step, n_tokens = result.carry, step + 1, n_tokens + n_items
     return n_tokens / (time.perf_counter() - start)

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ulmfit import ranks
 from ulmfit.config import Direction
 from ulmfit.data.bptt import BPTTStream, Window
 from ulmfit.data.corpus import TokenCorpus
@@ -97,8 +98,12 @@ class LMLoss:
         nll = softmax(output.dropped.flatten(0, 1), targets, weight, bias)
         penalty = activation_reg(output.dropped, settings.ar_alpha)
         penalty = penalty + temporal_activation_reg(output.raw, settings.tar_beta)
+        share = 1.0 / ranks.size()  # every process has as many rows
         return StepResult(
-            nll + penalty, nll.detach(), targets.numel(), state_tensors(detach(output.state))
+            (nll + penalty) * share,
+            nll.detach() * share,
+            targets.numel(),
+            state_tensors(detach(output.state)),
         )
 
 
@@ -163,11 +168,11 @@ def train_language_model(
         validated: called with the model after each validation.
 
     Raises:
-        InputError: the corpus has no two tokens.
+        InputError: the corpus has no two tokens for each process.
         SettingsError: the run to resume was of other data, settings or first weights.
     """
     rows, window = batch_shape(data.train, settings)
-    per_step = rows * window
+    per_step = rows * window * ranks.size()
     options = Options(
         optimizer=settings.optimizer,
         schedule=settings.schedule,
@@ -204,6 +209,7 @@ def _job(
         backward=backward,
         vary=settings.vary_bptt,
         seed=seed,
+        part=(ranks.rank(), ranks.size()),
     )
     valid = data.valid
 
@@ -237,12 +243,17 @@ def batch_shape(corpus: TokenCorpus, settings: LMSettings) -> tuple[int, int]:
     Where an epoch would have fewer steps than `least_steps`, windows become shorter, and then rows
     fewer.
 
+    Of several processes that train together, those of one of them: all have as many.
+
     Raises:
-        InputError: the corpus has no two tokens.
+        InputError: the corpus has no two tokens for each process.
     """
-    n_tokens, rows, window = corpus.n_tokens, settings.batch_size, settings.bptt
-    if n_tokens < 2:
-        raise InputError(f"the corpus has {n_tokens} tokens", expected="at least 2 tokens of text")
+    n_tokens, window, n = corpus.n_tokens, settings.bptt, ranks.size()
+    rows = n * settings.batch_size
+    if n_tokens < 2 * n:
+        raise InputError(
+            f"the corpus has {n_tokens} tokens", expected=f"at least {2 * n} tokens of text"
+        )
     window = min(window, max(LEAST_WINDOW, n_tokens // (rows * settings.least_steps)))
     for_steps = max(LEAST_ROWS, n_tokens // (window * settings.least_steps))
-    return max(1, min(rows, for_steps, n_tokens // (window + 1))), window
+    return max(1, min(rows, for_steps, n_tokens // (window + 1)) // n), window

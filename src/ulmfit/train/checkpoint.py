@@ -22,11 +22,14 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from ulmfit import ranks
 from ulmfit.errors import InputError, SettingsError
 from ulmfit.storage import atomic_directory
 
 TENSORS, STATE = "tensors.safetensors", "state.json"
 MODEL, BEST, OPTIMIZER, CARRY, RANDOM = "model.", "best.", "optimizer.", "carry.", "random."
+GOOD = "good."  # before the names of the state to go back to
+PROCESSES = "number of processes"
 _NAME = re.compile(r"step-(\d+)")
 
 
@@ -113,7 +116,8 @@ def refuse_other_run(before: Mapping[str, object], now: Mapping[str, object]) ->
         SettingsError: it is of another one; names what differs.
     """
     now = json.loads(json.dumps(now))
-    changed = [key for key, value in now.items() if before.get(key) != value]
+    refuse_other_number(before)
+    changed = [key for key, value in now.items() if before.get(key) != value and key != PROCESSES]
     if changed:
         raise SettingsError(
             f"the checkpoint is of a run with other {', '.join(changed)}",
@@ -121,8 +125,27 @@ def refuse_other_run(before: Mapping[str, object], now: Mapping[str, object]) ->
         )
 
 
+def refuse_other_number(before: Mapping[str, object]) -> None:
+    """Check that as many processes resume a run together as began it.
+
+    Args:
+        before: what the run wrote of itself; that of one process may lack `PROCESSES`.
+
+    Raises:
+        SettingsError: they are more or fewer.
+    """
+    then, now = before.get(PROCESSES, 1), ranks.size()
+    if then != now:
+        start = "Start it without torchrun" if then == 1 else f"Start {then} with torchrun"
+        raise SettingsError(
+            f"the run was begun with {then} of the processes that train together, not {now}",
+            expected=f"{then}",
+            hint=f"{start} to resume it, or leave --resume out to start again.",
+        )
+
+
 class Checkpoints:
-    """The checkpoints of one run, newest kept.
+    """The checkpoints of one run, newest kept; of several processes, the first one writes.
 
     Args:
         folder: where they are; made when the first is saved.
@@ -131,6 +154,7 @@ class Checkpoints:
 
     def __init__(self, folder: Path, keep: int = 2) -> None:
         self.folder, self.keep = folder, keep
+        self.writes = ranks.rank() == 0
 
     def steps(self) -> list[int]:
         """Steps of the complete checkpoints, oldest first."""
@@ -145,6 +169,8 @@ class Checkpoints:
         Raises:
             StorageError: the disk is full or cannot be written to; older checkpoints stay.
         """
+        if not self.writes:
+            return
         target = self.folder / f"step-{step}"
         if not target.exists():
             tensors = {k: v.detach().cpu().contiguous() for k, v in snapshot.tensors.items()}
@@ -169,6 +195,19 @@ class Checkpoints:
         Raises:
             InputError: there are checkpoints, and none can be read.
         """
+        found: dict[int, Snapshot] = {}  # of the process that looks
+
+        def look() -> int | None:
+            found.update(self._newest(say))
+            return next(iter(found), None)
+
+        step = ranks.first("the newest checkpoint", look)
+        if step is None:
+            return None
+        return found.get(step) or _read(self.folder / f"step-{step}")
+
+    def _newest(self, say: Callable[[str], None]) -> dict[int, Snapshot]:
+        """The newest whole checkpoint by its step, and nothing else."""
         faults: dict[int, str] = {}
         for step in reversed(self.steps()):
             try:
@@ -179,24 +218,25 @@ class Checkpoints:
             for broken, why in faults.items():
                 say(f"checkpoint step-{broken} cannot be read ({why}): going on from step {step}")
                 shutil.rmtree(self.folder / f"step-{broken}", ignore_errors=True)
-            return found
+            return {step: found}
         if faults:
             newest, why = next(iter(faults.items()))
             raise InputError(
                 f"checkpoint {self.folder / f'step-{newest}'} cannot be read: {why}",
                 hint="There is none before it that can: leave --resume out to start again.",
             )
-        return None
+        return {}
 
     def drop_from(self, step: int) -> None:
         """Remove the checkpoints of a step and of all later ones: these steps are undone."""
         for later in self.steps():
-            if later >= step:
+            if self.writes and later >= step:
                 shutil.rmtree(self.folder / f"step-{later}", ignore_errors=True)
 
     def clear(self) -> None:
         """Remove all checkpoints of this run: it is complete."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        if self.writes:
+            shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def _read(folder: Path) -> Snapshot:

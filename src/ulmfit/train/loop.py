@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
+from ulmfit import ranks
 from ulmfit.errors import Interrupted, TrainingError, is_out_of_memory
 from ulmfit.optim.nt_asgd import NTASGD
 from ulmfit.optim.unfreezing import Phase
@@ -23,6 +24,7 @@ from ulmfit.train.checkpoint import Checkpoints, Snapshot
 from ulmfit.train.clock import Batch, Batches, Clock
 from ulmfit.train.recovery import NotFinite, Recovery, require_finite
 from ulmfit.train.run_state import Carry, Metrics, RunState
+from ulmfit.train.together import add_gradients, begin_alike, gather_own, take_own, whole_batch
 from ulmfit.train.tracker import Speed, Tracker
 
 if TYPE_CHECKING:
@@ -35,12 +37,13 @@ B = TypeVar("B", bound=Batch, contravariant=True)
 
 @dataclass(frozen=True)
 class StepResult:
-    """One forward pass.
+    """One forward pass; of several processes (`ranks`), on this one's part of the batch.
 
     Attributes:
-        loss: scalar that is differentiated.
-        metric: what is reported and averaged: the loss without its penalties, in nats per item.
-        n_items: tokens or documents in the batch.
+        loss: scalar that is differentiated; the processes' add up to that of the whole batch.
+        metric: what is reported and averaged: the loss without its penalties, in nats per item;
+            the processes' add up as well.
+        n_items: tokens or documents in this process's part of the batch.
         carry: state for the next batch of the epoch, detached (an LM's hidden state).
     """
 
@@ -185,12 +188,14 @@ class _Run:
     ) -> None:
         self.job, self.options, self.accelerator = job, options, accelerator
         self.tracker, self.checkpoints = tracker, checkpoints
+        self.parameters = [*job.model.parameters()]
         self.optimizer = make_optimizer(job.groups, options.optimizer)
         self.state = RunState(job.model, self.optimizer, accelerator.device)
         self.recovery = Recovery(self.state, tracker)
         self.phases = [phase for phase in job.plan for _ in range(phase.epochs)]
         self.clock = Clock(job.plan, job.batches, options.schedule, options.max_steps)
         self.identity = {**options.identity, "number of steps": self.clock.total}
+        self.identity[ckpt.PROCESSES] = ranks.size()
         self.started = self.saved = time.monotonic()
         self.speed = Speed()
 
@@ -238,25 +243,28 @@ class _Run:
         self.job.model.train()
         with self.accelerator.autocast():
             result = self.job.loss(batch, self.state.carry)
-        metric = float(result.metric)
-        require_finite(metric, "loss")
-        require_finite(float(result.loss.detach()), "loss with its penalties")
         self.accelerator.backward(result.loss)
+        metric, loss, n_items = whole_batch(
+            result.metric, result.loss, result.n_items, self.parameters
+        )
+        require_finite(metric, "loss")
+        require_finite(loss, "loss with its penalties")
+        add_gradients(self.parameters)
         clip = self.options.optimizer.clip
         if clip is not None:
-            self.accelerator.clip_grad_norm_(self.job.model.parameters(), clip)
+            self.accelerator.clip_grad_norm_(self.parameters, clip)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.state.carry = result.carry
         progress.step += 1
-        progress.metric_sum += metric * result.n_items
-        progress.n_items += result.n_items
+        progress.metric_sum += metric * n_items
+        progress.n_items += n_items
         self.tracker.display.advance(
             progress.step,
             {
                 "loss": progress.metric_sum / progress.n_items,
                 "lr": max(rates),
-                f"{self.options.unit}/s": self.speed.update(result.n_items),
+                f"{self.options.unit}/s": self.speed.update(n_items),
             },
         )
 
@@ -276,7 +284,7 @@ class _Run:
         if self.job.validate is not None:
             self.job.model.eval()
             with torch.no_grad(), self.accelerator.autocast(), self.averaged():
-                metrics = self.job.validate()
+                metrics = ranks.first("validation", self.job.validate)
                 for name, value in metrics.items():
                     require_finite(value, name)
                 self.keep_if_best(metrics)
@@ -308,8 +316,12 @@ class _Run:
     def save_if_due(self, stop: StopRequest) -> None:
         deadline = self.options.deadline
         late = deadline is not None and time.monotonic() >= deadline and not self.exhausted()
-        stopping = bool(stop) or late  # asked once: a signal may come at any line
         due = time.monotonic() - self.saved >= self.options.checkpoint_seconds
+        # Asked once: a signal may come at any line. It is for all processes; the first one's clock
+        # counts.
+        asked = ranks.exchange("after a step", bool(stop), late, due)
+        stopping = any(row[0] for row in asked) or bool(asked[0][1])
+        due = bool(asked[0][2])
         every = self.options.checkpoint_steps
         due = due or bool(every and self.state.progress.step % every == 0)
         if self.checkpoints is not None and (due or stopping):
@@ -325,6 +337,7 @@ class _Run:
         snapshot.state["progress"]["seconds"] += time.monotonic() - self.started
         snapshot.state["identity"] = self.identity
         self.recovery.add_to(snapshot)
+        gather_own(snapshot)
         self.checkpoints.save(self.state.progress.step, snapshot)
         self.saved = time.monotonic()
 
@@ -332,11 +345,13 @@ class _Run:
         """Drop what an earlier run left: it must neither be resumed later nor stand in the log."""
         if self.checkpoints is not None:
             self.checkpoints.clear()
+        begin_alike(self.job.model)
         self.tracker.rewind(0)
         self.recovery.keep()
 
     def restore(self, snapshot: Snapshot) -> None:
         ckpt.refuse_other_run(snapshot.state.get("identity", {}), self.identity)
+        take_own(snapshot)
         self.state.restore(snapshot)
         device = self.accelerator.device
         self.state.best_weights = {k: v.to(device) for k, v in snapshot.part(ckpt.BEST).items()}

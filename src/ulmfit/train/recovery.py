@@ -22,8 +22,6 @@ from ulmfit.train.tracker import Tracker
 MAX_STEPS_BACK = 5
 RATE_FACTOR = 0.5
 
-_GOOD = "good."
-
 
 class NotFinite(Exception):
     """A number that has to be finite is not; `Recovery` goes back or makes it a TrainingError."""
@@ -102,12 +100,12 @@ class Recovery:
     def add_to(self, snapshot: Snapshot) -> None:
         """Put the good state into a checkpoint."""
         assert self.good is not None
-        snapshot.tensors |= ckpt.named(_GOOD, self.good.tensors)
+        snapshot.tensors |= ckpt.named(ckpt.GOOD, self.good.tensors)
         snapshot.state["good"] = self.good.state
 
     def restore_from(self, snapshot: Snapshot) -> None:
         """Inverse of `add_to`."""
-        self.good = Snapshot(snapshot.part(_GOOD), snapshot.state["good"])
+        self.good = Snapshot(snapshot.part(ckpt.GOOD), snapshot.state["good"])
 
     def _final(self, fault: NotFinite, why: str) -> TrainingError:
         rate = max(group["lr"] for group in self.state.optimizer.param_groups)

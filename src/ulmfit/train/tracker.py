@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
 
+from ulmfit import ranks
 from ulmfit.errors import StorageError
 
 
@@ -45,7 +46,7 @@ class Silent:
 
 
 class Tracker:
-    """Writes `log.jsonl` and drives a display.
+    """Writes `log.jsonl` and drives a display; of several processes, the first one writes.
 
     Args:
         log_path: file of records, None for none.
@@ -53,7 +54,7 @@ class Tracker:
     """
 
     def __init__(self, log_path: Path | None = None, display: Display | None = None) -> None:
-        self.log_path = log_path
+        self.log_path = log_path if ranks.rank() == 0 else None
         self.display: Display = display if display is not None else Silent()
 
     def __enter__(self) -> Tracker:

@@ -1,8 +1,21 @@
-"""``python -m ulmfit`` is the ``ulmfit`` command."""
+"""``python -m ulmfit`` and the command ``ulmfit``.
+
+Ctrl-C while the command line is still being imported ends the process, without a traceback: there
+is nobody yet who could say more.
+"""
 
 from __future__ import annotations
 
-from ulmfit.cli.main import run
+import signal
+
+_before = signal.getsignal(signal.SIGINT)
+if _before is signal.default_int_handler:  # not where it is ignored, as in the background
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+from ulmfit.cli.main import run  # noqa: E402
+
+if _before is signal.default_int_handler:
+    signal.signal(signal.SIGINT, _before)
 
 if __name__ == "__main__":
     run()

@@ -135,7 +135,7 @@ def test_a_damaged_head_is_named(tmp_path: Path) -> None:
     target = tmp_path / "out.csv"
     journal_path(target).write_bytes(b"\x00 nothing\n")
     with (
-        pytest.raises(SettingsError, match=r"the journal '.*' is damaged"),
+        pytest.raises(SettingsError, match=r"the stopped run that wrote '.*out\.csv' is damaged"),
         open_journal(target, FACTS, 2, resume=True),
     ):
         pass
@@ -173,7 +173,9 @@ except SettingsError as error:
 def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with (
-        pytest.raises(StorageError, match="cannot write"),
+        pytest.raises(StorageError) as caught,
         open_journal(tmp_path / "file" / "out.csv", FACTS, 2, resume=False),
     ):
         pass
+    assert f"cannot write '{tmp_path / 'file' / 'out.csv'}': " in str(caught.value)
+    assert "ulmfit-answers" not in str(caught.value)

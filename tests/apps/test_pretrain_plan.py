@@ -68,7 +68,7 @@ def test_the_plan_in_one_line() -> None:
     line = describe(filled(PretrainSettings(), suggestion.values, ()), suggestion.reason)
     assert line == (
         "plan: at most 30,000 words, 256 / 640 x 2, batch 64 x 70, 1 pass (30,000,000 words on "
-        "2 processors; 5% of its words would be unknown to 30,000); --set changes any of it"
+        "2 processors; 5% of words of its kind would be unknown to 30,000); --set changes any of it"
     )
 
 

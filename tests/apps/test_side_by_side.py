@@ -20,7 +20,7 @@ from ulmfit.apps.side_by_side import beside, write_task
 from ulmfit.apps.training import train_classifier
 from ulmfit.config import Direction
 from ulmfit.data.datasets import Dataset
-from ulmfit.errors import TrainingError
+from ulmfit.errors import Interrupted, TrainingError
 from ulmfit.runtime import make_accelerator
 from ulmfit.settings import ClassifierSettings, FinetuneLMSettings, Settings
 from ulmfit.stages.lm_folder import TrainedLM
@@ -145,6 +145,40 @@ def test_a_child_that_is_killed_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("_importable")
+def test_a_child_that_is_told_to_stop_has_not_run_out_of_memory(tmp_path: Path) -> None:
+    code = "import os, signal\nos.kill(os.getpid(), signal.SIGTERM)\n"
+    with pytest.raises(Interrupted) as caught, started(tmp_path, code):
+        pass
+    assert str(caught.value) == ("the process of the sleeper was told to stop. --resume goes on.")
+
+
+@pytest.mark.usefixtures("_importable")
+@pytest.mark.parametrize("inside", [True, False], ids=["at work", "waiting"])
+def test_a_second_ctrl_c_stops_at_once(tmp_path: Path, inside: bool) -> None:
+    mark = tmp_path / "stopping"
+    code = (
+        "import pathlib, os, signal, time\n"
+        f"path = pathlib.Path({str(mark)!r})\n"
+        # a checkpoint that takes long, and a user who does not want to wait for it
+        "def again(*_):\n"
+        "    os.kill(os.getppid(), signal.SIGINT)\n"
+        "    time.sleep(60)\n"
+        "signal.signal(signal.SIGTERM, again)\n"
+        "path.write_text(str(os.getpid()))\n"
+        "time.sleep(0.5)\n"
+        f"{'' if inside else 'os.kill(os.getppid(), signal.SIGINT)'}\n"
+        "time.sleep(60)\n"
+    )
+    with pytest.raises(KeyboardInterrupt), started(tmp_path, code):
+        _wait_for(mark)
+        begin = time.monotonic()
+        if inside:
+            raise KeyboardInterrupt
+    assert time.monotonic() - begin < 10
+    assert not _runs(int(mark.read_text()))
+
+
+@pytest.mark.usefixtures("_importable")
 def test_a_child_with_a_fault_that_is_no_error_of_ours_is_quoted(tmp_path: Path) -> None:
     with (
         pytest.raises(TrainingError, match=r"ended with code 1 \(RuntimeError: out of luck\)"),
@@ -183,7 +217,8 @@ def test_a_parent_that_is_told_to_end_while_it_waits_lets_the_child_save(tmp_pat
     found: list[str] = []  # what the child had done when the signal had its way
     before = signal.signal(signal.SIGTERM, lambda *_: found.append(mark.read_text()))
     try:
-        with pytest.raises(TrainingError, match="ended with code 130"), started(tmp_path, code):
+        stopped = pytest.raises(Interrupted, match="process of the sleeper was told to stop")
+        with stopped, started(tmp_path, code):
             pass
     finally:
         signal.signal(signal.SIGTERM, before)

@@ -155,5 +155,7 @@ def test_only_a_header_is_nothing_to_train_on_or_to_look_at(tmp_path: Path, read
     path.write_bytes(b"text,label\n")
     with pytest.raises(InputError) as caught:
         reader(path)
-    assert str(caught.value) == f"{path}: has no rows: expected rows of text."
+    assert str(caught.value) == (
+        f"{path}: has only a header ('text, label'): expected rows of text below it."
+    )
     assert all_rows(path) == []

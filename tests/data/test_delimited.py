@@ -119,6 +119,9 @@ def test_an_empty_file() -> None:
 
 def test_a_header_and_nothing_else() -> None:
     assert read("text,label\n") == []
+    assert fault("colour,shape\n") == (  # which may be a text, and must not be lost
+        "a: has only a header ('colour, shape'): expected rows of text below it."
+    )
 
 
 def test_two_columns_of_one_name() -> None:

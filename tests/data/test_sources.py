@@ -117,6 +117,24 @@ def test_a_binary_file_is_called_what_it_is(tmp_path: Path, data: bytes, what: s
         open_lines(written(tmp_path / "a.csv", data))
 
 
+@pytest.mark.parametrize("text", ["text,label\nhello,a\nwor\0ld,b\n", "ä\0" + 100 * "ö\n"])
+def test_a_stray_zero_byte_is_a_character(tmp_path: Path, text: str) -> None:
+    assert "".join(lines_of(written(tmp_path / "a.csv", text.encode()))) == text
+
+
+@pytest.mark.parametrize(
+    ("data", "line"),
+    [
+        (b"text,label\nhello,a\n" * 100 + b"\0\0", 201),  # what a crash leaves of a file
+        (b"text\0label\0" * 100, 1),
+        (b"caf\xe9 a\0b" + b"text and more\n" * 100, 1),
+    ],
+)
+def test_zero_bytes_that_are_no_characters(tmp_path: Path, data: bytes, line: int) -> None:
+    with pytest.raises(InputError, match=rf"binary file \(a zero byte at .*, in line {line}\)"):
+        open_lines(written(tmp_path / "a.csv", data))
+
+
 def test_gzip_is_unpacked_whatever_its_name(tmp_path: Path) -> None:
     packed = gzip.compress("äh\n".encode())
     for name in ("a.txt.gz", "a.txt"):

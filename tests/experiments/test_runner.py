@@ -13,7 +13,7 @@ import pytest
 
 from tests.experiments.conftest import experiment, plans_of
 from ulmfit import experiments
-from ulmfit.errors import Interrupted, SettingsError, TrainingError
+from ulmfit.errors import Interrupted, SettingsError, StorageError, TrainingError
 from ulmfit.experiments import crew
 from ulmfit.experiments.cells import Plan, Task
 from ulmfit.experiments.crew import Alone
@@ -157,6 +157,16 @@ def test_what_takes_seconds_comes_first(scale: Scale, tmp_path: Path) -> None:
     kinds = [(task.plan.variant.name, task.kind) for task in board.tasks]
     assert kinds[:3] == [("tfidf", "train"), ("forward", "pretrain"), ("forward", "tune")]
     assert len(kinds) == 7
+
+
+def test_results_that_cannot_be_written_are_said_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    results, work = tmp_path / "file" / "results.jsonl", tmp_path / "work"
+    with pytest.raises(StorageError, match=r"cannot write .*file/results\.jsonl"):
+        run_cells(
+            [], results, work, Alone(Site(work, None, None, cpu=True), Silent()), ORIGIN, Silent()
+        )
+    assert not work.exists()
 
 
 def test_two_runs_do_not_share_a_work_folder(tmp_path: Path) -> None:

@@ -48,8 +48,8 @@ class Journal:
         rows: texts that were answered before this process; 0 for a new run.
     """
 
-    def __init__(self, path: Path, file: BinaryIO, width: int) -> None:
-        self._path, self._file, self._width = path, file, width
+    def __init__(self, target: Path, file: BinaryIO, width: int) -> None:
+        self._target, self._file, self._width = target, file, width
         self._seen = 0
         start = file.tell()
         self.rows = sum(count for count, _, _ in self._records())
@@ -116,7 +116,7 @@ class Journal:
         data = probabilities.astype("<f4").tobytes()
         tail = _HEAD.pack(0, len(probabilities), digest)[4:]
         check = struct.pack("<I", zlib.crc32(data, zlib.crc32(tail)))
-        with _reported(self._path):
+        with _reported(self._target):
             self._file.write(check + tail + data)
             self._file.flush()  # a kill cannot take it back; a power failure can, and is noticed
 
@@ -139,7 +139,7 @@ def open_journal(
     """
     path = journal_path(target)
     known = {"format": _FORMAT, "classes": width, **facts}
-    with _reported(path):
+    with _reported(target):
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("r+b" if path.exists() else "x+b")
     with file:
@@ -148,12 +148,12 @@ def open_journal(
         if line.endswith(b"\n"):
             _require_same(known, line, target)
         else:
-            with _reported(path):
+            with _reported(target):
                 file.seek(0)
                 file.truncate()
                 file.write(json.dumps(known, ensure_ascii=False).encode() + b"\n")
                 file.flush()
-        yield Journal(path, file, width)
+        yield Journal(target, file, width)
         path.unlink(missing_ok=True)
 
 
@@ -177,7 +177,7 @@ def _require_same(facts: Mapping[str, object], line: bytes, target: Path) -> Non
         before = None
     if not isinstance(before, dict):
         raise SettingsError(
-            f"the journal '{journal_path(target)}' is damaged",
+            f"what was kept of the stopped run that wrote '{target}' is damaged",
             hint="Run without --resume to start over.",
         )
     for name in (*facts, *before):
@@ -205,11 +205,12 @@ def _digest(texts: Sequence[str]) -> bytes:
 
 
 @contextlib.contextmanager
-def _reported(path: Path) -> Iterator[None]:
+def _reported(target: Path) -> Iterator[None]:
+    """Faults are of the file that the user has named; the one beside it is ours."""
     try:
         yield
     except OSError as error:
         raise StorageError(
-            f"cannot write '{path}': {(error.strerror or str(error)).lower()}",
+            f"cannot write '{target}': {(error.strerror or str(error)).lower()}",
             hint="Free some space or choose another place; what is answered stays, for --resume.",
         ) from error

@@ -18,8 +18,8 @@ from ulmfit.settings import PretrainSettings
 from ulmfit.stages.lm_speed import Speed
 from ulmfit.stages.lm_training import VALID_TOKENS, regularization_share
 
-# Where every tenth word and more would be unknown, subwords: ours, docs/log.md.
-MOST_UNKNOWN = 0.12
+# Where more words than this would be unknown, whatever the amount of text: ours, docs/log.md.
+MOST_UNKNOWN = 0.15
 # MultiFiT (Eisenschlos et al. 2019): 15,000 subwords for each of seven languages; fewer for less
 # text, so that each is seen a hundred times or more (ours).
 SUBWORDS = ((5_000_000, 15_000), (500_000, 8_000), (0, 4_000))
@@ -79,7 +79,7 @@ def suggest(facts: CorpusFacts, machine: Machine) -> Suggestion:
         "epochs": epochs,
         "dropouts": dropouts_for(epochs),
     }
-    why = f"{facts.unknown_share:.0%} of its words would be unknown to {WORDS:,}"
+    why = f"{facts.unknown_share:.0%} of words of its kind would be unknown to {WORDS:,}"
     reason = f"{facts.words:,} words on {machine.name}; {why}"
     return Suggestion(values, reason)
 

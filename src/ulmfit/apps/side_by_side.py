@@ -37,6 +37,9 @@ FAULT = "fault.json"
 
 _LOOK = 0.05  # seconds between two looks at a child that is waited for
 
+# How a process ends that was told to: by the signal, or by itself, having saved what it could.
+_STOPPED = (-signal.SIGTERM, -signal.SIGINT, Interrupted.exit_code)
+
 _PR_SET_PDEATHSIG = 1
 
 
@@ -127,20 +130,26 @@ class _Child:
         self.check()
 
     def stop(self) -> None:
-        """End it if it still runs; it writes a checkpoint first."""
+        """End it if it still runs; it writes a checkpoint first, unless we are told twice."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             try:
                 self.process.wait(PATIENCE)
-            except subprocess.TimeoutExpired:
+            except BaseException as error:  # a second Ctrl-C comes as one: nothing is waited for
                 self.process.kill()
                 self.process.wait()
+                if not isinstance(error, subprocess.TimeoutExpired):
+                    raise
 
     def _error(self, code: int) -> UlmfitError:
         if self.fault.exists():
             told = json.loads(self.fault.read_text(encoding="utf-8"))
             kind: type[UlmfitError] = getattr(errors, told["kind"])
             return kind(told["problem"], expected=told["expected"], hint=told["hint"])
+        if code in _STOPPED:
+            return Interrupted(
+                f"the process of the {self.what} was told to stop", hint="--resume goes on."
+            )
         how = f"was ended by signal {-code}" if code < 0 else f"ended with code {code}"
         last = self.output.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
         said = f" ({last[0]})" if last else ""

@@ -95,7 +95,7 @@ def _look_over(place: _Place) -> tuple[PartReport, Census]:
         labels = _labels(table, place, texts)
         census = take_census(Rows(table, texts), labels)
         if not census.rows:
-            raise InputError(f"{table.name}: has no rows", expected="rows of text")
+            raise table.without_rows()
         return _report(table, texts, labels, census), census
 
 

@@ -124,6 +124,8 @@ def load_dataset(
         source, split=split, data_dir=data_dir, encoding=encoding, wanted=names_in(text, label)
     )
     with Rows(table, ()) as rows:
+        if table.peek() is None:
+            raise table.without_rows()
         rows.text_columns = text_columns(table, text)
         reader = _label_reader(table, label, rows.text_columns, require_labels, label_separator)
         return _read_all(rows, reader, require_labels or label is not None)
@@ -152,8 +154,6 @@ def _read_all(rows: Rows, reader: LabelReader | None, required: bool) -> Dataset
         texts.extend(rows.texts(batch))
         if reader is not None:
             labels.extend(reader.read(batch))
-    if not texts:
-        raise InputError(f"{rows.name}: has no rows", expected="rows of text")
     dataset = Dataset(texts, name=rows.name, text_column=rows.text_column)
     if reader is None or (not required and None in labels):
         return dataset

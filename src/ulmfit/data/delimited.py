@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ulmfit.data.columns import LABEL_NAMES, TEXT_NAMES
 from ulmfit.data.sources import STDIN, LineReader, open_lines, shorten
-from ulmfit.data.tables import Table, batch_rows, refuse_twins, string_schema
+from ulmfit.data.tables import Table, batch_rows, only_header, refuse_twins, string_schema
 from ulmfit.data.unpacking import LONGEST_LINE
 from ulmfit.errors import InputError
 
@@ -44,8 +44,8 @@ def open_delimited(
         source: path of the file, where it can be read a second time.
 
     Raises:
-        InputError: empty file, a column name given twice, a row with another
-            number of fields, a stray or unclosed quote, or undecodable bytes.
+        InputError: empty file, one row that may be a header or a text, a column name given twice,
+            a row with another number of fields, a stray or unclosed quote, or undecodable bytes.
     """
     csv.field_size_limit(LONGEST_LINE)  # csv's own limit of 131,072 is shorter than many a book
     delimiter, quoted, sample = _find_dialect(lines, _DELIMITERS[suffix], source)
@@ -58,9 +58,13 @@ def open_delimited(
     refuse_twins(lines.name, names)
     checked = _same_width(lines.name, rows if has_header else chain([head], rows), names)
     schema = string_schema(names)
-    return Table(
+    table = Table(
         lines.name, schema, batch_rows(checked, schema), lines.close, lines.encoding, has_header
     )
+    table.is_only_header = table.peek() is None
+    if table.is_only_header and not _is_surely_header(names, wanted):
+        raise only_header(lines.name, names)
+    return table
 
 
 def looks_delimited(first_line: str, wanted: Sequence[str], known: Iterable[str]) -> str | None:
@@ -171,6 +175,16 @@ def _is_header(first: list[str], later: list[list[str]], wanted: Sequence[str]) 
     if any(cell.casefold() in _HEADER_WORDS for cell in cells):
         return True
     return not any(_is_number(cell) for cell in cells)
+
+
+def _is_surely_header(names: list[str], wanted: Sequence[str]) -> bool:
+    """Whether a file that ends after one row has no text, and not one text that looks like names.
+
+    What is not sure is refused: a text must not be lost.
+    """
+    if wanted:
+        return set(wanted) <= set(names)
+    return any(name.strip().casefold() in _HEADER_WORDS for name in names)
 
 
 def _are_numbered(cells: list[str]) -> bool:

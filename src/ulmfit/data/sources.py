@@ -46,7 +46,7 @@ _SIGNATURES = (
 )
 _GZIP_MAGIC = b"\x1f\x8b"
 # Control characters that text has no use for; tab, line feed, form feed, return, escape stay out.
-_CONTROLS = bytes(sorted(set(range(32)) - {9, 10, 12, 13, 27}))
+_CONTROLS = bytes(sorted(set(range(1, 32)) - {9, 10, 12, 13, 27}))
 _TEXT_HINT = "Convert it to CSV, TSV, JSONL, Parquet or plain text."
 
 
@@ -214,21 +214,38 @@ def _refuse_binary(name: str, head: bytes) -> None:
         if head.startswith(signature):
             raise InputError(f"{name}: is {what}", expected="text", hint=_TEXT_HINT)
     zeros = head.count(0)
-    if zeros and not _looks_like_utf16(head, zeros):
-        raise InputError(
-            f"{name}: is a binary file (a zero byte at byte {head.index(0)})",
-            expected="text",
-            hint=_TEXT_HINT,
-        )
-    if zeros:
+    if zeros and _looks_like_utf16(head, zeros):
         raise InputError(
             f"{name}: looks like UTF-16 without a byte order mark",
             hint="Pass `--encoding utf-16-le` (or utf-16-be), or save it as UTF-8.",
+        )
+    if zeros and not _are_stray(head, zeros):
+        place = head.index(0)
+        raise InputError(
+            f"{name}: is a binary file (a zero byte at byte {place}, "
+            f"in line {head.count(10, 0, place) + 1})",
+            expected="text",
+            hint=_TEXT_HINT,
         )
     if len(head) - len(head.translate(None, _CONTROLS)) > len(head) // 50:
         raise InputError(
             f"{name}: is a binary file (many control characters)", expected="text", hint=_TEXT_HINT
         )
+
+
+def _are_stray(head: bytes, zeros: int) -> bool:
+    """Few zero bytes, each alone in UTF-8 text: U+0000, a character that is as good as others.
+
+    Such a character comes from fields of fixed width or a faulty export. Zeros in a row are
+    another thing: a binary format, or what a crash has left of a file.
+    """
+    if b"\0\0" in head or zeros > len(head) // 50 + 1:
+        return False
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _looks_like_utf16(head: bytes, zeros: int) -> bool:

@@ -11,6 +11,7 @@ from typing import cast
 import numpy as np
 import pyarrow as pa
 
+from ulmfit.data.sources import shorten
 from ulmfit.errors import InputError
 
 BATCH_ROWS = 1024
@@ -34,6 +35,7 @@ class Table:
         has_header: False where the column names are numbers we gave ("1", "2", ...).
         known_text: the text column, where the format itself says which it is.
         known_label: the label column, where the format itself says which it is.
+        is_only_header: a text file that ends after its header.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Table:
     has_header: bool = True
     known_text: str | None = None
     known_label: str | None = None
+    is_only_header: bool = False
     _first: pa.RecordBatch | None = field(default=None, repr=False)
 
     def peek(self) -> pa.RecordBatch | None:
@@ -53,6 +56,12 @@ class Table:
             if self._first is not None:
                 self.batches = chain([self._first], self.batches)
         return self._first
+
+    def without_rows(self) -> InputError:
+        """What to raise where there are no rows and some are needed."""
+        if self.is_only_header:
+            return only_header(self.name, self.schema.names)
+        return InputError(f"{self.name}: has no rows", expected="rows of text")
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
         return iter(self.batches)
@@ -71,6 +80,14 @@ class Table:
 def string_schema(names: Iterable[str]) -> pa.Schema:
     """A schema in which every column is a string."""
     return pa.schema([(name, pa.string()) for name in names])
+
+
+def only_header(name: str, columns: Sequence[str]) -> InputError:
+    """What to raise of a text file whose first line is all there is."""
+    return InputError(
+        f"{name}: has only a header ({shorten(', '.join(columns))})",
+        expected="rows of text below it",
+    )
 
 
 def refuse_twins(name: str, columns: Sequence[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import platform
 import statistics
@@ -17,7 +18,7 @@ from ulmfit.config import Frozen
 from ulmfit.errors import InputError
 from ulmfit.experiments.cells import Cell
 from ulmfit.experiments.recipes import RESULTS, Metric, recipe_folder
-from ulmfit.storage import atomic_write
+from ulmfit.storage import atomic_file, atomic_write
 from ulmfit.train.metrics import wilson_interval
 
 # 97.5 % points of Student's t for 1, 2, ... degrees of freedom; then the normal distribution's.
@@ -129,6 +130,20 @@ def add_results(path: Path, results: Iterable[Result]) -> None:
     if lines:
         before = path.read_bytes() if path.exists() else b""
         atomic_write(path, before + lines.encode())
+
+
+def require_place(path: Path) -> None:
+    """See that results can be written, before hours of work end in a full or closed place.
+
+    Raises:
+        StorageError: names the file.
+    """
+    with contextlib.suppress(_NotWrittenError), atomic_file(path):
+        raise _NotWrittenError
+
+
+class _NotWrittenError(Exception):
+    """Discards what has been begun."""
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from ulmfit.errors import SettingsError, TrainingError
 from ulmfit.experiments.cells import Plan, Task, digest, tasks_of
 from ulmfit.experiments.crew import Crew, Outcome, order_of
 from ulmfit.experiments.recipes import Metric
-from ulmfit.experiments.results import LMRecord, Result, add_results, read_results
+from ulmfit.experiments.results import LMRecord, Result, add_results, read_results, require_place
 from ulmfit.train.tracker import Display
 
 Name = tuple[str, str]
@@ -138,9 +138,11 @@ def run_cells(
 
     Raises:
         SettingsError: another run is at work in the same folder.
+        StorageError: the results or the work cannot be written; said before any work.
         TrainingError: some cells failed; all others are finished.
         Interrupted: the user stopped the run.
     """
+    require_place(results)
     with claimed(work):
         board = make_board(plans, results, work, origin)
         finish(board, results, work, origin, display)

@@ -209,6 +209,26 @@ def test_other_delimiters_encodings_and_no_header(page: Page) -> None:
     assert page.texts("#preview td:first-child") == ["café", "the film was lovely ."]
 
 
+def test_a_row_that_is_wider_than_all_before_keeps_its_cells(page: Page, downloads: Path) -> None:
+    texts = tiny.labelled_texts(120, seed=9)[0]
+    lines = [f"{number},{text}" for number, text in enumerate(texts)]
+    lines[110] += ",late,later"
+    page.run(DROP, "\n".join(["id,review", *lines]), "wide.csv")
+    until(lambda: page["start"].is_displayed() and page["start"].text == "Label 120 rows")
+    page["start"].click()
+    until(lambda: page["download"].is_displayed())
+    page["download"].click()
+    found = downloads / "wide-labelled.csv"
+    until(found.exists)
+    with found.open(newline="", encoding="utf-8") as file:
+        header, *written = csv.reader(file)
+    assert header[:2] == ["id", "review"]
+    assert header[4:] == ["predicted_label", "probability_glad", "probability_sad"]
+    assert {len(row) for row in written} == {len(header)}
+    assert written[110][:4] == ["110", texts[110], "late", "later"]
+    assert written[109][:4] == ["109", texts[109], "", ""]
+
+
 def test_what_is_no_csv(page: Page) -> None:
     page.run(DROP, "", "empty.csv")
     until(lambda: page["problem"].is_displayed())

@@ -3,12 +3,16 @@ from __future__ import annotations
 import json
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
 
+import httpx
 import pytest
 
+from tests.apps.serve.conftest import until
 from tests.apps.serve.test_server import TOKEN, running
 from ulmfit.apps.serve.leaving import raise_file_limit, refuse_new
 
@@ -86,3 +90,49 @@ def test_no_connection_is_made_that_would_be_cut() -> None:
 
 def test_as_many_files_as_may_be() -> None:
     assert raise_file_limit() >= 256
+
+
+IMPATIENT = """
+import sys
+from pathlib import Path
+from ulmfit.apps.serve.limits import Limits
+from ulmfit.apps.serve.server import ServeSettings, run_service
+
+if __name__ == "__main__":
+    settings = ServeSettings(
+        Path(sys.argv[1]), port=0, workers=int(sys.argv[2]), limits=Limits(grace_seconds=1)
+    )
+    run_service(settings, lambda address: print(address, flush=True))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_takes_longer_than_a_stop_allows_is_told_to_come_back(
+    model_folder: Path, tmp_path: Path, workers: int
+) -> None:
+    script = tmp_path / "impatient.py"
+    script.write_text(IMPATIENT)
+    command = [sys.executable, str(script), str(model_folder), str(workers)]
+    answers: list[httpx.Response] = []
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        address = process.stdout.readline().strip()
+        texts = ["the film was lovely . " * 180] * 1_000  # half a minute of work
+        ask = threading.Thread(
+            target=lambda: answers.append(
+                httpx.post(f"{address}/predict", json={"texts": texts}, timeout=60)
+            )
+        )
+        ask.start()
+        until(lambda: "in_progress 2.0" in httpx.get(f"{address}/metrics").text)
+        begin = time.monotonic()
+        process.terminate()
+        ask.join(60)
+        assert process.wait(60) == 0
+    assert time.monotonic() - begin < 20
+    assert answers[0].status_code == 503
+    assert answers[0].headers["retry-after"] == "1"
+    assert answers[0].json()["error"] == (
+        "the service was told to stop and had no time for this request"
+    )

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -132,6 +133,24 @@ def test_several_workers(model_folder: Path, predictor: Predictor, texts: list[s
         said = service.end()
     assert "Traceback" not in said
     assert said.endswith("Stopped.\n")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_ctrl_c_during_an_import_is_no_traceback(model_folder: Path, workers: str) -> None:
+    command = [sys.executable, "-m", "ulmfit", "serve", str(model_folder), "--port", "0"]
+    for seconds in (0.4, 0.8, 1.6, 2.4, 3.2, 4.0):
+        with subprocess.Popen(
+            [*command, "--workers", workers],
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        ) as process:
+            time.sleep(seconds)
+            os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+            said = process.communicate(timeout=60)[1]
+        assert "Traceback" not in said, (seconds, said)
+        assert process.returncode in (0, 130, -signal.SIGINT)
 
 
 def test_an_address_in_use(model_folder: Path) -> None:

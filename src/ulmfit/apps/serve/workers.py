@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import TYPE_CHECKING
@@ -122,6 +123,8 @@ class Workers:
         spawn = multiprocessing.get_context("spawn")
         ours, its = spawn.Pipe()
         process = spawn.Process(target=_run, args=(self._work, its, self._found))
+        # it is started with the first process, and would let that one have the signals
+        resource_tracker.ensure_running()
         # Blocked signals stay so in the child. Ours are only late.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, _END)
         try:

@@ -55,7 +55,8 @@ def slope(samples: Sequence[tuple[float, float]]) -> float:
     spread = sum((t - middle) ** 2 for t in times)
     if not spread:
         return 0.0
-    return sum((t - middle) * (s - size) for t, s in samples) / spread
+    rise: float = sum((t - middle) * (s - size) for t, s in samples) / spread
+    return rise
 
 
 def grown(samples: Sequence[tuple[float, float]]) -> float:

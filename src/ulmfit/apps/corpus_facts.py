@@ -75,7 +75,8 @@ def unknown_share(texts: Texts) -> float:
     if not 0 < first < known:
         return share
     power = math.log(_unknown(parts[0], looked_up) / share) / math.log(known / first)
-    return share * (known / FULL_WORDS) ** max(0.0, power)
+    foretold: float = share * (known / FULL_WORDS) ** max(0.0, power)
+    return foretold
 
 
 def _sample(texts: Texts) -> tuple[list[Counter[str]], Counter[str]]:

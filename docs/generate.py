@@ -97,6 +97,7 @@ def accuracy() -> str:
         cells = []
         for name in BESIDE:
             found = places.get(("baselines", dataset, name, labels, "cpu"), [])
+            found = found or places.get(("table2", dataset, name, labels, "cpu"), [])
             summary = results.summarize(found) if found else None
             several = f" ± {summary.high - summary.mean:.1f}" if summary and summary.n > 1 else ""
             cells.append(f"{summary.mean:.1f}{several}" if summary else tables.NONE)

@@ -294,8 +294,12 @@ def test_unknown_keys_offer_what_there_is() -> None:
     assert "classifer is no setting (did you mean 'classifier'?)" in fault(classifer__epochs=1)
     either = "did you mean 'pretrain.epochs', 'finetune_lm.epochs' or 'classifier.epochs'?"
     assert f"epochs is no setting ({either})" in fault(epochs=3)
-    assert "zzz is no setting (known: pretrain, finetune_lm, classifier)" in fault(zzz=3)
-    assert "'' is no setting (known: pretrain, finetune_lm, classifier)" in fault(**{"": 3})
+    assert "zzz is no setting (known: pretrain, finetune_lm, classifier, self_training)" in fault(
+        zzz=3
+    )
+    assert "'' is no setting (known: pretrain, finetune_lm, classifier, self_training)" in fault(
+        **{"": 3}
+    )
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from ulmfit.settings import (
     PretrainSettings,
     RateSettings,
     ScheduleSettings,
+    SelfTrainingSettings,
     Settings,
     TextSettings,
 )
@@ -33,6 +34,7 @@ GROUPS: list[type[Frozen]] = [
     PretrainSettings,
     FinetuneLMSettings,
     ClassifierSettings,
+    SelfTrainingSettings,
     Settings,
 ]
 SOURCE = re.compile(r"paper|released|fastai|ours|AWD-LSTM|docs/log", re.IGNORECASE)

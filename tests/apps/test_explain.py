@@ -201,7 +201,7 @@ def test_bfloat16_for_long_texts_ranks_words_as_float32_does(
     ), "the scores are those of the exact model"
     shares = [np.array([span.attribution for span in each.spans]) for each in (exact, fast)]
     assert not np.array_equal(shares[0], shares[1])
-    assert np.corrcoef(np.stack(shares))[0, 1] > 0.99
+    assert np.corrcoef(np.stack(shares))[0, 1] > 0.97
 
 
 class Watched(Silent):

@@ -344,6 +344,6 @@ def test_an_answer_is_explained(fitted: TextClassifier) -> None:
     found = fitted.explain("the film was lovely", "sad")
     assert found.label == "sad"
     assert [found.text[span.start : span.end] for span in found.spans] == found.text.split()
-    assert abs(found.unexplained) < 0.011
+    assert abs(found.unexplained) <= found.tolerance
     with pytest.raises(InputError, match="label 'odd' is unknown to the model"):
         fitted.explain("the film", "odd")

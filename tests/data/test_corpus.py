@@ -182,6 +182,7 @@ def test_starts_of_another_corpus_are_noticed(corpus: TokenCorpus, tmp_path: Pat
     ("change", "message"),
     [
         ({"format": 99}, "has format 99"),
+        ({"dtype": "9" * 999}, "with ids 9{20}: expected"),
         ({"dtype": "<f8"}, "with ids <f8: expected format 1 with <u2 or <i4"),
         ({"surprise": 1}, r"corpus\.json' is broken .*surprise"),
     ],

@@ -335,6 +335,10 @@ def test_broken_files_are_named(tokenizers: dict[Kind, Tokenizer]) -> None:
     broken["normalizer"] = {"type": "Nonsense"}
     with pytest.raises(ModelFolderError, match=r"tokenizer\.json does not load"):
         Tokenizer.from_json(json.dumps(broken))
+    unknowing = json.loads(text)
+    unknowing["model"]["unk_token"] = "no such word"
+    with pytest.raises(ModelFolderError, match=r"does not load .*Missing \[UNK\] token"):
+        Tokenizer.from_json(json.dumps(unknowing))
     moved = json.loads(text)
     moved["model"]["vocab"] = {"hello": 0, "xxunk": 1}
     with pytest.raises(ModelFolderError, match=r"has the tokens \['hello', 'xxunk'\] first"):

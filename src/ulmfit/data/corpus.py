@@ -179,7 +179,7 @@ def read_meta(path: Path) -> CorpusMeta:
         raise InputError(f"'{path / META_FILE}' is broken ({error})", hint=_REBUILD) from error
     if (meta.format, meta.dtype) not in ((FORMAT, "<u2"), (FORMAT, "<i4")):
         raise InputError(
-            f"corpus '{path}' has format {meta.format} with ids {meta.dtype}",
+            f"corpus '{path}' has format {meta.format} with ids {meta.dtype[:20]}",
             expected=f"format {FORMAT} with <u2 or <i4",
             hint=_REBUILD,
         )

@@ -40,6 +40,7 @@ __all__ = ["BOS_ID", "PAD_ID", "SPECIALS", "UNK_ID", "Encoded", "Kind", "Tokeniz
 
 Ids = npt.NDArray[np.int32]
 
+_UNKNOWN = "\ue000"  # a character for private use: no vocabulary has it
 _OURS = "ulmfit"  # key inside "model": the library refuses unknown keys anywhere else
 
 
@@ -164,6 +165,7 @@ class Tokenizer:
         kind = _kind_of(content)
         try:
             rust = RustTokenizer.from_str(text)
+            rust.encode(_UNKNOWN)  # fails where the vocabulary lacks the token for it
         except (
             BaseException
         ) as error:  # nothing more precise, and what panics in Rust is no Exception

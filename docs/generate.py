@@ -156,9 +156,9 @@ def with_counts(page: str) -> str:
     """docs/reliability.md with the counts of the results file in its block."""
     path = ROOT / "benchmarks" / "results" / "reliability.json"
     results = json.loads(path.read_text("utf-8"))["results"]
-    lines = [f"{'what':<56}{'tried':>8}{'as it should':>14}"]
+    lines = [f"{'what':<60}{'tried':>8}{'as it should':>14}"]
     lines += [
-        f"{name:<56}{counts['tried']:>8,}{counts['survived']:>14,}"
+        f"{name:<60}{counts['tried']:>8,}{counts['survived']:>14,}"
         for name, counts in results.items()
     ]
     block = re.compile(r"(?<=\n```\n).*?(?=```\n)", re.DOTALL)

@@ -25,8 +25,7 @@ Tree = dict[str, Any]
 
 # As printed: sections 3 and 4.1. What the print leaves open is set to nothing (weight decay,
 # clipping, AR, TAR); or taken from the released code: the head's dropouts, and how many tokens
-# gradients flow through, where the print says "as many as fit in memory"; epochs and rate of
-# pretraining.
+# gradients flow through (print: "as many as fit in memory"); epochs and rate of pretraining.
 PAPER: Tree = {
     "self_training": None,
     "pretrain": {

@@ -165,7 +165,6 @@ class Tokenizer:
         kind = _kind_of(content)
         try:
             rust = RustTokenizer.from_str(text)
-            rust.encode(_UNKNOWN)  # fails where the vocabulary lacks the token for it
         except (
             BaseException
         ) as error:  # nothing more precise, and what panics in Rust is no Exception
@@ -183,6 +182,14 @@ class Tokenizer:
                 expected=f"those of version {RULES_VERSION}",
                 hint="Copy the model folder again, or upgrade ulmfit.",
             )
+        try:
+            rust.encode(_UNKNOWN)
+        except Exception as error:  # nothing more precise
+            raise ModelFolderError(
+                f"tokenizer.json has no token for words it does not know ({error})",
+                expected=f"{SPECIALS[UNK_ID]!r} in its vocabulary",
+                hint="Copy the model folder again.",
+            ) from error
         tokenizer = cls(text, rust, kind)
         if tuple(tokenizer.vocab[: len(SPECIALS)]) != SPECIALS:
             raise ModelFolderError(

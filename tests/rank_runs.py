@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import signal
 import socket
 import sys
 import traceback
@@ -18,6 +19,7 @@ from typing import Any
 
 from ulmfit import ranks
 from ulmfit.errors import StoppedElsewhere, UlmfitError
+from ulmfit.train.tracker import Silent
 
 SECONDS = 120.0  # for all of it, on a machine that is busy otherwise
 
@@ -43,6 +45,17 @@ class Outcome:
     speaks: bool = True
     out: str = ""
     err: str = ""
+
+
+class Striking(Silent):
+    """Sends a signal to its own process at a step."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def advance(self, step: int, values: dict[str, float]) -> None:
+        if step == self.step:
+            os.kill(os.getpid(), signal.SIGTERM)
 
 
 def in_ranks(n: int, job: Callable[..., Any], folder: Path, *arguments: object) -> list[Outcome]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +10,11 @@ import numpy as np
 import pytest
 
 from tests import tiny
-from tests.rank_runs import in_ranks, values
+from tests.rank_runs import Striking, in_ranks, values
 from ulmfit import ranks
 from ulmfit.config import Direction
 from ulmfit.settings import ClassifierSettings
 from ulmfit.stages.finetune_classifier import finetune_classifier, one_hot
-from ulmfit.train.tracker import Silent
 
 EXACT: dict[str, Any] = {
     "epochs": 4,
@@ -33,17 +30,6 @@ EXACT: dict[str, Any] = {
     "rates": {"lr": 0.02},
 }
 DROPPED = {**EXACT, "head_p": [0.3, 0.1], "dropouts": {"weight_p": 0.3}}
-
-
-class Striking(Silent):
-    """Sends a signal to its own process at a step."""
-
-    def __init__(self, step: int) -> None:
-        self.step = step
-
-    def advance(self, step: int, values: dict[str, float]) -> None:
-        if step == self.step:
-            os.kill(os.getpid(), signal.SIGTERM)
 
 
 def run(

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +11,13 @@ import pytest
 import torch
 
 from tests import tiny
-from tests.rank_runs import in_ranks, values
+from tests.rank_runs import Striking, in_ranks, values
 from ulmfit import ranks
 from ulmfit.config import Direction
 from ulmfit.settings import FinetuneLMSettings, PretrainSettings
 from ulmfit.stages.finetune_lm import finetune_lm
 from ulmfit.stages.lm_speed import measure_speed
 from ulmfit.stages.lm_training import batch_shape
-from ulmfit.train.tracker import Silent
 
 EXACT: dict[str, Any] = {
     "epochs": 2,
@@ -37,17 +34,6 @@ EXACT: dict[str, Any] = {
     "rates": {"lr": 0.2},
 }
 DROPPED = {**EXACT, "softmax_samples": 8, "dropouts": {"weight_p": 0.3, "input_p": 0.3}}
-
-
-class Striking(Silent):
-    """Sends a signal to its own process at a step."""
-
-    def __init__(self, step: int) -> None:
-        self.step = step
-
-    def advance(self, step: int, values: dict[str, float]) -> None:
-        if step == self.step:
-            os.kill(os.getpid(), signal.SIGTERM)
 
 
 def run(

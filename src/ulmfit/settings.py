@@ -166,7 +166,7 @@ class FinetuneLMSettings(LMSettings):
 
     # A corpus of 5,000 short texts would be read in 14 steps of 64 streams: ours, docs/log.md.
     least_steps: int = Field(50, ge=1)
-    # Five passes (eight over TREC-6 came to the same perplexity) or forty minutes on two cores
+    # Five passes (eight over TREC-6 came to the same perplexity), or under an hour on two cores
     # for a large corpus (both directions, one core each): ours, docs/log.md.
     epochs: int = Field(5, ge=1)
     max_tokens: int | None = Field(10_000_000, gt=0)

@@ -26,7 +26,7 @@ from ulmfit.stages.finetune_classifier import one_hot
 from ulmfit.stages.lm_folder import TrainedLM
 from ulmfit.train.checkpoint import checksum
 
-# With fewer held-out documents the validation loss chooses epochs by chance: train on all instead.
+# With fewer held-out documents their error chooses epochs by chance: train on all instead.
 MIN_VALID_ROWS = 40
 
 

@@ -64,7 +64,7 @@ class Site:
             make_accelerator(self.precision, cpu=self.cpu),
             task.folder(self.work),
             display,
-            max(0, _seed(task)),
+            _seed(task),
             resume=True,
             checkpoint_seconds=self.checkpoint_seconds,
         )
@@ -189,7 +189,7 @@ def random_lm(
     direction: Direction,
 ) -> TrainedLM:
     """A language model of the pretrained one's sizes that knows nothing but word frequencies."""
-    seed_everything(max(0, tuning_seed(plan) or 0))
+    seed_everything(_tuning_seed(plan))
     settings = plan.settings
     config = lm_sizes(base, settings.pretrain, tokenizer.vocab_size)
     assert settings.finetune_lm is not None
@@ -215,7 +215,11 @@ def _has_no_base(plan: Plan, site: Site) -> bool:
 
 
 def _seed(task: Task) -> int:
-    return (tuning_seed(task.plan) or 0) if task.kind == "tune" else task.plan.cell.seed
+    return _tuning_seed(task.plan) if task.kind == "tune" else max(0, task.plan.cell.seed)
+
+
+def _tuning_seed(plan: Plan) -> int:
+    return max(0, tuning_seed(plan) or 0)
 
 
 def _keep(lm: TrainedLM, task: Task, site: Site) -> None:

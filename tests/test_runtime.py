@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 
+from ulmfit import runtime
 from ulmfit.errors import SettingsError
 from ulmfit.runtime import (
     cpu_count,
@@ -34,6 +35,38 @@ def test_a_seed_is_for_all_libraries(seed: int) -> None:
     assert draws() != first
     seed_everything(seed)
     assert draws() == first
+
+
+@pytest.mark.parametrize(
+    ("can", "seconds", "chosen"),
+    [
+        (True, {torch.float32: 2.0, torch.bfloat16: 1.0}, "bf16"),
+        (True, {torch.float32: 1.0, torch.bfloat16: 2.0}, "float32"),
+        (False, {torch.float32: 2.0, torch.bfloat16: 1.0}, "float32"),
+    ],
+    ids=["it has it, faster", "it has it, slower", "it does not have it"],
+)
+def test_bf16_is_for_processors_that_multiply_it_faster(
+    can: bool,
+    seconds: dict[torch.dtype, float],
+    chosen: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 0.0
+    multiply = torch.Tensor.__matmul__
+
+    def take_time(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        nonlocal now
+        now += seconds[a.dtype]
+        return multiply(a, b)
+
+    monkeypatch.setattr(torch.Tensor, "__matmul__", take_time)
+    monkeypatch.setattr("time.perf_counter", lambda: now)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: can)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    runtime._cpu_multiplies_faster_in_bf16.cache_clear()
+    assert runtime.fast_precision(cpu=True) == chosen
+    runtime._cpu_multiplies_faster_in_bf16.cache_clear()
 
 
 def test_the_accelerator_can_be_kept_from_the_gpu() -> None:

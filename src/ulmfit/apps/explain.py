@@ -123,7 +123,7 @@ def explain(
 
     Nothing is kept between calls, so that several threads may ask at once. The memory this takes
     grows by a few vectors per chunk of the text; occlusion takes longer texts some words at a time.
-    The gradients of a long text are taken in bfloat16 where the processor has it; the scores, and
+    The gradients of a long text are taken in bfloat16 where that is faster; the scores, and
     so what is `unexplained`, are those of the exact model.
 
     Args:

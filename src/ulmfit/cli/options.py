@@ -118,8 +118,8 @@ TrainingPrecision = Annotated[
     typer.Option(
         "--precision",
         metavar="NAME",
-        help="Of the products in training: float32 or bf16; auto takes bf16 where the processor "
-        "has it, at about twice the speed.",
+        help="Of the products in training: float32 or bf16; auto takes the one that this "
+        "processor computes faster.",
     ),
 ]
 Int8 = Annotated[

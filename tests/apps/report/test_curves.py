@@ -32,3 +32,14 @@ def test_what_is_no_record_is_passed_over() -> None:
 def test_without_held_out_rows_nothing_is_best() -> None:
     (curve,) = read_curves(b'{"stage": "forward/lm", "step": 5, "train_loss": 3.0}')
     assert curve.best_step is None
+
+
+def test_the_forward_direction_comes_first_whoever_logged_first() -> None:
+    stages = ("backward/lm", "forward/lm", "forward/classifier", "backward/classifier")
+    log = b"\n".join(b'{"stage": "%s", "step": 5}' % stage.encode() for stage in stages)
+    assert [curve.stage for curve in read_curves(log)] == [
+        "forward/lm",
+        "backward/lm",
+        "forward/classifier",
+        "backward/classifier",
+    ]

@@ -43,7 +43,7 @@ class Curve:
 
 
 def read_curves(log: bytes) -> list[Curve]:
-    """The curves of all stages, in the order in which they began.
+    """The curves of all stages in the order in which they began, of each the forward one first.
 
     Lines that are no record of a stage are passed over: the log is for people too.
     """
@@ -55,14 +55,20 @@ def read_curves(log: bytes) -> list[Curve]:
             continue
         if isinstance(record, dict) and isinstance(record.get("step"), int):
             stages.setdefault(str(record.get("stage", "")), []).append(record)
+    kinds = [stage.rpartition("/")[2] for stage in stages]
+    # Two directions are trained at the same time: which one logs first is chance.
+    order = sorted(
+        stages,
+        key=lambda stage: (kinds.index(stage.rpartition("/")[2]), stage.startswith("backward")),
+    )
     return [
         Curve(
             stage,
-            _points(records, "train_loss"),
-            _points(records, "valid_loss"),
-            _points(records, "error"),
+            _points(stages[stage], "train_loss"),
+            _points(stages[stage], "valid_loss"),
+            _points(stages[stage], "error"),
         )
-        for stage, records in stages.items()
+        for stage in order
     ]
 
 

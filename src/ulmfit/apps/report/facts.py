@@ -138,6 +138,8 @@ def _dotted(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, str]]
         shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
         if isinstance(value, float):
             shown = f"{value:.4g}"
+        elif isinstance(value, int) and value >= 10_000:
+            shown = f"{value:,}"
         yield f"{prefix}{key}".replace("_", " "), excerpt(shown, _VALUE_CHARS)
 
 

@@ -174,7 +174,7 @@ def test_presets_say_all_that_another_default_would_change(preset: str) -> None:
     # Of no effect in a preset that does not use them, or the data's business, not the recipe's.
     free = {"patience", "valid_fraction", "max_vocab", "min_freq", "class_weights", "head_size"}
     free |= {"vocab", "kind", "ratio", "scope", "frozen_cut_frac", "factor", "shares"}
-    free |= {"unfreeze_steps", "validate_every"}
+    free |= {"unfreeze_steps", "validate_every", "share"}
     if preset != "default":
         left = leaves(Settings().model_dump()) - leaves(PRESETS[preset])
         assert {key for key in left if key.split(".")[-1] not in free} == set()
@@ -294,12 +294,9 @@ def test_unknown_keys_offer_what_there_is() -> None:
     assert "classifer is no setting (did you mean 'classifier'?)" in fault(classifer__epochs=1)
     either = "did you mean 'pretrain.epochs', 'finetune_lm.epochs' or 'classifier.epochs'?"
     assert f"epochs is no setting ({either})" in fault(epochs=3)
-    assert "zzz is no setting (known: pretrain, finetune_lm, classifier, self_training)" in fault(
-        zzz=3
-    )
-    assert "'' is no setting (known: pretrain, finetune_lm, classifier, self_training)" in fault(
-        **{"": 3}
-    )
+    known = "(known: pretrain, finetune_lm, classifier, self_training, ngrams)"
+    assert f"zzz is no setting {known}" in fault(zzz=3)
+    assert f"'' is no setting {known}" in fault(**{"": 3})
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from ulmfit.settings import (
     ClassifierSettings,
     FinetuneLMSettings,
     LMSettings,
+    NGramSettings,
     OptimizerSettings,
     PretrainSettings,
     RateSettings,
@@ -35,6 +36,7 @@ GROUPS: list[type[Frozen]] = [
     FinetuneLMSettings,
     ClassifierSettings,
     SelfTrainingSettings,
+    NGramSettings,
     Settings,
 ]
 SOURCE = re.compile(r"paper|released|fastai|ours|AWD-LSTM|docs/log", re.IGNORECASE)

@@ -133,7 +133,9 @@ def stream(tokens: int) -> Iterator[float]:
 
 def lm_steps(corpus: TokenCorpus, vocab_size: int) -> Iterator[float]:
     """Training steps of 16 x 70 tokens."""
-    settings = FinetuneLMSettings(batch_size=16, max_tokens=(STEPS + 1) * 16 * 70, epochs=10)
+    settings = FinetuneLMSettings(
+        batch_size=16, max_tokens=(STEPS + 1) * 16 * 70, epochs=10, least_steps=1, by_length=False
+    )
     watch, lm = Watch(), language_model(vocab_size)
     yield 0.0
     with tempfile.TemporaryDirectory() as folder:

@@ -127,7 +127,8 @@ def lm_train(
 ) -> dict[str, Any]:
     """`finetune_lm` with its default settings, or with the full softmax."""
     chosen = watch if watch is not None else Watch()
-    settings = FinetuneLMSettings(batch_size=batch)
+    # Every dropout and whole windows, however short the corpus: what the other side does too.
+    settings = FinetuneLMSettings(batch_size=batch, least_steps=1, by_length=False)
     per_step = batch * settings.bptt
     change = {"softmax_samples": None} if softmax == "full" else {}
     settings = settings.model_copy(update={"max_tokens": (steps + 1) * per_step, **change})

@@ -56,7 +56,7 @@ __all__ = [
 ]
 
 CONFIG, WEIGHTS, TOKENIZER = "config.json", "model.safetensors", "tokenizer.json"
-README, METRICS, LOG = "README.md", "metrics.json", "log.jsonl"
+README, METRICS, LOG, NGRAMS = "README.md", "metrics.json", "log.jsonl", "ngrams.safetensors"
 REPORT = "report.html"  # of one training: it goes when the model is replaced
 BACKWARD = "backward"
 

@@ -241,6 +241,17 @@ class SelfTrainingSettings(Frozen):
     epochs: int = Field(4, ge=2)
 
 
+class NGramSettings(Frozen):
+    """A member that counts words and word pairs, added to the classifier's scores; no paper's.
+
+    Attributes:
+        share: what its scores count beside those of the language models; None: what held-out
+            documents say, see `stages.fit_ngrams`.
+    """
+
+    share: float | None = Field(None, gt=0, allow_inf_nan=False)
+
+
 class Settings(Frozen):
     """All of a `train` run.
 
@@ -249,9 +260,11 @@ class Settings(Frozen):
         finetune_lm: LM fine-tuning, None to skip it.
         classifier: classifier fine-tuning.
         self_training: a second round of it on unlabelled texts, None for none.
+        ngrams: a member that counts words, None for none.
     """
 
     pretrain: PretrainSettings = PretrainSettings()
     finetune_lm: FinetuneLMSettings | None = FinetuneLMSettings()
     classifier: ClassifierSettings = ClassifierSettings()
     self_training: SelfTrainingSettings | None = None
+    ngrams: NGramSettings | None = NGramSettings()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,7 +17,7 @@ from ulmfit.apps.export import export_onnx
 from ulmfit.apps.onnx_graph import Precision
 from ulmfit.apps.onnx_runtime import OnnxClassifier
 from ulmfit.apps.predictor import Predictor
-from ulmfit.artifacts import read_folder, write_folder
+from ulmfit.artifacts import CONFIG, NGRAMS, read_folder, write_folder
 from ulmfit.errors import InputError, ModelFolderError, SettingsError
 
 TEXTS = tiny.TEXTS
@@ -36,6 +37,33 @@ def exported(tmp_path: Path) -> Exporter:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return export_onnx(tiny.both(), tmp_path_factory.mktemp("exported") / "out").path
+
+
+@pytest.mark.parametrize("multi_label", [False, True])
+def test_it_counts_words_as_torch_does(exported: Exporter, multi_label: bool) -> None:
+    plain = tiny.both(multi_label=multi_label, temperature=1.4)
+    predictor = tiny.counting(plain)
+    classifier = exported(predictor)
+    expected = predictor.predict_proba(TEXTS)
+    assert np.abs(expected - plain.predict_proba(TEXTS)).max() > 0.05
+    found = classifier.predict_proba(TEXTS)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    alone = predictor.members_alone(TEXTS, expected)
+    again = classifier.members_alone(TEXTS, found)
+    assert alone.keys() == again.keys() != set()
+    for name, p in alone.items():
+        np.testing.assert_allclose(again[name], p, atol=1e-3)
+
+
+def test_a_damaged_member_is_named(tmp_path: Path) -> None:
+    folder = export_onnx(tiny.counting(tiny.both()), tmp_path / "out").path
+    contents = read_folder(folder)
+    config = json.dumps(contents.config).encode()
+    cut = contents.files[NGRAMS][:-8]
+    write_folder(folder, {**contents.files, CONFIG: config, NGRAMS: cut}, needed=())
+    with pytest.raises(ModelFolderError, match=re.escape(NGRAMS)) as caught:
+        OnnxClassifier.load(folder)
+    assert caught.value.hint == AGAIN
 
 
 @pytest.mark.parametrize("multi_label", [False, True])

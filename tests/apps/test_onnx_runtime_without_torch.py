@@ -67,7 +67,7 @@ def run(code: str, *arguments: object, stdin: str = "") -> str:
 
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
 def test_the_runtime_needs_three_packages(tmp_path: Path, precision: Precision) -> None:
-    predictor = tiny.both()
+    predictor = tiny.counting(tiny.both())
     folder = export_onnx(predictor, tmp_path / "out", precision=precision).path
     found = json.loads(run(PREDICT, folder, stdin=json.dumps(tiny.TEXTS)))
     expected = predictor.predict_proba(tiny.TEXTS)

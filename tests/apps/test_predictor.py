@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import pickle
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,15 +13,17 @@ import pytest
 import torch
 
 from tests import tiny
+from tests.apps.tiny_classifiers import counting
 from ulmfit.apps import text_blocks
 from ulmfit.apps.predictor import Predictor, choose_device
-from ulmfit.artifacts import write_folder
+from ulmfit.artifacts import CONFIG, NGRAMS, read_folder, write_folder
 from ulmfit.config import ClassifierConfig, Direction
 from ulmfit.data.tokenizer import Tokenizer
 from ulmfit.errors import InputError, ModelFolderError, SettingsError
 from ulmfit.model.classifier import HeadDropouts, TextClassifierModel
 from ulmfit.stages.classifier_folder import TrainedClassifier
 from ulmfit.stages.folder_config import LabelForm
+from ulmfit.stages.ngrams import LANGUAGE_MODELS
 
 WORDS = tiny.tokenizer()
 TEXTS = [
@@ -152,6 +156,29 @@ def test_folder_brings_everything_back(both: Predictor, tmp_path: Path) -> None:
     assert json.loads((tmp_path / "m" / "backward" / "metrics.json").read_text()) == {"error": 0.25}
     assert found.card() == both.card() == (tmp_path / "m" / "README.md").read_text()
     assert "- test error: 50.00%" in found.card()
+
+
+def test_the_member_that_counts_words_comes_back(both: Predictor, tmp_path: Path) -> None:
+    predictor = counting(both)
+    predictor.save(tmp_path / "model")
+    expected = predictor.predict_proba(TEXTS)
+    for again in (Predictor.load(tmp_path / "model"), pickle.loads(pickle.dumps(predictor))):
+        np.testing.assert_array_equal(again.predict_proba(TEXTS), expected)
+    alone = predictor.members_alone(TEXTS, expected)
+    np.testing.assert_allclose(alone[LANGUAGE_MODELS], both.predict_proba(TEXTS), atol=1e-4)
+    assert both.members_alone(TEXTS, expected) == {}
+    both.save(tmp_path / "model")
+    assert not (tmp_path / "model" / NGRAMS).exists()
+
+
+def test_a_member_of_another_model_is_refused(tmp_path: Path) -> None:
+    counting(Predictor([member()], device="cpu")).save(tmp_path / "model")
+    contents = read_folder(tmp_path / "model")
+    cut = contents.files[NGRAMS][:-8]
+    config = json.dumps(contents.config).encode()
+    write_folder(tmp_path / "model", {**contents.files, CONFIG: config, NGRAMS: cut})
+    with pytest.raises(ModelFolderError, match=re.escape(NGRAMS)):
+        Predictor.load(tmp_path / "model")
 
 
 def test_log_and_metrics_of_the_whole_run(both: Predictor, tmp_path: Path) -> None:

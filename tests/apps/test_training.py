@@ -18,8 +18,11 @@ from ulmfit.data.datasets import Dataset
 from ulmfit.data.tokenizer import Tokenizer
 from ulmfit.errors import InputError, SettingsError
 from ulmfit.runtime import make_accelerator
-from ulmfit.settings import ClassifierSettings, FinetuneLMSettings, Settings
+from ulmfit.settings import ClassifierSettings, FinetuneLMSettings, NGramSettings, Settings
+from ulmfit.stages.calibration import calibrate
+from ulmfit.stages.fit_ngrams import DEFAULT_SHARE, SHARES
 from ulmfit.stages.lm_folder import TrainedLM
+from ulmfit.train.metrics import indicators
 from ulmfit.train.tracker import Silent
 
 WORDS = tiny.tokenizer()
@@ -243,7 +246,7 @@ def test_the_same_run_is_resumed_and_has_nothing_to_do(
     first_run(tmp_path)
     run = training_run(tmp_path, resume=True)
     train_classifier(DATA, LMS, settings(), run, unlabeled=lambda: MORE, valid=VALID)
-    assert notes(run) == []
+    assert all("word pairs are counted" in line for line in notes(run))
 
 
 def test_without_resume_the_work_is_done_anew(
@@ -262,3 +265,33 @@ def test_a_vocabulary_of_subwords(tmp_path: Path) -> None:
         DATA, {"forward": tiny.trained_lm(subwords)}, settings(), training_run(tmp_path)
     )
     assert predictor.members[0].tokenizer.digest == subwords.digest
+
+
+def test_a_member_that_counts_words_joins_in(tmp_path: Path) -> None:
+    train, held_out = dataset(120), dataset(MIN_VALID_ROWS, seed=1)
+    run = training_run(tmp_path / "few")
+    few = train_classifier(dataset(60), LMS, settings(), run)
+    assert few.ngrams is not None
+    assert few.ngrams.share == DEFAULT_SHARE, "nothing held out to choose it by"
+    assert any("word pairs are counted" in line for line in notes(run))
+
+    chosen = train_classifier(
+        train, LMS, settings(), training_run(tmp_path / "chosen"), valid=held_out
+    )
+    assert chosen.ngrams is not None
+    assert chosen.ngrams.share in SHARES
+    assert chosen.metrics["calibration"]["rows"] == MIN_VALID_ROWS
+    # the temperature is that of the blend
+    expected = calibrate(
+        chosen.scores(held_out.texts),
+        indicators(held_out.labels or [], chosen.labels),
+        multi_label=False,
+    )
+    assert chosen.temperature == pytest.approx(expected.temperature)
+
+    given = {"ngrams": NGramSettings(share=1.25)}
+    told = train_classifier(train, LMS, settings(**given), training_run(tmp_path / "told"))
+    assert told.ngrams is not None
+    assert told.ngrams.share == 1.25
+    without = train_classifier(train, LMS, settings(ngrams=None), training_run(tmp_path / "no"))
+    assert without.ngrams is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import torch
 
 from tests import tiny
@@ -12,6 +13,7 @@ from ulmfit.config import ClassifierConfig, Direction, LMConfig
 from ulmfit.data.tokenizer import Tokenizer
 from ulmfit.model.classifier import HeadDropouts, TextClassifierModel
 from ulmfit.stages.classifier_folder import TrainedClassifier
+from ulmfit.stages.fit_ngrams import fit_ngrams
 from ulmfit.stages.folder_config import Calibration
 
 WORDS = tiny.tokenizer()
@@ -67,3 +69,14 @@ def both(
     ]
     calibration = Calibration(temperature=temperature)
     return Predictor([replace(part, calibration=calibration) for part in members], device="cpu")
+
+
+def counting(predictor: Predictor, share: float = 0.8) -> Predictor:
+    """The same with a member that counts words."""
+    documents = predictor.members[0].tokenizer.encode_batch(TEXTS)
+    classes = np.arange(len(TEXTS)) * len(predictor.labels) // len(TEXTS)
+    targets = np.eye(len(predictor.labels))[classes]
+    member = fit_ngrams(documents, targets, multi_label=predictor.multi_label, seed=0)
+    first, *others = predictor.members
+    first = replace(first, ngrams=replace(member, share=share))
+    return Predictor([first, *others], device="cpu")

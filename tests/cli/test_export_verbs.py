@@ -14,7 +14,8 @@ def exported(tmp_path_factory: pytest.TempPathFactory, model: Path) -> Path:
     done = run("export", model, "--onnx", out)
     assert done.code == 0, done
     assert done.out.startswith(
-        f"wrote {out}: README.md, backward.onnx, config.json, forward.onnx, tokenizer.json ("
+        f"wrote {out}: README.md, backward.onnx, config.json, forward.onnx, ngrams.safetensors, "
+        "tokenizer.json ("
     )
     assert "compared with torch on 84 texts: probabilities differ by at most " in done.out
     assert "same label on 100.0 %" in done.out

@@ -12,7 +12,7 @@ import pytest
 from tests.cli.conftest import reviews, run, settings, write_csv
 
 MODEL_FILES = {"README.md", "config.json", "log.jsonl", "metrics.json"} | {
-    *("model.safetensors", "report.html", "tokenizer.json")
+    *("model.safetensors", "ngrams.safetensors", "report.html", "tokenizer.json")
 }
 
 
@@ -37,16 +37,21 @@ def test_training_ends_with_a_model_its_error_and_what_to_do(
         f"Test error on 24 rows, held out of {data / 'train.csv'} with the labels in proportion "
         "(no --test given):"
     )
-    assert [score.split("  ")[1] for score in scores] == [
-        *("this model", "TF-IDF + logistic regression")
+    assert [score.strip().split("  ")[0] for score in scores] == [
+        "this model",
+        "its language models alone",
+        "its word counts alone",
+        "TF-IDF + logistic regression",
     ]
     assert f"Model:  {out}\nReport: {out / 'report.html'}\n" in done.out
     html = (out / "report.html").read_text()
     assert "TF-IDF + logistic regression" in html and "Forward classifier" in html
+    assert "its word counts alone" in html
     assert "training data: 96 rows, 2 classes" in done.err
     assert "forward language model" in done.err
     metrics = json.loads((out / "metrics.json").read_text())
     assert {"test_error", "test_error_interval", "baseline_error", "test_rows"} <= metrics.keys()
+    assert metrics["members"].keys() == {"its language models alone", "its word counts alone"}
     assert stages_in(out) == {"forward/lm", "forward/classifier"}
 
 

@@ -39,6 +39,11 @@ class Classifier(Protocol):
     def stream(self, texts: Iterable[str]) -> Iterator[Probabilities]:
         """`predict_proba` block by block."""
 
+    def members_alone(
+        self, texts: Sequence[str], probabilities: Probabilities
+    ) -> dict[str, Probabilities]:
+        """What the members of one kind would have answered alone, by name; empty for one kind."""
+
     def decide(self, probabilities: Probabilities) -> list[str] | list[tuple[str, ...]]:
         """Labels from probabilities."""
 

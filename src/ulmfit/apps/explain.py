@@ -1,7 +1,7 @@
 """Which words made the model give this answer: attributions on the characters of the text.
 
 The score that is explained is the log-odds of the reported probability p of one label,
-log p - log(1 - p), for the averaged and calibrated answer of all directions together.
+log p - log(1 - p), for the calibrated answer of all members together.
 
 The baseline is the text with all its words dropped: their embeddings are zero, as embedding dropout
 makes them in training, and `xxbos` stays. Integrated gradients divide the way from the baseline's
@@ -27,6 +27,7 @@ from ulmfit.apps.text_spans import Offsets, Span, spread, words_of
 from ulmfit.errors import InputError, SettingsError
 from ulmfit.model.word_scales import scaled_logits
 from ulmfit.runtime import fast_precision
+from ulmfit.stages.ngrams import NGrams
 from ulmfit.train.tracker import Display, Silent
 
 __all__ = ["METHODS", "SHARE", "TOLERANCE", "Explanation", "Method", "Span", "explain"]
@@ -220,6 +221,7 @@ class _Score:
         self.bf16 = is_long and on_cpu and fast_precision(cpu=True) == "bf16"
         self.display = display if is_long else Silent()
         self._chunks_read = 0
+        self._counted = None if predictor.ngrams is None else _Counted(predictor.ngrams, ids)
 
     def along(self, places: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Scores where all words have the same factor, (R,), and their gradients, (R, T)."""
@@ -279,10 +281,39 @@ class _Score:
         if self.predictor.multi_label:
             one = together[:, :, self.column]
             yes, no = (torch.logsumexp(F.logsigmoid(sign * one), 0) for sign in (1, -1))
-            return (yes - no) / self.predictor.temperature
-        scores = torch.logsumexp(together.log_softmax(2), 0) / self.predictor.temperature
+            odds = yes - no
+            if self._counted is not None:
+                odds = odds + self._counted.scores(scales)[:, self.column]
+            return odds / self.predictor.temperature
+        scores = torch.logsumexp(together.log_softmax(2), 0)
+        if self._counted is not None:
+            scores = scores + self._counted.scores(scales)
+        scores = scores / self.predictor.temperature
         others = [i for i in range(scores.size(1)) if i != self.column]
         return scores[:, self.column] - torch.logsumexp(scores[:, others], 1)
+
+
+class _Counted:
+    """Scores of the member that counts words, as a function of the factors of a document's words.
+
+    A word adds its factor's part of what it adds as it stands, a pair both factors' part, so that a
+    document without words has the scores of an empty one.
+    """
+
+    def __init__(self, ngrams: NGrams, ids: NDArray[np.integer]) -> None:
+        terms = ngrams.terms(ids)
+        self.first = torch.from_numpy(terms.first)
+        self.second = torch.from_numpy(np.maximum(terms.second, 0))
+        self.is_pair = torch.from_numpy(terms.second >= 0)
+        self.added = torch.from_numpy(ngrams.share * terms.added)
+        self.bias = torch.from_numpy(ngrams.share * ngrams.bias.astype(np.float64))
+
+    def scores(self, scales: Tensor) -> Tensor:
+        """Of each class, by the member's share, (R, T) -> (R, C)."""
+        factors = scales.double().cpu()
+        other = torch.where(self.is_pair, factors[:, self.second], 1.0)
+        found: Tensor = self.bias + (factors[:, self.first] * other) @ self.added
+        return found.to(scales.device)
 
 
 def _named(names: tuple[str, ...]) -> str:

@@ -6,6 +6,7 @@
     forward.onnx      one graph for each direction (see `onnx_graph`)
     backward.onnx
     tokenizer.json    from text to token ids
+    ngrams.safetensors  the member that counts words, where there is one (see `stages.ngrams`)
     README.md         how to use it, from any language
 
 The graphs are held against torch before anything is written.
@@ -30,6 +31,7 @@ from ulmfit.apps.onnx_runtime import OnnxClassifier
 from ulmfit.apps.predictor import Predictor
 from ulmfit.artifacts import (
     CONFIG,
+    NGRAMS,
     README,
     TOKENIZER,
     FolderContents,
@@ -189,7 +191,9 @@ def _files(predictor: Predictor, precision: Precision) -> dict[str, bytes]:
         for member in predictor.members
     }
     tokenizer = predictor.members[0].tokenizer.to_json().encode()
-    return {**graphs, TOKENIZER: tokenizer}
+    ngrams = predictor.ngrams
+    counted = {NGRAMS: ngrams.to_bytes()} if ngrams is not None else {}
+    return {**graphs, **counted, TOKENIZER: tokenizer}
 
 
 def _settings(predictor: Predictor, precision: Precision) -> dict[str, Any]:
@@ -205,4 +209,5 @@ def _settings(predictor: Predictor, precision: Precision) -> dict[str, Any]:
         "calibration": first.calibration.model_dump(mode="json"),
         "threshold": THRESHOLD,
         "state": state_sizes(first.config),
+        "ngrams": None if first.ngram_config is None else first.ngram_config.model_dump(),
     }

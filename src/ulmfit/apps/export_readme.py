@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ulmfit.data.rules import SPECIALS
+
 _USE = """\
 ## In Python
 
@@ -57,6 +59,16 @@ Batch and time may be any size, also one. The classes, in the order of the colum
 `labels` in `config.json`{decide}.
 """
 
+_COUNTING = """\
+Add the member that counts words, `ngrams.safetensors` with the arrays `keys` (F), `idf` (F),
+   `weights` (F, classes) and `bias` (classes). Leave out ids below {specials}: they are marks.
+   Terms are each id left, with the key `id`, and each two ids that are then neighbours, with the
+   key `(first + 1) * 2^32 + second`; only those in `keys` count. The value of a term that occurs n
+   times is (1 + log n) * idf; divide a document's values by the root of the sum of their squares.
+   Its scores are `bias` plus the sum over the terms of value * weights. Add {share!r} times
+   these to the scores {score} of the graphs; the probabilities are
+   {whole}."""
+
 _STATE = {
     "h": "hidden state of layer {}",
     "c": "cell state of layer {}",
@@ -99,6 +111,8 @@ def _after(settings: Mapping[str, Any]) -> str:
     steps = []
     if len(settings["directions"]) > 1:
         steps.append("Average the probabilities of the two graphs.")
+    if settings["ngrams"] is not None:
+        steps.append(_COUNTING.format(**_counting(settings)))
     temperature = settings["calibration"]["temperature"]
     if temperature != 1:
         power = f"p ^ (1 / {temperature!r})"
@@ -112,6 +126,17 @@ def _after(settings: Mapping[str, Any]) -> str:
             )
     numbered = [f"{number}. {step}" for number, step in enumerate(steps, start=4)]
     return "".join(f"{step}\n" for step in numbered) + ("\n" if steps else "")
+
+
+def _counting(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What `_COUNTING` says of this model."""
+    several = settings["classifier"]["multi_label"]
+    return {
+        "share": settings["ngrams"]["share"],
+        "specials": len(SPECIALS),
+        "score": "log(p / (1 - p))" if several else "log p",
+        "whole": "1 / (1 + exp(-s)) of each" if several else "the softmax of these sums",
+    }
 
 
 def _chunks(settings: Mapping[str, Any]) -> str:

@@ -20,6 +20,7 @@ from ulmfit.artifacts import (
     CONFIG,
     LOG,
     METRICS,
+    NGRAMS,
     README,
     REPORT,
     TOKENIZER,
@@ -31,7 +32,7 @@ from ulmfit.artifacts import (
 )
 from ulmfit.errors import HubError, SettingsError
 
-_NAMES = (CONFIG, WEIGHTS, TOKENIZER, README, METRICS, LOG)
+_NAMES = (CONFIG, WEIGHTS, TOKENIZER, NGRAMS, README, METRICS, LOG)
 FILES = (*_NAMES, *(f"{BACKWARD}/{name}" for name in _NAMES))
 """All that a model consists of. Nothing else is sent or fetched, least of all code."""
 

@@ -33,6 +33,8 @@ class OnnxSettings:
         chunk: tokens of a document that go through the graph at a time.
         pool_tokens: the pooling window, which begins with a chunk; None: the whole document.
         state: name and width of all that goes from chunk to chunk.
+        terms: words and pairs that the member which counts words knows; None: there is none.
+        share: what that member's scores count.
     """
 
     precision: str
@@ -44,6 +46,8 @@ class OnnxSettings:
     chunk: int
     pool_tokens: int | None
     state: tuple[tuple[str, int], ...]
+    terms: int | None
+    share: float
 
     @property
     def outputs(self) -> list[str]:
@@ -80,6 +84,7 @@ def read_settings(contents: FolderContents) -> OnnxSettings:
 
 def _parse(config: Mapping[str, Any]) -> OnnxSettings:
     sizes = config["classifier"]
+    ngrams = config.get("ngrams")  # exports of earlier versions have none
     settings = OnnxSettings(
         precision=str(config["precision"]),
         directions=tuple(config["directions"]),
@@ -90,12 +95,18 @@ def _parse(config: Mapping[str, Any]) -> OnnxSettings:
         chunk=int(sizes["chunk"]),
         pool_tokens=None if sizes["pool_tokens"] is None else int(sizes["pool_tokens"]),
         state=tuple((str(name), int(size)) for name, size in config["state"].items()),
+        terms=None if ngrams is None else int(ngrams["terms"]),
+        share=0.0 if ngrams is None else float(ngrams["share"]),
     )
     found = settings.directions
     if not found or len(set(found)) < len(found) or not set(found) <= set(_DIRECTIONS):
         raise ValueError(f"key 'directions' is {list(found)}")
     if config["calibration"]["version"] != 1:
         raise ValueError(f"key 'calibration.version' is {config['calibration']['version']}, not 1")
+    if ngrams is not None and ngrams["version"] != 1:
+        raise ValueError(f"key 'ngrams.version' is {ngrams['version']}, not 1")
+    if not math.isfinite(settings.share):
+        raise ValueError(f"key 'ngrams.share' is {settings.share}")
     if not 0 < settings.temperature < math.inf:
         raise ValueError(f"key 'calibration.temperature' is {settings.temperature}")
     if settings.chunk < 1:

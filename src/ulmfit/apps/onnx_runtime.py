@@ -21,12 +21,13 @@ from numpy.typing import NDArray
 from ulmfit.apps.decisions import most_probable, require_confidence, with_abstention
 from ulmfit.apps.onnx_folder import OnnxSettings, read_settings
 from ulmfit.apps.text_blocks import text_blocks
-from ulmfit.artifacts import TOKENIZER, FolderContents, read_folder
+from ulmfit.artifacts import NGRAMS, TOKENIZER, FolderContents, read_folder
 from ulmfit.data.batches import backwards, by_length, pad
 from ulmfit.data.tokenizer import Tokenizer
 from ulmfit.errors import InputError, ModelFolderError, SettingsError
 from ulmfit.runtime import cpu_count
 from ulmfit.stages.ensemble import average_scores, probabilities
+from ulmfit.stages.ngrams import NGrams, blend, told_apart
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -66,6 +67,7 @@ class OnnxClassifier:
             direction: _session(contents, f"{direction}.onnx", self.settings, threads)
             for direction in self.settings.directions
         }
+        self._ngrams = _read_ngrams(contents, self.settings)
 
     @classmethod
     def load(cls, path: str | Path, threads: int | None = None) -> OnnxClassifier:
@@ -103,6 +105,29 @@ class OnnxClassifier:
             )
         for block in text_blocks(texts):
             yield self._predict_block(block)
+
+    def members_alone(
+        self, texts: Sequence[str], probabilities: Probabilities
+    ) -> dict[str, Probabilities]:
+        """What the members of one kind would have answered without the other, by their name.
+
+        Args:
+            texts: that were asked for.
+            probabilities: of these, (N, C).
+
+        Returns:
+            Probabilities, (N, C) each; nothing where all members are of one kind.
+        """
+        if self._ngrams is None or not texts:
+            return {}
+        documents, settings = self._tokenizer.encode_batch(texts), self.settings
+        return told_apart(
+            probabilities,
+            self._ngrams,
+            documents,
+            settings.temperature,
+            multi_label=settings.multi_label,
+        )
 
     def decide(self, probabilities: Probabilities) -> list[str] | list[tuple[str, ...]]:
         """The most probable class of each row; for multi-label all classes over the threshold."""
@@ -142,6 +167,8 @@ class OnnxClassifier:
             for name, session in self._sessions.items()
         ]
         scores = average_scores(logits, multi_label=self.multi_label)
+        if self._ngrams is not None:
+            scores = blend(scores, self._ngrams, documents, multi_label=self.multi_label)
         temperature = self.settings.temperature
         return probabilities(scores, multi_label=self.multi_label, temperature=temperature)
 
@@ -230,6 +257,18 @@ def _misfit(session: InferenceSession, settings: OnnxSettings) -> str | None:
     if outputs != wanted_outputs:
         return f"its outputs are {outputs}, not {wanted_outputs}"
     return None
+
+
+def _read_ngrams(contents: FolderContents, settings: OnnxSettings) -> NGrams | None:
+    if settings.terms is None:
+        return None
+    sizes = {"terms": settings.terms, "n_classes": len(settings.labels)}
+    try:
+        return NGrams.from_bytes(contents.require(NGRAMS), **sizes, share=settings.share)
+    except ValueError as error:
+        raise ModelFolderError(
+            f"model folder '{contents.path}' is broken: {NGRAMS}: {error}", hint=_COPY_AGAIN
+        ) from error
 
 
 def _read_tokenizer(contents: FolderContents) -> Tokenizer:

@@ -1,4 +1,4 @@
-"""A classifier in use: texts to probabilities, both directions averaged."""
+"""A classifier in use: texts to probabilities, all members together."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from ulmfit.stages.ensemble import Scores, average_scores, probabilities
 from ulmfit.stages.folder_config import Calibration, LabelForm
 from ulmfit.stages.lm_folder import WORK_FOLDER
 from ulmfit.stages.model_card import classifier_card
+from ulmfit.stages.ngrams import NGrams, blend, told_apart
 from ulmfit.train.evaluate import predict_logits
 
 Probabilities = NDArray[np.float32]
@@ -138,6 +139,11 @@ class Predictor:
         """What the scores are divided by, see `stages.calibration`."""
         return self.members[0].calibration.temperature
 
+    @property
+    def ngrams(self) -> NGrams | None:
+        """The member that counts words, see `stages.ngrams`; None where there is none."""
+        return self.members[0].ngrams
+
     def predict_proba(self, texts: Iterable[str]) -> Probabilities:
         """Probability of each class, (N, C): rows add up to one unless multi-label.
 
@@ -157,9 +163,28 @@ class Predictor:
             yield self._predict_block(block)
 
     def scores(self, texts: Iterable[str]) -> Scores:
-        """Averaged scores before calibration, (N, C), see `stages.ensemble.average_scores`."""
+        """Scores of all members before calibration, (N, C), see `stages.ensemble`."""
         blocks = [self._score_block(block) for block in text_blocks(texts)]
         return np.concatenate(blocks) if blocks else np.zeros((0, len(self.labels)))
+
+    def members_alone(
+        self, texts: Sequence[str], probabilities: Probabilities
+    ) -> dict[str, Probabilities]:
+        """What the members of one kind would have answered without the other, by their name.
+
+        Args:
+            texts: that were asked for.
+            probabilities: of these, (N, C).
+
+        Returns:
+            Probabilities, (N, C) each; nothing where all members are of one kind.
+        """
+        if self.ngrams is None or not texts:
+            return {}
+        documents = self.members[0].tokenizer.encode_batch(texts)
+        return told_apart(
+            probabilities, self.ngrams, documents, self.temperature, multi_label=self.multi_label
+        )
 
     def decide(self, probabilities: Probabilities) -> list[str] | list[tuple[str, ...]]:
         """The most probable class of each row; for multi-label all classes over one half."""
@@ -202,7 +227,10 @@ class Predictor:
         for member, model, encoder in zip(self.members, self.models, self.encoders, strict=True):
             turned = backwards(documents) if member.direction == "backward" else documents
             logits.append(predict_logits(model, turned, encoder))
-        return average_scores(logits, multi_label=self.multi_label)
+        scores = average_scores(logits, multi_label=self.multi_label)
+        if self.ngrams is not None:
+            scores = blend(scores, self.ngrams, documents, multi_label=self.multi_label)
+        return scores
 
     def with_label_form(self, form: LabelForm) -> Predictor:
         """The same classifier, which knows how its labels looked in Python."""
@@ -215,6 +243,12 @@ class Predictor:
         members = [replace(member, calibration=calibration) for member in self.members]
         metrics = {**self.metrics, "calibration": record.to_dict()}
         return Predictor(members, metrics, self.device, self.precision)
+
+    def with_ngrams(self, ngrams: NGrams | None) -> Predictor:
+        """The same classifier with another member that counts words, or none; not calibrated."""
+        members = [replace(member, calibration=Calibration()) for member in self.members]
+        members[0] = replace(members[0], ngrams=ngrams)
+        return Predictor(members, self.metrics, self.device, self.precision)
 
     def save(self, path: Path, *, log: bytes | None = None) -> None:
         """Write the model folder: the first member, the other one in `backward/`.

@@ -6,6 +6,7 @@ Every stage writes what it made below the work folder, so that a stopped run goe
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
 
 from ulmfit import ranks
@@ -20,10 +21,13 @@ from ulmfit.data.datasets import Dataset, training_rows
 from ulmfit.data.splits import stratified_split
 from ulmfit.data.tokenizer import Tokenizer
 from ulmfit.errors import InputError
-from ulmfit.settings import Settings
+from ulmfit.settings import NGramSettings, Settings
 from ulmfit.stages.calibration import calibrate
+from ulmfit.stages.ensemble import Scores
 from ulmfit.stages.finetune_classifier import one_hot
+from ulmfit.stages.fit_ngrams import DEFAULT_SHARE, choose_share, fit_ngrams
 from ulmfit.stages.lm_folder import TrainedLM
+from ulmfit.stages.ngrams import NGrams, blend
 from ulmfit.train.checkpoint import checksum
 
 # With fewer held-out documents their error chooses epochs by chance: train on all instead.
@@ -89,7 +93,7 @@ def train_classifier(
     ranks.first_goes_on()
     if second is not None:
         predictor = _better(predictor, second, valid_part, run)
-    return _calibrated(predictor, valid_part, valid_data)
+    return _completed(predictor, train_data, valid_part, valid_data, settings.ngrams, run)
 
 
 def _trained(
@@ -130,17 +134,59 @@ def _share_wrong(predictor: Predictor, rows: Dataset) -> float:
     return sum(a != b for a, b in zip(found, rows.labels or (), strict=True)) / len(rows)
 
 
-def _calibrated(predictor: Predictor, valid: Dataset | None, data: LabelledIds | None) -> Predictor:
-    """The answers of all directions together, fitted to the held-out documents.
-
-    The same documents chose the epoch, which makes a model look better there than it is, but with
-    one number to fit hardly surer. Where none are held out the temperature stays 1: folds would
-    need as many more trainings, and heads on an encoder that has seen all labels would not tell.
-    """
-    if valid is None or data is None:
+def _completed(
+    predictor: Predictor,
+    train_data: LabelledIds,
+    valid: Dataset | None,
+    valid_data: LabelledIds | None,
+    settings: NGramSettings | None,
+    run: TrainingRun,
+) -> Predictor:
+    """With the member that counts words, and the answers of all members calibrated together."""
+    scores = predictor.scores(valid.texts) if valid is not None else None
+    if settings is not None:
+        member = _counting(predictor, train_data, scores, valid_data, settings, run)
+        if member is not None:
+            predictor = predictor.with_ngrams(member)
+            if scores is not None and valid_data is not None:
+                scores = blend(scores, member, valid_data[0], multi_label=predictor.multi_label)
+    if scores is None or valid_data is None:
         return predictor
-    record = calibrate(predictor.scores(valid.texts), data[1], multi_label=predictor.multi_label)
+    # The same documents chose the epoch, which makes a model look better there than it is, but
+    # with a number or two to fit hardly surer. Where none are held out the temperature stays 1:
+    # folds would need as many more trainings, and heads on an encoder that has seen all labels
+    # would not tell.
+    record = calibrate(scores, valid_data[1], multi_label=predictor.multi_label)
     return predictor.with_calibration(record)
+
+
+def _counting(
+    predictor: Predictor,
+    train: LabelledIds,
+    scores: Scores | None,
+    valid: LabelledIds | None,
+    settings: NGramSettings,
+    run: TrainingRun,
+) -> NGrams | None:
+    """The member that counts words; None if held-out documents want none of it.
+
+    Args:
+        predictor: the classifier without it.
+        train: documents to fit it on.
+        scores: of the classifier on the held-out documents.
+        valid: the held-out documents.
+        settings: its share.
+        run: seed and display.
+    """
+    several = predictor.multi_label
+    member = fit_ngrams(*train, multi_label=several, seed=run.seed)
+    share = settings.share
+    if share is None and scores is not None and valid is not None:
+        share = choose_share(scores, member, *valid, multi_label=several)
+    share = DEFAULT_SHARE if share is None else share
+    what = f"{len(member.keys):,} words and word pairs are counted too, with a share of {share:g}"
+    run.display.note(what if share else "counting words adds nothing on held-out rows: left out")
+    return replace(member, share=share) if share else None
 
 
 def _split(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +30,7 @@ class Outcome:
         probabilities: the model's, (rows, classes).
         labels: its answers.
         baseline_labels: the baseline's answers.
+        members: answers and scores of the model's members of one kind alone, by name.
     """
 
     model: Evaluation | None
@@ -38,6 +39,7 @@ class Outcome:
     probabilities: Probabilities | None = None
     labels: Labels | None = None
     baseline_labels: Labels | None = None
+    members: Mapping[str, tuple[Labels, Evaluation]] = field(default_factory=dict)
 
 
 def judge(predictor: Classifier, parts: Parts, display: Display, *, baseline: bool) -> Outcome:
@@ -64,7 +66,11 @@ def judge(predictor: Classifier, parts: Parts, display: Display, *, baseline: bo
         indicators(test.labels, predictor.labels),
         multi_label=predictor.multi_label,
     )
-    outcome = Outcome(score(own), None, fit, answers.probabilities, own)
+    members = {}
+    for name, alone in predictor.members_alone(test.texts, answers.probabilities).items():
+        labels = predictor.decide(alone)
+        members[name] = labels, score(labels)
+    outcome = Outcome(score(own), None, fit, answers.probabilities, own, members=members)
     if not baseline:
         return outcome
     display.note(f"training and testing {NAME} on the same rows")
@@ -78,7 +84,8 @@ def outcome_text(outcome: Outcome, parts: Parts) -> str:
 
     if outcome.model is None:
         return "Not tested: --test-fraction 0 left nothing to test on."
-    scores = [("this model", outcome.model), (NAME, outcome.baseline)]
+    members = [(f"  {name}", score) for name, (_, score) in outcome.members.items()]
+    scores = [("this model", outcome.model), *members, (NAME, outcome.baseline)]
     width = max(len(name) for name, score in scores if score is not None)
     lines = [f"Test error on {outcome.model.rows:,} rows, {parts.origin}:"]
     for name, score in scores:
@@ -142,8 +149,12 @@ def data_record(parts: Parts) -> dict[str, Any]:
 def score_record(outcome: Outcome) -> dict[str, Any]:
     """The outcome for `metrics.json`."""
     fit = outcome.reliability
-    calibration = {} if fit is None else {"test_ece": fit.ece, "test_nll": fit.nll}
-    return calibration | {
+    record: dict[str, Any] = {}
+    if fit is not None:
+        record |= {"test_ece": fit.ece, "test_nll": fit.nll}
+    if outcome.members:
+        record["members"] = {name: score.error for name, (_, score) in outcome.members.items()}
+    return record | {
         f"{name}_{key}": value
         for name, score in (("test", outcome.model), ("baseline", outcome.baseline))
         if score is not None

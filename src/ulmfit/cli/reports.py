@@ -50,6 +50,7 @@ def write_report(
     if test is not None and score is not None and answers is not None:
         assert outcome.probabilities is not None
         tested = Answered(test, outcome.probabilities, answers, score)
+    members = [Rival(name, *alone) for name, alone in outcome.members.items()]
     if outcome.baseline is not None and outcome.baseline_labels is not None:
         rivals.append(Rival(NAME, outcome.baseline_labels, outcome.baseline))
     subject = Subject(
@@ -59,6 +60,7 @@ def write_report(
         origin=origin,
         train=train,
         rivals=tuple(rivals),
+        members=tuple(members),
         log=log,
         steps=tuple(steps(model)),
     )

@@ -9,7 +9,16 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from ulmfit.artifacts import CONFIG, LOG, METRICS, README, TOKENIZER, WEIGHTS, FolderContents
+from ulmfit.artifacts import (
+    CONFIG,
+    LOG,
+    METRICS,
+    NGRAMS,
+    README,
+    TOKENIZER,
+    WEIGHTS,
+    FolderContents,
+)
 from ulmfit.config import ClassifierConfig, Direction, Dropouts
 from ulmfit.data.tokenizer import Tokenizer
 from ulmfit.model.classifier import HeadDropouts, TextClassifierModel
@@ -17,12 +26,15 @@ from ulmfit.stages.folder_config import (
     Calibration,
     ClassifierFolderConfig,
     LabelForm,
+    NGramConfig,
+    broken,
     read_classifier_config,
     read_metrics,
     read_tokenizer,
 )
 from ulmfit.stages.folder_weights import read_weights, require_weights
 from ulmfit.stages.lm_folder import to_json
+from ulmfit.stages.ngrams import NGrams
 
 
 @dataclass(frozen=True)
@@ -40,6 +52,7 @@ class TrainedClassifier:
         label_form: how answers look in Python.
         log: records of its training, JSON lines.
         calibration: of the model that this is the first member of.
+        ngrams: its member that counts words, None for none.
     """
 
     config: ClassifierConfig
@@ -52,12 +65,20 @@ class TrainedClassifier:
     label_form: LabelForm = field(default_factory=LabelForm)
     log: bytes = b""
     calibration: Calibration = field(default_factory=Calibration)
+    ngrams: NGrams | None = None
 
     def model(self) -> TextClassifierModel:
         """A module on these very weights, for evaluation only: they are shared, not copied."""
         model = _empty_model(self.config)
         model.load_state_dict(self.weights, assign=True)
         return model.requires_grad_(False).eval()
+
+    @property
+    def ngram_config(self) -> NGramConfig | None:
+        """What `config.json` says of `ngrams`."""
+        if self.ngrams is None:
+            return None
+        return NGramConfig(terms=len(self.ngrams.keys), share=self.ngrams.share)
 
     def files(self, *, log: bytes | None = None, card: bytes = b"") -> dict[str, bytes]:
         """Contents of the model folder.
@@ -72,8 +93,10 @@ class TrainedClassifier:
             labels=self.labels,
             label_form=self.label_form,
             calibration=self.calibration,
+            ngrams=self.ngram_config,
             info=self.info,
         )
+        extra = {NGRAMS: self.ngrams.to_bytes()} if self.ngrams is not None else {}
         return {
             CONFIG: to_json(config.model_dump(mode="json")),
             WEIGHTS: save({name: value.contiguous() for name, value in self.weights.items()}),
@@ -81,6 +104,7 @@ class TrainedClassifier:
             METRICS: to_json(self.metrics),
             LOG: self.log if log is None else log,
             README: card,
+            **extra,
         }
 
     @classmethod
@@ -104,7 +128,18 @@ class TrainedClassifier:
             label_form=settings.label_form,
             log=contents.files.get(LOG, b""),
             calibration=settings.calibration,
+            ngrams=_read_ngrams(contents, settings),
         )
+
+
+def _read_ngrams(contents: FolderContents, config: ClassifierFolderConfig) -> NGrams | None:
+    if config.ngrams is None:
+        return None
+    sizes = {"terms": config.ngrams.terms, "n_classes": len(config.labels)}
+    try:
+        return NGrams.from_bytes(contents.require(NGRAMS), **sizes, share=config.ngrams.share)
+    except ValueError as error:
+        raise broken(contents, NGRAMS, [str(error)]) from error
 
 
 def _empty_model(config: ClassifierConfig) -> TextClassifierModel:

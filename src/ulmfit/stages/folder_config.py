@@ -89,6 +89,21 @@ class Calibration(Frozen):
     temperature: float = Field(1.0, gt=0, allow_inf_nan=False)
 
 
+class NGramConfig(Frozen):
+    """The member that counts words, see `ngrams.NGrams`.
+
+    Attributes:
+        version: of how a document becomes terms and these become scores, 1. Code that knows no
+            other refuses others.
+        terms: how many words and pairs it knows.
+        share: what its scores count beside those of the language models.
+    """
+
+    version: Literal[1] = 1
+    terms: int = Field(ge=0)
+    share: float = Field(gt=0, allow_inf_nan=False)
+
+
 class ClassifierFolderConfig(Frozen):
     """`config.json` of a classifier.
 
@@ -98,7 +113,8 @@ class ClassifierFolderConfig(Frozen):
         classifier: sizes.
         labels: names of the classes, by position.
         label_form: how answers look in Python.
-        calibration: of all directions together, in the folder of the first.
+        calibration: of all members together, in the folder of the first.
+        ngrams: the member that counts words, in the folder of the first; None for none.
         info: settings, and where the language model comes from.
     """
 
@@ -108,6 +124,7 @@ class ClassifierFolderConfig(Frozen):
     labels: tuple[str, ...]
     label_form: LabelForm = LabelForm()
     calibration: Calibration = Calibration()
+    ngrams: NGramConfig | None = None
     info: dict[str, Any] = Field(default_factory=dict)
 
 

@@ -99,9 +99,9 @@ from ulmfit.apps.serve.limits import Limits
 from ulmfit.apps.serve.server import ServeSettings, run_service
 
 if __name__ == "__main__":
-    settings = ServeSettings(
-        Path(sys.argv[1]), port=0, workers=int(sys.argv[2]), limits=Limits(grace_seconds=1)
-    )
+    # text by text, so that a thousand of them take long on a fast machine too
+    limits = Limits(grace_seconds=1, batch_texts=1)
+    settings = ServeSettings(Path(sys.argv[1]), port=0, workers=int(sys.argv[2]), limits=limits)
     run_service(settings, lambda address: print(address, flush=True))
 """
 
@@ -118,7 +118,7 @@ def test_what_takes_longer_than_a_stop_allows_is_told_to_come_back(
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         address = process.stdout.readline().strip()
-        texts = ["the film was lovely . " * 180] * 1_000  # half a minute of work
+        texts = ["the film was lovely . " * 180] * 1_000  # many seconds of work
         ask = threading.Thread(
             target=lambda: answers.append(
                 httpx.post(f"{address}/predict", json={"texts": texts}, timeout=60)

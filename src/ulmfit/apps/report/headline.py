@@ -26,9 +26,10 @@ def headline(subject: Subject) -> Section:
     scores = [
         ErrorBar("This model", tested.evaluation.error, tested.evaluation.error_interval, "model")
     ]
-    for rival in subject.rivals:
-        score = rival.evaluation
-        scores.append(ErrorBar(rival.name, score.error, score.error_interval, "rival"))
+    for others, colour in ((subject.members, "simple"), (subject.rivals, "rival")):
+        for other in others:
+            score = other.evaluation
+            scores.append(ErrorBar(other.name, score.error, score.error_interval, colour))
     figure = tag(
         "figure",
         tag("figcaption", f"Test error on the same {count(tested.evaluation.rows, 'row')}; the "

@@ -81,6 +81,7 @@ class Subject:
         origin: where the test rows come from, for people.
         train: the rows it learnt; None where they are not at hand.
         rivals: other methods on the same rows.
+        members: the model's own members of one kind on the same rows, where it has several kinds.
         log: contents of `log.jsonl`.
         steps: what to do next.
         made: when the report is written.
@@ -94,6 +95,7 @@ class Subject:
     rivals: tuple[Rival, ...]
     log: bytes
     steps: tuple[Step, ...]
+    members: tuple[Rival, ...] = ()
     made: datetime = field(default_factory=lambda: datetime.now().astimezone())
 
     @property

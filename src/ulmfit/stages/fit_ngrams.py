@@ -1,0 +1,155 @@
+"""Fit the member that counts words (`ngrams.py`): scikit-learn's regression on TF-IDF."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ulmfit.stages.calibration import calibrate, fit_temperature
+from ulmfit.stages.ensemble import Scores
+from ulmfit.stages.ngrams import Ids, NGrams, blend, keys_of
+
+Targets = NDArray[np.floating] | NDArray[np.bool_]
+
+# As the baseline in `experiments.baselines`: terms that two documents have, C of 10.
+MIN_DOCUMENTS = 2
+STRENGTH = 10.0
+_STEPS = 1000
+# The most frequent ones: about ten megabytes for two classes. Ours.
+MOST_TERMS = 400_000
+FOLDS = 5
+# What the member counts where nothing is held out, and the middle of the prior where something is:
+# of TREC-6, AG News and IMDb with 100 and 500 labels, docs/log.md.
+DEFAULT_SHARE, PRIOR_WIDTH = 0.5, 0.5
+SHARES = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
+_MOST_FOLDED = 10_000  # documents in all folds: one temperature needs no more. Ours.
+
+
+def fit_ngrams(
+    documents: Sequence[Ids], targets: Targets, *, multi_label: bool, seed: int
+) -> NGrams:
+    """Fit the member; its scores are divided by the temperature that makes them plausible.
+
+    That is found on documents which the regression has not seen, by cross-validation: of those that
+    it has seen, a linear layer with more terms than documents is far too sure.
+
+    Args:
+        documents: token ids, (N,).
+        targets: (N, C), 0 or 1.
+        multi_label: whether a row can have several labels.
+        seed: of the folds.
+    """
+    whole = _fit(documents, targets, multi_label=multi_label)
+    order = np.random.default_rng(seed).permutation(len(documents))[:_MOST_FOLDED]
+    folds = np.array_split(order, min(FOLDS, len(order)))
+    if len(folds) < 2:
+        return whole
+    unseen = []
+    for fold in folds:
+        rest = np.setdiff1d(order, fold)
+        part = _fit([documents[i] for i in rest], targets[rest], multi_label=multi_label)
+        unseen.append(part.scores([documents[i] for i in fold]))
+    scores = np.concatenate(unseen)
+    temperature = np.float32(fit_temperature(scores, targets[order], multi_label=multi_label))
+    return replace(whole, weights=whole.weights / temperature, bias=whole.bias / temperature)
+
+
+def choose_share(
+    scores: Scores, member: NGrams, documents: Sequence[Ids], targets: Targets, *, multi_label: bool
+) -> float:
+    """The most plausible of `SHARES` by documents that neither was trained on.
+
+    The least likelihood loss after calibration, with a normal prior around `DEFAULT_SHARE`: some
+    dozens of documents do not tell half a share from a whole one.
+
+    Args:
+        scores: of the classifier without the member, (N, C).
+        member: the member.
+        documents: token ids, (N,).
+        targets: (N, C), 0 or 1.
+        multi_label: whether a row can have several labels.
+    """
+
+    def loss(share: float) -> float:
+        together = blend(scores, replace(member, share=share), documents, multi_label=multi_label)
+        fit = calibrate(together, targets, multi_label=multi_label).after
+        decisions = len(scores) * (scores.shape[1] if multi_label else 1)
+        return decisions * fit.nll + (share - DEFAULT_SHARE) ** 2 / (2 * PRIOR_WIDTH**2)
+
+    return min(SHARES, key=loss)
+
+
+def _fit(documents: Sequence[Ids], targets: Targets, *, multi_label: bool) -> NGrams:
+    keys, idf, features = _tfidf([keys_of(each)[0].tolist() for each in documents])
+    if multi_label:
+        found = [_log_odds(features, column > 0) for column in targets.T]
+        weights = np.stack([weights for weights, _ in found])
+        bias = np.array([bias for _, bias in found])
+    else:
+        weights, bias = _class_scores(features, targets.argmax(axis=1), targets.shape[1])
+    return NGrams(
+        keys, idf, np.ascontiguousarray(weights.T, dtype=np.float32), bias.astype(np.float32)
+    )
+
+
+def _tfidf(documents: Sequence[list[int]]) -> tuple[NDArray[np.int64], NDArray[np.float32], Any]:
+    """Terms that enough documents have, ascending, idf of each, and the features, (N, F)."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    for least in (MIN_DOCUMENTS, 1):
+        vectorizer = TfidfVectorizer(
+            analyzer=_as_they_are, min_df=least, max_features=MOST_TERMS, sublinear_tf=True
+        )
+        with suppress(ValueError):  # nothing is left: no term twice, or none at all
+            features = vectorizer.fit_transform(documents)
+            keys = np.array(vectorizer.get_feature_names_out(), dtype=np.int64)
+            return keys, vectorizer.idf_.astype(np.float32), features
+    return np.zeros(0, np.int64), np.zeros(0, np.float32), np.zeros((len(documents), 0))
+
+
+def _as_they_are(terms: list[int]) -> list[int]:
+    return terms
+
+
+def _class_scores(
+    features: Any, classes: NDArray[np.int64], n_classes: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Weights (C, F) and biases (C,); a class that no row has keeps the bias of half a row."""
+    rows = np.bincount(classes, minlength=n_classes)
+    weights = np.zeros((n_classes, features.shape[1]))
+    bias = np.log(np.maximum(rows, 0.5) / len(classes))
+    there = np.flatnonzero(rows)
+    if len(there) == 2:
+        slope, start = _log_odds(features, classes == there[1])
+        weights[there] = [-slope / 2, slope / 2]
+        bias[there] = [-start / 2, start / 2]
+    elif len(there) > 2 and features.shape[1]:
+        found = _regress(features, classes)
+        weights[there], bias[there] = found.coef_, found.intercept_
+    return weights, bias
+
+
+def _log_odds(features: Any, truth: NDArray[np.bool_]) -> tuple[NDArray[np.float64], float]:
+    """Weights (F,) and bias of one label's log-odds."""
+    yes = int(truth.sum())
+    no = len(truth) - yes
+    if not (yes and no and features.shape[1]):
+        # a half more of each: what all rows have is not certain for ever
+        return np.zeros(features.shape[1]), float(np.log((yes + 0.5) / (no + 0.5)))
+    found = _regress(features, truth)
+    return found.coef_[0], float(found.intercept_[0])
+
+
+def _regress(features: Any, truth: NDArray[Any]) -> Any:
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return LogisticRegression(C=STRENGTH, max_iter=_STEPS).fit(features, truth)

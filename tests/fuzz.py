@@ -29,13 +29,22 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
 from tests import tiny
 from ulmfit.apps.predictor import Predictor
-from ulmfit.artifacts import CONFIG, METRICS, TOKENIZER, WEIGHTS, FolderContents, read_folder
+from ulmfit.artifacts import (
+    CONFIG,
+    METRICS,
+    NGRAMS,
+    TOKENIZER,
+    WEIGHTS,
+    FolderContents,
+    read_folder,
+)
 from ulmfit.data.bptt import BPTTStream
 from ulmfit.data.check import check_dataset
 from ulmfit.data.corpus import TokenCorpus, build_corpus
@@ -43,6 +52,7 @@ from ulmfit.data.datasets import iter_texts, load_dataset
 from ulmfit.errors import UlmfitError
 from ulmfit.presets import load_settings
 from ulmfit.stages.classifier_folder import TrainedClassifier
+from ulmfit.stages.fit_ngrams import fit_ngrams
 from ulmfit.stages.lm_folder import TrainedLM
 from ulmfit.train.checkpoint import Checkpoints, Snapshot
 
@@ -132,7 +142,11 @@ def trained() -> TrainedClassifier:
     from ulmfit.model.classifier import HeadDropouts, TextClassifierModel
 
     model = TextClassifierModel(config, tiny.NO_DROPOUT, HeadDropouts())
-    return TrainedClassifier(config, "forward", ("glad", "sad"), words, dict(model.state_dict()))
+    texts, labels = tiny.labelled_texts(40)
+    targets = np.array([[label == "glad", label == "sad"] for label in labels])
+    counting = fit_ngrams(words.encode_batch(texts), targets, multi_label=False, seed=0)
+    weights = dict(model.state_dict())
+    return TrainedClassifier(config, "forward", ("glad", "sad"), words, weights, ngrams=counting)
 
 
 def model_targets(folder: Path) -> dict[str, Target]:
@@ -141,9 +155,11 @@ def model_targets(folder: Path) -> dict[str, Target]:
     found = {}
     for kind, model in (("classifier", classifier), ("language model", lm)):
         files = model.files()
-        for name in (CONFIG, WEIGHTS, TOKENIZER, METRICS):
+        for name in (CONFIG, WEIGHTS, TOKENIZER, METRICS, NGRAMS):
+            if name not in files:
+                continue
             use = _sealed_anew(files, name, is_classifier=kind == "classifier")
-            is_json = name != WEIGHTS
+            is_json = name not in (WEIGHTS, NGRAMS)
             found[f"{name} of a {kind}, sealed anew"] = Target(files[name] or b"{}", use, is_json)
     Predictor([classifier]).save(folder / "model")
     for name in (CONFIG, WEIGHTS, TOKENIZER):

@@ -154,3 +154,13 @@ def test_language_model_card() -> None:
     ):
         assert line in lines
     assert "Not measured" in lm_card(SIZES, "forward", "bpe", {}, {})
+
+
+def test_card_names_the_member_that_counts_words() -> None:
+    metrics = {**TESTED, "members": {"its word counts alone": 0.125, "odd": "?"}}
+    config = ClassifierConfig(lm=SIZES, n_classes=2)
+    text = classifier_card(config, ["forward"], ("bad", "good"), INFO, {"forward": metrics}, 1234)
+    assert "a bag of 1,234 words and word pairs with a linear layer votes too" in text
+    assert "- its word counts alone: 12.50%\n" in text
+    assert "odd" not in text
+    assert "word pairs" not in card({"forward": TESTED})

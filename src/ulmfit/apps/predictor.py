@@ -279,6 +279,7 @@ class Predictor:
             first.labels,
             first.info,
             {**metrics, first.direction: self.metrics},
+            terms=None if self.ngrams is None else len(self.ngrams.keys),
         )
 
     @classmethod

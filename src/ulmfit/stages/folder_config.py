@@ -80,8 +80,8 @@ class Calibration(Frozen):
     """How scores become probabilities.
 
     Attributes:
-        version: of the rule, 1: the scores of `stages.ensemble.average_scores`, of all directions
-            together, divided by the temperature. Code that knows no other refuses others.
+        version: of the rule, 1: the scores of all members together, see `stages.ensemble` and
+            `stages.ngrams`, divided by the temperature. Code that knows no other refuses others.
         temperature: above 1 it makes a model less sure; 1 leaves it as it is.
     """
 

@@ -34,6 +34,11 @@ _USE = (
 )
 _READING = {"forward": "from left to right", "backward": "from right to left"}
 
+_COUNTING = (
+    "Beside the language model a bag of {:,} words and word pairs with a linear layer votes too "
+    "(`ngrams.safetensors`)."
+)
+
 
 def lm_card(
     config: LMConfig,
@@ -88,6 +93,7 @@ def classifier_card(
     labels: Sequence[str],
     info: Mapping[str, Any],
     metrics: Mapping[Direction, Mapping[str, Any]],
+    terms: int | None = None,
 ) -> str:
     """The card of a classifier.
 
@@ -97,6 +103,7 @@ def classifier_card(
         labels: names of the classes.
         info: settings, and under "lm" where the language model comes from.
         metrics: what each member scored; those of the whole are with the first.
+        terms: words and pairs that its member which counts words knows; None: it has none.
     """
     quality = [line for direction in directions for line in _member(direction, metrics[direction])]
     whole = metrics[directions[0]]
@@ -106,7 +113,7 @@ def classifier_card(
             "",
             "# Text classifier",
             "",
-            *_what_it_is(config, directions, labels),
+            *_what_it_is(config, directions, labels, terms),
             "",
             "## Intended use",
             "",
@@ -143,7 +150,10 @@ def classifier_card(
 
 
 def _what_it_is(
-    config: ClassifierConfig, directions: Sequence[Direction], labels: Sequence[str]
+    config: ClassifierConfig,
+    directions: Sequence[Direction],
+    labels: Sequence[str],
+    terms: int | None,
 ) -> list[str]:
     names = [_code(label) for label in labels[:_MOST_CLASSES]]
     if len(labels) > len(names):
@@ -155,6 +165,7 @@ def _what_it_is(
         "",
         "ULMFiT: a pretrained language model, fine-tuned to classify, "
         f"{' and '.join(directions)}{two}.",
+        *([] if terms is None else ["", _COUNTING.format(terms)]),
     ]
 
 
@@ -241,6 +252,11 @@ def _tested(metrics: Mapping[str, Any]) -> Iterator[str]:
         if f1 is not None:
             facts.append(f"macro F1 {f1:.3f}")
         yield f"- {name}: {error:.2%}" + (f" ({', '.join(facts)})" if facts else "")
+    found = metrics.get("members")
+    alone: Mapping[str, Any] = found if isinstance(found, Mapping) else {}
+    for name in alone:
+        if (error := _number(alone, name)) is not None:
+            yield f"- {name}: {error:.2%}"
 
 
 def _member(direction: Direction, metrics: Mapping[str, Any]) -> Iterator[str]:

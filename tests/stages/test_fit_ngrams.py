@@ -91,3 +91,15 @@ def test_held_out_documents_choose_the_share(member: NGrams) -> None:
 def test_the_same_seed_gives_the_same_member() -> None:
     first, second = (fit_ngrams(*reviews(60), multi_label=False, seed=3) for _ in range(2))
     assert first.to_bytes() == second.to_bytes()
+
+
+def test_of_very_much_text_a_part_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    documents, targets = reviews(300)
+    whole = fit_ngrams(documents, targets, multi_label=False, seed=0)
+    monkeypatch.setattr("ulmfit.stages.fit_ngrams.MOST_TOKENS", 10 * 50)
+    part = fit_ngrams(documents, targets, multi_label=False, seed=0)
+    assert len(part.keys) < len(whole.keys)
+    found = part.scores(documents).argmax(axis=1)
+    assert np.mean(found != targets.argmax(axis=1)) < 0.4
+    monkeypatch.setattr("ulmfit.stages.fit_ngrams.MOST_TOKENS", 1)
+    assert np.isfinite(fit_ngrams(documents, targets, multi_label=False, seed=0).bias).all()

@@ -28,7 +28,11 @@ FOLDS = 5
 # of TREC-6, AG News and IMDb with 100 and 500 labels, docs/log.md.
 DEFAULT_SHARE, PRIOR_WIDTH = 0.5, 0.5
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
-_MOST_FOLDED = 10_000  # documents in all folds: one temperature needs no more. Ours.
+# Documents in all folds: one temperature needs no more. Ours.
+_MOST_FOLDED = 10_000
+# Read at most; the table of all their pairs takes some hundred megabytes. With more labels than
+# that a bag of words has nothing left to add. Ours.
+MOST_TOKENS = 10_000_000
 
 
 def fit_ngrams(
@@ -40,13 +44,17 @@ def fit_ngrams(
     it has seen, a linear layer with more terms than documents is far too sure.
 
     Args:
-        documents: token ids, (N,).
+        documents: token ids, (N,); of more than `MOST_TOKENS` a part is drawn.
         targets: (N, C), 0 or 1.
         multi_label: whether a row can have several labels.
-        seed: of the folds.
+        seed: of the folds, and of that part.
     """
-    whole = _fit(documents, targets, multi_label=multi_label)
-    order = np.random.default_rng(seed).permutation(len(documents))[:_MOST_FOLDED]
+    order = np.random.default_rng(seed).permutation(len(documents))
+    read = np.cumsum([len(documents[i]) for i in order])
+    order = order[: max(1, int((read <= MOST_TOKENS).sum()))]
+    chosen = np.sort(order)
+    whole = _fit([documents[i] for i in chosen], targets[chosen], multi_label=multi_label)
+    order = order[:_MOST_FOLDED]
     folds = np.array_split(order, min(FOLDS, len(order)))
     if len(folds) < 2:
         return whole
@@ -86,7 +94,7 @@ def choose_share(
 
 
 def _fit(documents: Sequence[Ids], targets: Targets, *, multi_label: bool) -> NGrams:
-    keys, idf, features = _tfidf([keys_of(each)[0].tolist() for each in documents])
+    keys, idf, features = _tfidf(documents)
     if multi_label:
         found = [_log_odds(features, column > 0) for column in targets.T]
         weights = np.stack([weights for weights, _ in found])
@@ -98,13 +106,13 @@ def _fit(documents: Sequence[Ids], targets: Targets, *, multi_label: bool) -> NG
     )
 
 
-def _tfidf(documents: Sequence[list[int]]) -> tuple[NDArray[np.int64], NDArray[np.float32], Any]:
+def _tfidf(documents: Sequence[Ids]) -> tuple[NDArray[np.int64], NDArray[np.float32], Any]:
     """Terms that enough documents have, ascending, idf of each, and the features, (N, F)."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     for least in (MIN_DOCUMENTS, 1):
         vectorizer = TfidfVectorizer(
-            analyzer=_as_they_are, min_df=least, max_features=MOST_TERMS, sublinear_tf=True
+            analyzer=_terms_of, min_df=least, max_features=MOST_TERMS, sublinear_tf=True
         )
         with suppress(ValueError):  # nothing is left: no term twice, or none at all
             features = vectorizer.fit_transform(documents)
@@ -113,8 +121,9 @@ def _tfidf(documents: Sequence[list[int]]) -> tuple[NDArray[np.int64], NDArray[n
     return np.zeros(0, np.int64), np.zeros(0, np.float32), np.zeros((len(documents), 0))
 
 
-def _as_they_are(terms: list[int]) -> list[int]:
-    return terms
+def _terms_of(document: Ids) -> list[int]:
+    found: list[int] = keys_of(document)[0].tolist()
+    return found
 
 
 def _class_scores(

@@ -49,3 +49,10 @@ def test_a_report_that_cannot_be_written_is_told(model: Path, data: Path, tmp_pa
     done = run("evaluate", model, data / "test.csv", "--report", tmp_path, "-q")
     assert done.code == 2
     assert f"'{tmp_path}' is a folder" in done.err
+
+
+def test_rows_that_the_model_has_learnt_are_pointed_out(model: Path, data: Path) -> None:
+    done = run("evaluate", model, data / "train.csv")
+    assert done.code == 0, done
+    assert "rows of a file 'train.csv': on rows that it has learnt it looks better" in done.err
+    assert "has learnt" not in run("evaluate", model, data / "test.csv").err

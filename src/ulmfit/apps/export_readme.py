@@ -150,7 +150,7 @@ def _agreement(settings: Mapping[str, Any]) -> list[str]:
     found = settings["agreement"]
     lines = [
         f"Checked against torch on {found['texts']} texts: probabilities differ by at most "
-        f"{found['largest']:.1g}, {found['mean']:.1g} on average; "
+        f"{found['largest']:.2g}, {found['mean']:.2g} on average; "
         f"{found['same_label']:.1%} have the same label.",
         "",
     ]

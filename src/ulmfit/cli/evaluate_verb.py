@@ -10,6 +10,7 @@ import typer
 
 from ulmfit.cli.app import app
 from ulmfit.cli.classified import load_for_use
+from ulmfit.cli.failures import print_warning
 from ulmfit.cli.help import Verb, examples
 from ulmfit.cli.labelled import Columns, Parts
 from ulmfit.cli.options import (
@@ -103,6 +104,7 @@ def evaluate(
     dataset = columns.load(data, "test")
     predictor = load_for_use(model, device, threads, int8=int8)
     _require_labels_of(dataset, predictor)
+    _warn_of_learnt_rows(dataset, predictor)
     learnt = _training_rows(train, columns, predictor) if train is not None else None
     parts = Parts(learnt or dataset, dataset, dataset.name)
     display = make_display(quiet=quiet)
@@ -115,6 +117,18 @@ def evaluate(
             report, model, explained, outcome, train=learnt, test=dataset, origin=origin, log=log
         )
     _tell(Tried(model, dataset, report), predictor, outcome, as_json=as_json)
+
+
+def _warn_of_learnt_rows(dataset: Dataset, predictor: Classifier) -> None:
+    """The one file that a user has is often the one that the model was trained on."""
+    record = getattr(predictor, "metrics", {}).get("data", {})
+    name = Path(dataset.name).name
+    if record.get("name") == name and record.get("train_rows"):
+        print_warning(
+            f"the model learnt {record['train_rows']:,} rows of a file '{name}': on rows that it "
+            "has learnt it looks better than it is. `ulmfit train` wrote the error on the rows "
+            "that it held out into report.html"
+        )
 
 
 def _explainable(predictor: Classifier, model: Path) -> Predictor:

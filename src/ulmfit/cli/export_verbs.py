@@ -99,7 +99,7 @@ def _text(exported: Exported) -> str:
         f"wrote {exported.path}: {', '.join(exported.files)} ({size / 1e6:.1f} MB, "
         f"{exported.precision})",
         f"compared with torch on {found.texts} texts: probabilities differ by at most "
-        f"{found.largest:.1g}, {found.mean:.1g} on average; same label on "
+        f"{found.largest:.2g}, {found.mean:.2g} on average; same label on "
         f"{percent(found.same_label)}",
         "",
         "Try it:",

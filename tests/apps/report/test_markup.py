@@ -35,3 +35,9 @@ def test_an_excerpt_has_the_beginning_and_the_end() -> None:
     found = excerpt(long, 100)
     assert found.startswith("bx") and found.endswith("xe") and " […] " in found
     assert len(found) <= 105
+
+
+def test_excerpts_end_and_begin_with_whole_words() -> None:
+    text = ("several words " * 20).strip()
+    assert excerpt(text, 50) == "several words several words several […] words"
+    assert excerpt("x" * 200, 40) == "x" * 30 + " […] " + "x" * 10

@@ -33,7 +33,7 @@ def mistakes(tested: Answered) -> Section:
         card(
             tested.dataset.texts[each.row],
             [("true", each.true, "right"), ("predicted", each.predicted, "wrong")],
-            f"row {each.row + 1:,} · {probability(each.confidence)} sure",
+            f"test row {each.row + 1:,} · {probability(each.confidence)} sure",
         )
         for each in found[:MOST]
     ]

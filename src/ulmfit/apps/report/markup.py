@@ -70,8 +70,11 @@ def _value(value: str | float | bool | None) -> str:
 
 
 def excerpt(text: str, length: int) -> str:
-    """A text of bounded length: the beginning and the end of a long one."""
+    """A text of bounded length: the beginning and the end of a long one, cut between words."""
     if len(text) <= length:
         return text
     tail = length // 4
-    return f"{text[: length - tail].rstrip()} […] {text[-tail:].lstrip()}"
+    # A word longer than this is cut through: there may be no space at all.
+    head = re.sub(r"(?<=\s)\S{1,30}$", "", text[: length - tail])
+    end = re.sub(r"^\S{1,30}(?=\s)", "", text[-tail:])
+    return f"{head.rstrip()} […] {end.lstrip()}"

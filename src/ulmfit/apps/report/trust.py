@@ -46,7 +46,7 @@ def _lead(found: Reliability) -> str:
         said = f"The model is too {kind} of itself, by {percent(abs(bias))} on average."
     return (
         f"{said} Confidence and accuracy lie {percent(found.ece)} apart (expected calibration "
-        f"error); the log-likelihood is {found.nll:.3f} nats."
+        f"error); the log loss is {found.nll:.3f} nats."
     )
 
 

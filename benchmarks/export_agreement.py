@@ -22,7 +22,7 @@ import numpy as np
 import onnxruntime
 import torch
 
-from benchmarks.speed import ROOT, commit, hardware
+from benchmarks.machine import ROOT, commit, hardware
 from ulmfit.apps.export import compare, export_onnx
 from ulmfit.apps.onnx_runtime import OnnxClassifier
 from ulmfit.apps.predictor import Predictor

@@ -85,7 +85,7 @@ def test_a_stopped_run_is_told_of(tmp_path: Path, capsys: pytest.CaptureFixture[
     place(tmp_path / "m", resume=True).prepare()
     assert capsys.readouterr().err == ""
     place(tmp_path / "m").prepare()
-    assert "is started over; --resume would have gone on" in capsys.readouterr().err
+    assert "will be started over; with --resume it goes on" in capsys.readouterr().err
 
 
 def work_in(where: Place, error: BaseException | None) -> None:

@@ -18,9 +18,9 @@ from ulmfit.cli.options import (
     Debug,
     Device,
     Json,
-    Model,
     Quiet,
     Threads,
+    TrainedModel,
     use_threads,
 )
 from ulmfit.cli.printing import print_json
@@ -75,7 +75,7 @@ Html = Annotated[
     ),
 )
 def explain(
-    model: Model,
+    model: TrainedModel,
     text: GivenText,
     label: GivenLabel = None,
     method: MethodName = "integrated-gradients",

@@ -9,15 +9,12 @@ import typer
 
 from ulmfit.cli.app import app
 from ulmfit.cli.help import Verb, example_command, examples
-from ulmfit.cli.options import OUTPUT, Debug, Json
+from ulmfit.cli.options import OUTPUT, Debug, Json, TrainedModel
 from ulmfit.cli.printing import percent, print_json
 
 if TYPE_CHECKING:
     from ulmfit.apps.export import Exported
 
-TrainedModel = Annotated[
-    Path, typer.Argument(metavar="MODEL", help="Model folder that `ulmfit train` made.")
-]
 Onnx = Annotated[
     Path,
     typer.Option(

@@ -179,6 +179,9 @@ Model = Annotated[
         metavar="MODEL", help="Model folder that `ulmfit train` or `ulmfit export` made."
     ),
 ]
+TrainedModel = Annotated[
+    Path, typer.Argument(metavar="MODEL", help="Model folder that `ulmfit train` made.")
+]
 Corpora = Annotated[
     list[str],
     typer.Argument(

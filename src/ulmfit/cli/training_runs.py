@@ -73,9 +73,9 @@ class Place:
             print_warning(f"there is no stopped run in {self.out}: starting from the beginning")
         elif self.work.exists() and not self.resume:
             print_warning(
-                f"the stopped run in {self.out} is started over; --resume would have gone on"
+                f"the stopped run in {self.out} will be started over; with --resume it goes on"
             )
-        if (self.out / CONFIG).exists() and not self.resume:
+        if (self.out / CONFIG).exists() and not (self.resume and self.work.exists()):
             print_warning(f"the model in {self.out} will be replaced once the new one is complete")
 
     @contextmanager

@@ -109,15 +109,7 @@ class OnnxClassifier:
     def members_alone(
         self, texts: Sequence[str], probabilities: Probabilities
     ) -> dict[str, Probabilities]:
-        """What the members of one kind would have answered without the other, by their name.
-
-        Args:
-            texts: that were asked for.
-            probabilities: of these, (N, C).
-
-        Returns:
-            Probabilities, (N, C) each; nothing where all members are of one kind.
-        """
+        """As `Predictor.members_alone`."""
         if self._ngrams is None or not texts:
             return {}
         documents, settings = self._tokenizer.encode_batch(texts), self.settings

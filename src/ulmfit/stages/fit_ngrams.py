@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ulmfit.stages.calibration import calibrate, fit_temperature
 from ulmfit.stages.ensemble import Scores
-from ulmfit.stages.ngrams import Ids, NGrams, blend, keys_of
+from ulmfit.stages.ngrams import Ids, NGrams, added, keys_of
 
 Targets = NDArray[np.floating] | NDArray[np.bool_]
 
@@ -83,9 +83,10 @@ def choose_share(
         targets: (N, C), 0 or 1.
         multi_label: whether a row can have several labels.
     """
+    own = member.scores(documents)
 
     def loss(share: float) -> float:
-        together = blend(scores, replace(member, share=share), documents, multi_label=multi_label)
+        together = added(scores, own, share, multi_label=multi_label)
         fit = calibrate(together, targets, multi_label=multi_label).after
         decisions = len(scores) * (scores.shape[1] if multi_label else 1)
         return decisions * fit.nll + (share - DEFAULT_SHARE) ** 2 / (2 * PRIOR_WIDTH**2)

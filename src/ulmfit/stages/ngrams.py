@@ -127,7 +127,12 @@ def blend(scores: Scores, member: NGrams, documents: Sequence[Ids], *, multi_lab
     Returns:
         log p of each class, for several labels log-odds, as `ensemble.average_scores`.
     """
-    together: Scores = scores + member.share * member.scores(documents)
+    return added(scores, member.scores(documents), member.share, multi_label=multi_label)
+
+
+def added(scores: Scores, others: Scores, share: float, *, multi_label: bool) -> Scores:
+    """`blend` of scores that the member has given already, (N, C)."""
+    together: Scores = scores + share * others
     if not multi_label:
         together = together - np.logaddexp.reduce(together, axis=1, keepdims=True)
     return together
@@ -205,9 +210,8 @@ def _tensor(content: bytes, start: int, about: Mapping[str, Any]) -> NDArray[Any
     kind, shape = _TYPES[about["dtype"]], [int(size) for size in about["shape"]]
     begin, end = (start + int(offset) for offset in about["data_offsets"])
     count = math.prod(shape)
-    if min(shape, default=0) < 0 or not start <= begin <= end <= len(content):
-        raise ValueError("its header does not fit its contents")
-    if end - begin != count * kind.itemsize:
+    inside = min(shape, default=0) >= 0 and start <= begin <= end <= len(content)
+    if not inside or end - begin != count * kind.itemsize:
         raise ValueError("its header does not fit its contents")
     # A copy: numbers that lie where they lay in the file need not be aligned.
     return np.frombuffer(content, kind, count, begin).reshape(shape).copy()

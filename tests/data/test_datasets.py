@@ -48,6 +48,13 @@ def test_a_part_of_a_data_set() -> None:
     assert len(data) == 3
 
 
+def test_rows_of_a_part_keep_their_numbers() -> None:
+    whole = Dataset(["a", "b", "c", "d"], ["x", "y", "x", "y"])
+    part = whole.subset([3, 1]).subset([1])
+    assert part.texts == ["b"] and part.source_row(0) == 2
+    assert whole.source_row(3) == 4
+
+
 def test_classes_are_sorted_by_value_or_by_letter() -> None:
     assert Dataset(["a"] * 3, ["10", "9", "10"]).classes == ["9", "10"]
     assert Dataset(["a"] * 2, [("b", "a"), ()], multi_label=True).classes == ["a", "b"]

@@ -6,7 +6,7 @@ import re
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import cast
 
@@ -46,6 +46,7 @@ class Dataset:
         multi_label: whether a row can have several labels.
         text_column: the column the texts come from; several joined by commas.
         label_column: the column the labels come from; several joined by commas.
+        origin: which row of the source each row was, from 0; None if none was left out.
     """
 
     texts: list[str]
@@ -54,9 +55,14 @@ class Dataset:
     multi_label: bool = False
     text_column: str | None = None
     label_column: str | None = None
+    origin: list[int] | None = field(default=None, compare=False)
 
     def __len__(self) -> int:
         return len(self.texts)
+
+    def source_row(self, row: int) -> int:
+        """The number that a row has in the source: counted from 1, a header not counted."""
+        return (row if self.origin is None else self.origin[row]) + 1
 
     @property
     def classes(self) -> list[str]:
@@ -68,7 +74,8 @@ class Dataset:
         rows = [int(index) for index in indices]
         labels = None if self.labels is None else [self.labels[row] for row in rows]
         texts = [self.texts[row] for row in rows]
-        return replace(self, texts=texts, labels=cast("list[str] | None", labels))
+        origin = rows if self.origin is None else [self.origin[row] for row in rows]
+        return replace(self, texts=texts, labels=cast("list[str] | None", labels), origin=origin)
 
 
 def sort_classes(names: Iterable[str]) -> list[str]:

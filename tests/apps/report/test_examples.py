@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -28,6 +29,16 @@ def test_the_surest_mistakes_are_shown(subject: Subject, read: Read) -> None:
         ~right(subject.tested.truth, subject.tested.predicted)
     ].max()
     assert f"{first:.2f}"[:3] in page.text.split(" sure")[0]
+
+
+def test_rows_have_the_numbers_of_the_file(subject: Subject, read: Read) -> None:
+    assert subject.tested is not None
+    whole = subject.tested.dataset
+    moved = replace(whole, origin=[row + 1_000 for row in range(len(whole))], name="mail.csv")
+    section = mistakes(replace(subject.tested, dataset=moved))
+    numbers = re.findall(r"row ([\d,]+) ·", read(section.body).text)
+    assert numbers and all(number.startswith("1,0") for number in numbers)
+    assert "Rows are numbered as in mail.csv" in str(section.lead)
 
 
 def test_no_mistakes() -> None:

@@ -33,7 +33,7 @@ def mistakes(tested: Answered) -> Section:
         card(
             tested.dataset.texts[each.row],
             [("true", each.true, "right"), ("predicted", each.predicted, "wrong")],
-            f"test row {each.row + 1:,} · {probability(each.confidence)} sure",
+            f"{_numbered(tested.dataset, each.row)} · {probability(each.confidence)} sure",
         )
         for each in found[:MOST]
     ]
@@ -41,7 +41,7 @@ def mistakes(tested: Answered) -> Section:
         f"{count(len(found), 'row')} {'is' if len(found) == 1 else 'are'} wrong; "
         + ("here they are" if len(found) <= MOST else f"here are {MOST} of them")
         + ", the surest first. Such mistakes are often labels to mend, or a kind of text that the "
-        "training data lack."
+        "training data lack. " + _numbering(tested.dataset)
     )
     return Section("mistakes", "Most confident mistakes", lead, _listed(shown))
 
@@ -68,7 +68,8 @@ def label_errors(subject: Subject, tested: Answered) -> Section:
     lead = (
         "Rows where the model is surer of another label than it usually is of rows that do have "
         "that label (confident learning, Northcutt et al. 2021), the surest first. Look at them "
-        "before you blame the model: the test error counts them as wrong."
+        "before you blame the model: the test error counts them as wrong. "
+        + _numbering(tested.dataset, *([subject.train] if subject.train is not None else []))
     )
     return Section("labels", "Likely label errors", lead, join(parts))
 
@@ -93,8 +94,18 @@ def _suspects(dataset: Dataset, found: Sequence[Suspect]) -> Markup:
         if dataset.multi_label:
             chips.insert(0, ("all labels", name_of(dataset.labels[each.row]), "plain"))
         odds = f"{probability(each.p_suggested)} against {probability(each.p_given)}"
-        shown.append(card(dataset.texts[each.row], chips, odds))
+        more = f"{_numbered(dataset, each.row)} · {odds}"
+        shown.append(card(dataset.texts[each.row], chips, more))
     return _listed(shown)
+
+
+def _numbered(dataset: Dataset, row: int) -> str:
+    return f"row {dataset.source_row(row):,}"
+
+
+def _numbering(*datasets: Dataset) -> str:
+    names = " and ".join(dict.fromkeys(dataset.name for dataset in datasets))
+    return f"Rows are numbered as in {names}, from 1; a header is not counted."
 
 
 def card(text: str, chips: Sequence[tuple[str, str, str]], more: str) -> Markup:

@@ -72,12 +72,13 @@ def _row(tested: Answered, train: Dataset, pair: Pair) -> Markup:
     alike = "same" if pair.exact else percent(pair.similarity, 0)
     style = "right" if _agrees(tested, train, pair) else "wrong"
     sides = [
-        (tested.dataset.texts[pair.test_row], tested.truth[pair.test_row], pair.test_row),
-        (train.texts[pair.train_row], train.labels[pair.train_row], pair.train_row),
+        (tested.dataset, tested.truth[pair.test_row], pair.test_row),
+        (train, train.labels[pair.train_row], pair.train_row),
     ]
     cells = [
         tag("td", tag("span", tag("b", name_of(label), dir="auto"), class_=f"chip {style}"),
-            tag("span", f"row {row + 1:,}", class_="more"), shown_text(text))
-        for text, label, row in sides
+            tag("span", f"row {rows.source_row(row):,}", class_="more"),
+            shown_text(rows.texts[row]))
+        for rows, label, row in sides
     ]  # fmt: skip
     return tag("tr", tag("th", alike, scope="row", class_="number"), cells)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -9,6 +10,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.experiments.conftest import experiment, plans_of
@@ -20,7 +22,15 @@ from ulmfit.experiments.crew import Alone
 from ulmfit.experiments.language_models import Site
 from ulmfit.experiments.recipes import Scale, Variant
 from ulmfit.experiments.results import Result, read_results
-from ulmfit.experiments.runner import Board, Origin, claimed, clock, make_board, run_cells
+from ulmfit.experiments.runner import (
+    Board,
+    Origin,
+    claimed,
+    clock,
+    make_board,
+    run_cells,
+    together,
+)
 from ulmfit.train.tracker import Silent
 
 TFIDF, NB_SVM = (Variant.model_validate({"name": n, "method": n}) for n in ("tfidf", "nb-svm"))
@@ -74,6 +84,23 @@ def test_cells_become_lines_and_finished_ones_are_not_run_again(scale: Scale, si
     assert any("steps left, about" in line for line in said)
     assert len(run(plans, site, idle=True)) == 3
     assert len(read_results(site.work.parent / "r.jsonl")) == 3
+
+
+def test_word_counts_join_the_members_of_another_row(scale: Scale, site: Site) -> None:
+    counted = BOTH.model_copy(update={"name": "counted", "word_counts": True})
+    plain, with_counts = run(plans_of([experiment(BOTH, counted)], scale), site)
+    assert {*with_counts.members} == {*plain.members, "word-counts"}
+    assert plain.members.items() < with_counts.members.items()
+    assert len(list((site.work / "train").iterdir())) == 3, "the directions are trained once"
+
+
+def test_the_evidence_of_the_counts_is_added() -> None:
+    directions = {"forward": np.array([[0.6, 0.4]]), "backward": np.array([[0.8, 0.2]])}
+    assert together(directions) == pytest.approx(np.array([[0.7, 0.3]]))
+    sure = together({**directions, "word-counts": np.array([[0.0, 1.0]])})
+    assert sure.argmax() == 1 and np.isfinite(sure).all()
+    odds = together({**directions, "word-counts": np.array([[0.2, 0.8]])})
+    assert odds[0, 0] - odds[0, 1] == pytest.approx(math.log(7 / 3) - 0.5 * math.log(4))
 
 
 def test_another_experiment_takes_the_number_over(scale: Scale, site: Site) -> None:

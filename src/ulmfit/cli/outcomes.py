@@ -119,6 +119,7 @@ def say_next(out: Path, example: str | None, report: Path | None = None) -> str:
     if example is not None:
         lines += ["Try it:", f"  {example_command('predict', str(out), '--text', example)}"]
     lines.append(f"  {example_command('predict', str(out), 'FILE', '-o', 'labelled.csv')}")
+    lines.append(f"  {example_command('serve', str(out))}")
     return "\n".join(lines)
 
 

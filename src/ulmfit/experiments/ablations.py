@@ -16,7 +16,7 @@ from ulmfit.data.batches import backwards
 from ulmfit.data.datasets import Dataset
 from ulmfit.errors import InputError
 from ulmfit.experiments.baselines import fit_baseline
-from ulmfit.experiments.cells import Plan, Task
+from ulmfit.experiments.cells import WORD_COUNTS, Plan, Task
 from ulmfit.experiments.embeddings import fit_embeddings
 from ulmfit.experiments.hypercolumns import fit_hypercolumns
 from ulmfit.experiments.language_models import Site, pretrain_lm, tune_lm
@@ -24,7 +24,9 @@ from ulmfit.experiments.multitask import train_multitask
 from ulmfit.experiments.nb_svm import fit_nb_svm
 from ulmfit.experiments.ngrams import fit_ngrams
 from ulmfit.experiments.protocol import Parts, load_parts, read_test
+from ulmfit.stages.ensemble import probabilities
 from ulmfit.stages.finetune_classifier import finetune_classifier, one_hot
+from ulmfit.stages.fit_ngrams import fit_ngrams as fit_word_counts
 from ulmfit.stages.lm_folder import TrainedLM
 from ulmfit.storage import atomic_write
 from ulmfit.train.checkpoint import Checkpoints
@@ -191,6 +193,22 @@ def _ngrams(task: Task, parts: Parts, site: Site, display: Display) -> Member:
     return Member(fitted.labels, fitted.predict_proba)
 
 
+def _word_counts(task: Task, parts: Parts, site: Site, display: Display) -> Member:
+    assert task.needs is not None
+    tokenizer = TrainedLM.load(task.needs.outcome(site.work)).tokenizer
+    train, classes = parts.labelled(task.plan.cell.labels, task.plan.cell.seed), parts.train.classes
+    assert train.labels is not None
+    documents, targets = tokenizer.encode_batch(train.texts), one_hot(train.labels, classes)
+    seed = task.plan.cell.seed
+    fitted = fit_word_counts(documents, targets, multi_label=False, seed=seed)
+
+    def answer(texts: list[str]) -> Probabilities:
+        scores = fitted.scores(tokenizer.encode_batch(texts))
+        return probabilities(scores, multi_label=False)
+
+    return Member(classes, answer)
+
+
 def _embeddings(task: Task, parts: Parts, site: Site, display: Display) -> Member:
     fitted = fit_embeddings(_all_labels(task.plan, parts))
     return Member(fitted.labels, fitted.predict_proba)
@@ -204,6 +222,7 @@ _METHODS: dict[str, Callable[[Task, Parts, Site, Display], Member]] = {
     "nb-svm": _nb_svm,
     "n-grams": _ngrams,
     "sentence-embeddings": _embeddings,
+    WORD_COUNTS: _word_counts,
 }
 
 

@@ -27,6 +27,9 @@ VERSION = 1
 # Methods in which nothing is drawn: on all labels one seed says everything.
 FIXED = ("tfidf", "nb-svm", "sentence-embeddings")
 
+# The method of a member that joins others (`Variant.word_counts`).
+WORD_COUNTS: Literal["word-counts"] = "word-counts"
+
 Kind = Literal["pretrain", "tune", "train"]
 
 
@@ -200,7 +203,17 @@ def tasks_of(plan: Plan) -> list[Task]:
             tune = Task("tune", _tune_key(plan, direction, pretrain), plan, direction, pretrain)
             found += [pretrain, tune] if pretrain is not None else [tune]
         found.append(Task("train", _train_key(plan, direction, tune), plan, direction, tune))
+    if plan.variant.word_counts:
+        found.append(_counting_task(next(task for task in found if task.kind == "train")))
     return found
+
+
+def _counting_task(beside: Task) -> Task:
+    """The member that counts words; it has the words of the tuned LM of the one beside it."""
+    counting = beside.plan.variant.model_copy(update={"method": WORD_COUNTS})
+    plan = replace(beside.plan, variant=counting)
+    key = _train_key(plan, beside.direction, beside.needs)
+    return replace(beside, key=key, plan=plan)
 
 
 def _pretrain_task(plan: Plan, direction: Direction) -> Task | None:

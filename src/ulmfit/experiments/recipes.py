@@ -15,7 +15,14 @@ from ulmfit.presets import load_settings
 from ulmfit.settings import Settings
 
 Method = Literal[
-    "ulmfit", "hypercolumns", "multitask", "tfidf", "nb-svm", "n-grams", "sentence-embeddings"
+    "ulmfit",
+    "hypercolumns",
+    "multitask",
+    "tfidf",
+    "nb-svm",
+    "n-grams",
+    "sentence-embeddings",
+    "word-counts",
 ]
 Metric = Literal["test", "validation"]
 ScaleName = Literal["smoke", "cpu", "full"]
@@ -35,6 +42,7 @@ class Variant(Frozen):
         text: what the LM is trained on: `all` text of the training part, with the unlabelled
             text where there is some, or that of the `labelled` rows alone.
         directions: members, whose probabilities are averaged.
+        word_counts: whether the member that counts words is added, by its default share.
         set: settings that differ from the scale's, by dotted key.
         paper: the paper's error by data set, in percent.
     """
@@ -45,6 +53,7 @@ class Variant(Frozen):
     finetune: bool = True
     text: Literal["all", "labelled"] = "all"
     directions: tuple[Direction, ...] = ("forward",)
+    word_counts: bool = False
     set: dict[str, Any] = Field(default_factory=dict)
     paper: dict[str, float] = Field(default_factory=dict)
 

@@ -10,14 +10,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ulmfit.errors import SettingsError, TrainingError
-from ulmfit.experiments.cells import Plan, Task, digest, tasks_of
+from ulmfit.experiments.cells import WORD_COUNTS, Plan, Task, digest, tasks_of
 from ulmfit.experiments.crew import Crew, Outcome, order_of
 from ulmfit.experiments.recipes import Metric
 from ulmfit.experiments.results import LMRecord, Result, add_results, read_results, require_place
 from ulmfit.train.tracker import Display
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 Name = tuple[str, str]
 
@@ -210,13 +214,15 @@ def compose(plan: Plan, work: Path, origin: Origin) -> Result:
     trained = [task for task in tasks_of(plan) if task.kind == "train"]
     members = [json.loads(task.outcome(work).read_text(encoding="utf-8")) for task in trained]
     truth = np.asarray(members[0]["truth"])
+    answers = {
+        name_of_member(task): np.asarray(member["probabilities"])
+        for task, member in zip(trained, members, strict=True)
+    }
 
-    def wrong(answers: list[Any]) -> int:
-        mean = np.mean([np.asarray(answer) for answer in answers], axis=0)
-        return int((mean.argmax(axis=1) != truth).sum())
+    def wrong(answer: NDArray[np.floating]) -> int:
+        return int((answer.argmax(axis=1) != truth).sum())
 
-    answers = [member["probabilities"] for member in members]
-    missed, rows = wrong(answers), len(truth)
+    missed, rows = wrong(together(answers)), len(truth)
     cell = plan.cell
     return Result(
         experiment=cell.experiment,
@@ -230,10 +236,7 @@ def compose(plan: Plan, work: Path, origin: Origin) -> Result:
         wrong=missed,
         rows=rows,
         train_rows=cell.labels or origin.sizes[plan.source.source, plan.metric],
-        members={
-            task.direction: round(100 * wrong([answer]) / rows, 4)
-            for task, answer in zip(trained, answers, strict=True)
-        },
+        members={name: round(100 * wrong(answer) / rows, 4) for name, answer in answers.items()},
         curve=members[0]["curve"],
         key=plan.key(),
         recipe=plan.recipe(),
@@ -245,6 +248,28 @@ def compose(plan: Plan, work: Path, origin: Origin) -> Result:
         command=origin.command,
         commit=origin.commit,
     )
+
+
+def name_of_member(task: Task) -> str:
+    """Its direction, or that it counts words."""
+    return WORD_COUNTS if task.plan.variant.method == WORD_COUNTS else task.direction
+
+
+def together(answers: Mapping[str, NDArray[np.floating]]) -> NDArray[np.floating]:
+    """The members' answer: probabilities averaged, and the counts' evidence added, (N, C)."""
+    import numpy as np
+
+    from ulmfit.stages.fit_ngrams import DEFAULT_SHARE
+    from ulmfit.stages.ngrams import added
+
+    directions = [answer for name, answer in answers.items() if name != WORD_COUNTS]
+    mean = np.mean(directions, axis=0)
+    counted = answers.get(WORD_COUNTS)
+    if counted is None:
+        return np.asarray(mean)
+    # The answers on disk are rounded to six digits.
+    scores, others = (np.log(np.maximum(p, 1e-6)) for p in (mean, counted))
+    return added(scores, others, DEFAULT_SHARE, multi_label=False)
 
 
 def _lm_record(plan: Plan, origin: Origin) -> LMRecord | None:

@@ -30,7 +30,7 @@ def stages(preset: str) -> tuple[FinetuneLMSettings, ClassifierSettings]:
 
 
 def planned(classifier: ClassifierSettings) -> list[Phase]:
-    return unfreezing_plan(classifier, CLASSIFIER_GROUPS, classifier.epochs)
+    return unfreezing_plan(classifier, CLASSIFIER_GROUPS)
 
 
 def fault(**overrides: object) -> str:

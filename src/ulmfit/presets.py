@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 Tree = dict[str, Any]
+# Nothing depends on how much there is to read.
+_AS_GIVEN: Tree = {"max_tokens": None, "by_length": False}
 _NOT_THE_PAPERS: Tree = {"self_training": None, "ngrams": None}
 # As printed: sections 3 and 4.1. What the print leaves open is set to nothing (weight decay,
 # clipping, AR, TAR); or taken from the released code: the head's dropouts, and how many tokens
@@ -56,17 +58,16 @@ PAPER: Tree = {
         "dropouts": PAPER_DROPOUTS,
         "ar_alpha": 0.0,
         "tar_beta": 0.0,
-        "max_tokens": None,
+        **_AS_GIVEN,
         "softmax_samples": None,
         "vocab": "task",
-        "by_length": False,
         "optimizer": {"beta1": 0.7, "beta2": 0.99, "eps": 1e-8, "weight_decay": 0.0, "clip": None},
         "schedule": {"kind": "stlr", "cut_frac": 0.1, "ratio": 32},
         "rates": {"lr": 4e-3, "kind": "divide", "factor": 2.6},
     },
     "classifier": {
         "epochs": 50,
-        "max_tokens": None,
+        **_AS_GIVEN,
         "batch_size": 64,
         "chunk": 70,
         "pool_tokens": None,
@@ -115,17 +116,16 @@ RELEASED_CODE: Tree = {
         "dropouts": RELEASED_LM_DROPOUTS,
         "ar_alpha": 2.0,
         "tar_beta": 1.0,
-        "max_tokens": None,
+        **_AS_GIVEN,
         "softmax_samples": None,
         "vocab": "task",
-        "by_length": False,
         "optimizer": {"beta1": 0.8, "beta2": 0.99, "eps": 1e-8, "weight_decay": 1e-7, "clip": 0.3},
         "schedule": {"kind": "stlr", "cut_frac": 0.1, "ratio": 32},
         "rates": {"lr": 4e-3, "kind": "shares", "shares": [1 / 2, 1 / 6, 1 / 3, 1.0]},
     },
     "classifier": {
         "epochs": 50,
-        "max_tokens": None,
+        **_AS_GIVEN,
         "batch_size": 32,
         "chunk": 70,
         "pool_tokens": 20 * 70,
@@ -184,17 +184,16 @@ FASTAI2: Tree = {
         "dropouts": RELEASED_LM_DROPOUTS,
         "ar_alpha": 2.0,
         "tar_beta": 1.0,
-        "max_tokens": None,
+        **_AS_GIVEN,
         "softmax_samples": None,
         "vocab": "task",
-        "by_length": False,
         "optimizer": {"beta1": 0.8, "beta2": 0.99, "eps": 1e-5, "weight_decay": 0.1, "clip": None},
         "schedule": {"kind": "one_cycle", "cut_frac": 0.25},
         "rates": {"lr": 1e-3, "kind": "uniform"},
     },
     "classifier": {
         "epochs": 5,
-        "max_tokens": None,
+        **_AS_GIVEN,
         "batch_size": 64,
         "chunk": 72,
         "pool_tokens": 20 * 72,

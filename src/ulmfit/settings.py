@@ -202,6 +202,8 @@ class ClassifierSettings(Frozen):
         patience: stop after so many epochs without improvement, None for never.
         valid_fraction: share of the labelled documents held out to choose the best epoch (paper,
             section 5: 10 %).
+        by_length: fewer passes and less dropout where there are many documents, as far as both are
+            the defaults (ours, `stages.finetune_classifier.fitted_to_length`).
     """
 
     epochs: int = Field(15, ge=1)
@@ -220,6 +222,7 @@ class ClassifierSettings(Frozen):
     class_weights: Literal["none", "balanced"] = "none"
     patience: int | None = Field(None, ge=1)
     valid_fraction: float = Field(0.1, gt=0, lt=1)
+    by_length: bool = True
     optimizer: OptimizerSettings = OptimizerSettings()
     schedule: ScheduleSettings = ScheduleSettings()
     # Paper: 1e-2; on TREC-6 the double made 13 % fewer errors: ours, docs/log.md.

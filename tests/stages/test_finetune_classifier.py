@@ -22,10 +22,10 @@ from ulmfit.settings import ClassifierSettings, OptimizerSettings, RateSettings
 from ulmfit.stages.classifier_folder import TrainedClassifier
 from ulmfit.stages.finetune_classifier import (
     ClassifierLoss,
-    affordable_epochs,
     class_weights,
     classification_metrics,
     finetune_classifier,
+    fitted_to_length,
     one_hot,
     unfreezing_plan,
 )
@@ -149,7 +149,7 @@ def test_nothing_below_the_lowest_thawed_group_is_in_the_graph() -> None:
     batch, loss = batch_and_loss(settings())
     groups = loss.model.layer_groups()
     assert len(groups) == 4
-    for phase in unfreezing_plan(settings(epochs=6, unfreezing="gradual"), 4, 6):
+    for phase in unfreezing_plan(settings(epochs=6, unfreezing="gradual"), 4):
         thaw(groups, phase)
         found = leaves(loss(batch, {}).loss)
         wanted = {
@@ -164,12 +164,30 @@ def test_nothing_below_the_lowest_thawed_group_is_in_the_graph() -> None:
 # Plans
 
 
+def fitted(documents: int, tokens: int = 10, **changes: object) -> ClassifierSettings:
+    """Settings for so many documents of so many tokens."""
+    read = [np.zeros(tokens, dtype=np.int32)] * documents
+    return fitted_to_length(ClassifierSettings.model_validate(changes), read)
+
+
 def test_the_wait_can_be_bounded() -> None:
-    assert affordable_epochs(settings(epochs=8, max_tokens=None), 10**9) == 8
-    assert affordable_epochs(settings(epochs=8, max_tokens=1000), 100) == 8
-    assert affordable_epochs(settings(epochs=8, max_tokens=1000), 300) == 3
-    assert affordable_epochs(settings(epochs=8, max_tokens=1000), 10**9) == 2
-    assert affordable_epochs(settings(epochs=1, max_tokens=1000), 10**9) == 1
+    assert fitted(100, epochs=8, max_tokens=None).epochs == 8
+    assert fitted(10, epochs=8, max_tokens=1000).epochs == 8
+    assert fitted(30, epochs=8, max_tokens=1000).epochs == 3
+    assert fitted(10_000, epochs=8, max_tokens=1000).epochs == 2
+    assert fitted(10_000, epochs=1, max_tokens=1000).epochs == 1
+
+
+def test_many_documents_need_fewer_passes_and_these_less_dropout() -> None:
+    usual = ClassifierSettings()
+    assert fitted(100) == fitted(2_000) == usual
+    assert fitted(64 * 50) == usual.model_copy(update={"epochs": 12})
+    many = {"epochs": 8, "dropouts": usual.dropouts.scaled(0.5)}
+    assert fitted(4_907) == fitted(30_000) == usual.model_copy(update=many)
+    assert fitted(4_907, by_length=False) == ClassifierSettings(by_length=False)
+    own = usual.dropouts.scaled(0.1)
+    assert fitted(4_907, epochs=14, dropouts=own.model_dump()).epochs == 14, "set"
+    assert fitted(4_907, dropouts=own.model_dump()).dropouts == own, "what is set stays as it is"
 
 
 # Metrics

@@ -28,8 +28,8 @@ from ulmfit.settings import ClassifierSettings, Settings
 from ulmfit.stages.finetune_classifier import (
     ClassifierLoss,
     Targets,
-    affordable_epochs,
     classification_metrics,
+    fitted_to_length,
     one_hot,
 )
 from ulmfit.stages.lm_training import RunContext, word_counts
@@ -114,16 +114,17 @@ def train_multitask(
     tokenizer = Tokenizer.train(
         train.texts, kind="word", vocab_size=words.max_vocab, min_freq=words.min_freq
     )
+    documents = tokenizer.encode_batch(train.texts)
+    course = fitted_to_length(settings.classifier, documents)
     seed_everything(context.seed)
     config = ClassifierConfig(
         lm=_sizes(sizes, settings, tokenizer.vocab_size),
         n_classes=len(classes),
-        head_size=settings.classifier.head_size,
-        chunk=settings.classifier.chunk,
-        pool_tokens=settings.classifier.pool_tokens,
+        head_size=course.head_size,
+        chunk=course.chunk,
+        pool_tokens=course.pool_tokens,
     )
-    model = MultiTaskModel(config, settings.classifier)
-    documents = tokenizer.encode_batch(train.texts)
+    model = MultiTaskModel(config, course)
     counts = word_counts(TokenCorpus.from_ids(documents), tokenizer.vocab_size).double() + 1.0
     with torch.no_grad():
         model.decoder_bias.copy_((counts / counts.sum()).log())
@@ -132,7 +133,7 @@ def train_multitask(
     held_out = None
     if valid is not None and valid.labels is not None:
         held_out = tokenizer.encode_batch(valid.texts), one_hot(valid.labels, classes)
-    _fit(model, (documents, one_hot(train.labels, classes)), held_out, settings.classifier, context)
+    _fit(model, (documents, one_hot(train.labels, classes)), held_out, course, context)
     return lambda texts: predict_logits(model, tokenizer.encode_batch(texts))
 
 
@@ -148,7 +149,6 @@ def _fit(
         return classification_metrics(predict_logits(model, valid[0]), valid[1], multi_label=False)
 
     batches = DocumentBatches(train[0], settings.batch_size, seed=context.seed)
-    epochs = affordable_epochs(settings, int(batches.lengths.sum()))
     job = Job(
         model=model,
         groups=model.layer_groups(),
@@ -156,7 +156,7 @@ def _fit(
         loss=MultiTaskLoss(model, settings, train[1]),
         validate=validate if valid is not None else None,
         monitor="error",
-        plan=full([settings.rates.lr], epochs),
+        plan=full([settings.rates.lr], settings.epochs),
     )
     options = Options(
         optimizer=settings.optimizer,

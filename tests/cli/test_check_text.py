@@ -40,6 +40,18 @@ def test_data_without_faults_and_without_labels(tmp_path: Path) -> None:
     assert "! data: No column is clearly the label." in text
 
 
+def test_what_training_stops_at_is_marked(tmp_path: Path) -> None:
+    rows = [(f"text number {n} of many", "only") for n in range(30)]
+    text = check_text(check_dataset(write_csv(tmp_path / "one.csv", rows, ("text", "label"))))
+    assert "1 warning; training stops at it" in text
+    assert "X data: All rows have the label 'only'." in text
+    rows = [(f"text number {n} of many", "ab"[n % 2]) for n in range(30)]
+    rows += [("a text without label", "")] + [("once is enough", "a")] * 2
+    text = check_text(check_dataset(write_csv(tmp_path / "gap.csv", rows, ("text", "label"))))
+    assert "2 warnings; training stops at 1 of them" in text
+    assert "X data: Rows without a label" in text and "! data: Rows with the text" in text
+
+
 def test_a_long_list_of_labels_is_cut(tmp_path: Path) -> None:
     rows = [(f"text number {n} of many", f"class {n % 30}") for n in range(600)]
     data = write_csv(tmp_path / "a.csv", rows, ("text", "label"))

@@ -28,5 +28,12 @@ def test_a_report_is_plain_data() -> None:
     assert plain["test"] == plain["data"]
     assert plain["overlap"] == {"rows": 1, "other_label": 0}
     assert plain["warnings"] == [
-        {"part": "data", "problem": "p", "advice": "a", "rows": [2], "excerpts": ["..."]}
+        {
+            "part": "data",
+            "problem": "p",
+            "advice": "a",
+            "rows": [2],
+            "excerpts": ["..."],
+            "refused": False,
+        }
     ]

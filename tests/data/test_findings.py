@@ -50,6 +50,13 @@ def test_nothing_to_say() -> None:
     assert found(*FINE) == []
 
 
+def test_a_label_for_every_row() -> None:
+    finding = only(*[(f"a fine film of number {n}", f"id{n}") for n in range(20)])
+    assert finding.refused and finding.problem == "Different labels: 20 in 20 rows"
+    few = found(*[(f"a fine film of number {n}", f"id{n}") for n in range(19)])
+    assert not any(finding.refused for finding in few)
+
+
 def test_wrongly_decoded_texts() -> None:
     finding = only(*FINE, ("the caf\xc3\xa9 by the sea", "a"))
     assert finding.problem == (
@@ -107,8 +114,8 @@ def test_rare_classes_and_imbalance() -> None:
     [("", "They look like numbers to estimate"), ("id-", "Is 'label' the label?")],
 )
 def test_too_many_classes(prefix: str, advice: str) -> None:
-    finding = only(*((f"a fine film of number {n}", f"{prefix}{n}") for n in range(101)))
-    assert finding.problem == "Different labels: 101 in 101 rows"
+    finding = only(*((f"a fine film of number {n}", f"{prefix}{n % 101}") for n in range(102)))
+    assert finding.problem == "Different labels: 101 in 102 rows" and not finding.refused
     assert advice in finding.advice
 
 

@@ -68,12 +68,15 @@ def _warnings(findings: Sequence[Finding]) -> str:
     if not findings:
         return "No warnings."
     count = "1 warning" if len(findings) == 1 else f"{len(findings)} warnings"
+    refused = sum(finding.refused for finding in findings)
+    if refused:
+        count += f"; training stops at {'it' if len(findings) == 1 else f'{refused} of them'}"
     return "\n\n".join([count, *(_warning(finding) for finding in findings)])
 
 
 def _warning(finding: Finding) -> str:
     lines = [
-        *_wrapped(f"{finding.part}: {finding.problem}.", "! "),
+        *_wrapped(f"{finding.part}: {finding.problem}.", "X " if finding.refused else "! "),
         *_wrapped(finding.advice, "  "),
     ]
     for row, excerpt in zip(finding.rows, finding.excerpts, strict=False):

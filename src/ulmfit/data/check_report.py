@@ -66,6 +66,7 @@ class Finding:
         advice: what can be done about it.
         rows: the first rows it concerns, from 1 (the header is not counted).
         excerpts: the beginnings of their texts, as many; none for stdin.
+        refused: whether training stops at it.
     """
 
     part: str
@@ -73,6 +74,7 @@ class Finding:
     advice: str
     rows: list[int] = field(default_factory=list)
     excerpts: list[str] = field(default_factory=list)
+    refused: bool = False
 
 
 @dataclass(frozen=True)

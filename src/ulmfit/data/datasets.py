@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 _WHOLE_NUMBER = re.compile(r"-?\d+")
-_ALL_DISTINCT_ROWS = 20  # from here on, a label of its own for every row is a mistake
+ALL_DISTINCT_ROWS = 20  # from here on, a label of its own for every row is a mistake
 
 
 @dataclass(frozen=True)
@@ -236,7 +236,7 @@ def _require_classes(dataset: Dataset) -> None:
             expected="at least two classes",
             hint=hint,
         )
-    if len(counts) == len(dataset) >= _ALL_DISTINCT_ROWS:
+    if len(counts) == len(dataset) >= ALL_DISTINCT_ROWS:
         raise InputError(
             f"{dataset.name}: each of the {len(dataset)} rows has a label of its own{column}",
             expected="classes with several rows each",

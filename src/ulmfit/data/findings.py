@@ -9,6 +9,7 @@ import numpy as np
 
 from ulmfit.data.census import Census
 from ulmfit.data.check_report import Finding, Overlap, PartReport
+from ulmfit.data.datasets import ALL_DISTINCT_ROWS
 from ulmfit.data.labels import Label
 
 MOST_EXAMPLES = 5  # rows per finding
@@ -107,6 +108,7 @@ def _label_findings(census: Census, report: PartReport, part: str) -> Iterator[F
             f"{report.unlabelled_rows} of {report.rows}",
             "Take them out; texts without a label can be given by `--unlabeled FILE`.",
             _numbers(census.unlabelled()),
+            refused=True,
         )
     for names in _variants(report.labels):
         yield Finding(
@@ -130,8 +132,10 @@ def _balance_findings(report: PartReport) -> Iterator[Finding]:
             "data",
             f"All rows have the label {next(iter(counts))!r}",
             "A classifier needs two classes. Name the right column with `--label COL`.",
+            refused=True,
         )
-    if len(counts) > _MANY_CLASSES:
+    own = len(counts) == report.rows >= ALL_DISTINCT_ROWS and not report.multi_label
+    if own or len(counts) > _MANY_CLASSES:
         numeric = all(name.lstrip("-").replace(".", "", 1).isdecimal() for name in counts)
         yield Finding(
             "data",
@@ -139,6 +143,7 @@ def _balance_findings(report: PartReport) -> Iterator[Finding]:
             "They look like numbers to estimate: group them in a few classes."
             if numeric
             else f"Is {report.label_column!r} the label? Name another with `--label COL`.",
+            refused=own,
         )
         return
     few = [name for name, count in counts.items() if count < _FEW_ROWS_PER_CLASS]

@@ -61,12 +61,13 @@ def test_the_last_record_of_an_epoch_counts(tmp_path: Path) -> None:
     records = [
         {"step": 1, "epoch": 0, "train_loss": 2.0, "valid_loss": 1.5, "error": 0.5},
         {"step": 2, "epoch": 0, "train_loss": 1.0, "valid_loss": 1.2, "error": 0.25},
+        {"step": 3, "back_to": 2, "cause": "the loss is nan", "rate_factor": 0.5},
         {"step": 4, "epoch": 1, "train_loss": 0.5},
     ]
     log.write_text("".join(json.dumps(record) + "\n" for record in records), "utf-8")
     assert read_curve(log) == [
         {"epoch": 1, "train_loss": 1.0, "valid_loss": 1.2, "error": 25.0},
-        {"epoch": 2, "train_loss": 0.5},
+        {"epoch": 2, "train_loss": 0.5, "rate_factor": 0.5},
     ]
 
 

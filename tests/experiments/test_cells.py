@@ -2,7 +2,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from tests.experiments.conftest import experiment, plan_of, plans_of
+from ulmfit.errors import SettingsError
 from ulmfit.experiments.cells import expand, make_plan, tasks_of
 from ulmfit.experiments.recipes import Scale, Variant, find_experiments, read_scale
 
@@ -75,6 +78,24 @@ def test_the_first_seed_of_everything_comes_first(scale: Scale) -> None:
         (1, None, "ULMFiT"),
     ], "nothing is drawn in TF-IDF on all labels: one seed will do"
     assert str(cells[0]) == "own trec6 't', 8 labels, seed 0"
+
+
+def test_a_method_that_draws_nothing_has_one_seed(scale: Scale) -> None:
+    frozen = Variant(name="frozen", method="hypercolumns", finetune=False)
+    tuned = Variant(name="tuned", method="hypercolumns")
+    tfidf = Variant(name="tfidf", method="tfidf")
+    found = plans_of([experiment(frozen, tuned, tfidf)], scale, seeds=2)
+    seeds = [(plan.variant.name, plan.cell.seed) for plan in found]
+    assert seeds == [("frozen", 0), ("tuned", 0), ("tfidf", 0), ("tuned", 1)]
+
+
+def test_a_draw_of_more_rows_than_there_are_is_refused(scale: Scale) -> None:
+    few = scale.datasets["trec6"].model_copy(update={"labels": (72,)})
+    with pytest.raises(SettingsError, match="a draw of 72 from 72 labelled rows"):
+        plans_of(
+            [experiment(ULMFIT, low_shot=True)],
+            scale.model_copy(update={"datasets": {"trec6": few}}),
+        )
 
 
 def test_only_some_draws(scale: Scale) -> None:

@@ -233,13 +233,21 @@ def softmax(logits: NDArray[np.float32]) -> Probabilities:
 
 
 def read_curve(log: Path) -> list[dict[str, Any]]:
-    """The last record of each epoch of a training log, errors in percent."""
+    """The last record of each epoch of a training log, errors in percent.
+
+    From where a run went back to after a number that was not finite, `rate_factor` says by how
+    much its rates were lowered.
+    """
     epochs: dict[int, dict[str, Any]] = {}
+    lowered = {}
     for line in log.read_text(encoding="utf-8").splitlines():
         record = json.loads(line)
+        if "back_to" in record:
+            lowered = {"rate_factor": record["rate_factor"]}
+            continue
         kept = {"epoch": record["epoch"] + 1, "train_loss": round(record["train_loss"], 5)}
         if "error" in record:
             kept["valid_loss"] = round(record["valid_loss"], 5)
             kept["error"] = round(100 * record["error"], 3)
-        epochs[record["epoch"]] = kept
+        epochs[record["epoch"]] = kept | lowered
     return [epochs[epoch] for epoch in sorted(epochs)]

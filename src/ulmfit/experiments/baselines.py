@@ -17,8 +17,9 @@ from ulmfit.train.metrics import indicators
 
 NAME = "TF-IDF + logistic regression"
 
-# What most people would choose; of two frequency cuts, plain or logarithmic counts, five strengths
-# the best on the test set of TREC-6 (10.8 % error), so that doubt is in favour of the baseline.
+# What most people would choose. Of two frequency cuts, plain or logarithmic counts, five strengths
+# it was the best on the test set of TREC-6 (10.8 % error), and on 545 of its training rows, held
+# out, one error from the best (14.1 % against 13.9 with C = 30): doubt is in the baseline's favour.
 NGRAMS = (1, 2)
 MIN_DOCUMENTS = 2
 STRENGTH = 10.0  # C of the regression

@@ -16,13 +16,17 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ulmfit.config import Direction
+from ulmfit.errors import SettingsError
 from ulmfit.experiments.protocol import load_parts
-from ulmfit.experiments.recipes import DataSource, Experiment, Metric, Scale, Variant
+from ulmfit.experiments.recipes import DataSource, Experiment, Method, Metric, Scale, Variant
 from ulmfit.runtime import Precision
 from ulmfit.settings import Settings
 
 # To be raised when the code of a method changes so that its earlier results no longer hold.
 VERSION = 1
+
+# Of a method whose code has changed since: results of the others still hold.
+VERSIONS: dict[Method, int] = {"n-grams": 2}
 
 # Methods in which nothing is drawn: on all labels one seed says everything.
 FIXED = ("tfidf", "nb-svm", "sentence-embeddings")
@@ -153,9 +157,15 @@ def expand(
                     found += [
                         (Cell(experiment.name, dataset, row.name, count, seed), experiment, row)
                         for row in experiment.variants
-                        if seed == 0 or count is not None or row.method not in FIXED
+                        if seed == 0 or count is not None or not nothing_drawn(row)
                     ]
     return found
+
+
+def nothing_drawn(variant: Variant) -> bool:
+    """Whether all seeds of a variant are the same on all labels."""
+    as_pretrained = not variant.finetune and variant.lm == "pretrained"
+    return variant.method in FIXED or (variant.method == "hypercolumns" and as_pretrained)
 
 
 def label_counts(experiment: Experiment, source: DataSource) -> list[int | None]:
@@ -176,9 +186,16 @@ def make_plan(
 
     Raises:
         InputError: the data are missing.
-        SettingsError: a setting of the variant is wrong.
+        SettingsError: a setting of the variant is wrong, or fewer rows than are to be drawn.
     """
     source = scale.datasets[cell.dataset]
+    parts = load_parts(source, experiment.metric, data_dir)
+    if cell.labels is not None and cell.labels >= len(parts.train):
+        raise SettingsError(
+            f"{cell}: a draw of {cell.labels:,} from {len(parts.train):,} labelled rows",
+            expected="fewer than there are",
+            hint=f"Change datasets.{cell.dataset} in the scale's file.",
+        )
     needed = variant.members if variant.reads_lm or variant.method == "multitask" else ()
     return Plan(
         cell=cell,
@@ -187,7 +204,7 @@ def make_plan(
         source=source,
         settings=scale.settings(variant),
         corpus=scale.corpus if scale.lm is None else None,
-        data=load_parts(source, experiment.metric, data_dir).digest,
+        data=parts.digest,
         lm=tuple((d, sha) for d, sha in sorted(lm.items()) if d in needed),
         precision=precision,
     )
@@ -255,17 +272,17 @@ def _tune_key(plan: Plan, direction: Direction, pretrain: Task | None) -> str:
 def tuning_seed(plan: Plan) -> int | None:
     """Seed of a cell's fine-tuned LM; None where it is the same one for all seeds."""
     variant = plan.variant
-    nothing_drawn = not variant.finetune and variant.lm == "pretrained"
-    shared = variant.text == "all" and (plan.source.one_lm or nothing_drawn)
+    as_pretrained = not variant.finetune and variant.lm == "pretrained"
+    shared = variant.text == "all" and (plan.source.one_lm or as_pretrained)
     return None if shared else plan.cell.seed
 
 
 def _train_key(plan: Plan, direction: Direction, tune: Task | None) -> str:
     variant = plan.variant
     trained = variant.method in ("ulmfit", "multitask")
-    drawn = plan.cell.labels is not None or variant.method not in FIXED
+    drawn = plan.cell.labels is not None or not nothing_drawn(variant)
     identity: dict[str, Any] = {
-        "version": VERSION,
+        "version": VERSIONS.get(variant.method, VERSION),
         "method": variant.method,
         "tune": tune.key if tune is not None else None,
         "settings": plan.settings.classifier.model_dump() if trained else None,

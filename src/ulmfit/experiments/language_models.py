@@ -5,8 +5,11 @@ What is made here is kept on disk under the hash of all that decides it.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
+import os
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -166,19 +169,32 @@ def task_corpus(
     known = base.tokenizer.digest if base is not None else None
     folder = site.work / "corpora" / digest([text_digest(texts), known, words])
     done = folder / "tokenizer.json"
-    if done.exists():
-        valid = TokenCorpus.open(folder / "valid") if (folder / "valid").is_dir() else None
-        tokenizer = Tokenizer.from_json(done.read_text(encoding="utf-8"))
-        return tokenizer, TokenCorpus.open(folder / "train"), valid
-    if base is not None:
-        tokenizer = task_tokenizer(base.tokenizer, lambda: texts, settings)
-    else:
-        tokenizer = Tokenizer.train(
-            texts, kind="word", vocab_size=settings.max_vocab, min_freq=settings.min_freq
-        )
-    train, valid = pack_task_corpus(lambda: texts, tokenizer, settings.valid_fraction, folder)
-    atomic_write(done, tokenizer.to_json().encode())
-    return tokenizer, train, valid
+    with _alone(folder):
+        if done.exists():
+            valid = TokenCorpus.open(folder / "valid") if (folder / "valid").is_dir() else None
+            tokenizer = Tokenizer.from_json(done.read_text(encoding="utf-8"))
+            return tokenizer, TokenCorpus.open(folder / "train"), valid
+        if base is not None:
+            tokenizer = task_tokenizer(base.tokenizer, lambda: texts, settings)
+        else:
+            tokenizer = Tokenizer.train(
+                texts, kind="word", vocab_size=settings.max_vocab, min_freq=settings.min_freq
+            )
+        train, valid = pack_task_corpus(lambda: texts, tokenizer, settings.valid_fraction, folder)
+        atomic_write(done, tokenizer.to_json().encode())
+        return tokenizer, train, valid
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Wait for the other direction's process, where it makes the same corpus."""
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def random_lm(
@@ -215,6 +231,8 @@ def _has_no_base(plan: Plan, site: Site) -> bool:
 
 
 def _seed(task: Task) -> int:
+    if task.kind == "pretrain":
+        return 0  # one for all seeds
     return _tuning_seed(task.plan) if task.kind == "tune" else max(0, task.plan.cell.seed)
 
 

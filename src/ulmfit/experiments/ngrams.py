@@ -23,7 +23,7 @@ NGRAMS = (1, 2)  # and bigrams
 RATES = (0.05, 0.1, 0.25, 0.5)  # and these rates to choose from
 DEFAULT_RATE = 0.25  # where there is no validation set
 # Its 5 epochs are for 120 thousand texts and more; smaller sets get as many updates as this.
-EPOCHS, LEAST_UPDATES, MOST_EPOCHS = 5, 100_000, 50
+EPOCHS, LEAST_UPDATES = 5, 100_000
 
 Rows = list[NDArray[np.int64]]
 Matrix = NDArray[np.float32]
@@ -100,7 +100,7 @@ def descend(
     rng = np.random.default_rng(seed)
     embedding = rng.uniform(-1 / SIZE, 1 / SIZE, (n_features, SIZE)).astype(np.float32)
     output = np.zeros((SIZE, n_classes), dtype=np.float32)
-    epochs = min(MOST_EPOCHS, max(EPOCHS, -(-LEAST_UPDATES // len(rows))))
+    epochs = max(EPOCHS, -(-LEAST_UPDATES // len(rows)))
     total, step = epochs * len(rows), 0
     for _ in range(epochs):
         for text in rng.permutation(len(rows)):

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from ulmfit.errors import SettingsError
 from ulmfit.experiments.recipes import Experiment, Scale, Variant, list_experiments, read_scale
 from ulmfit.experiments.results import Result, newest, summarize
-from ulmfit.experiments.verdicts import AGREES, LEANS, Verdict, judge, judge_reference
+from ulmfit.experiments.verdicts import AGREES, Verdict, judge, judge_reference
 
 DATASETS = {
     "imdb": "IMDb",
@@ -38,9 +38,12 @@ How to read them:
 - *direction*: `agrees` if the gap has the paper's sign and its interval leaves out zero, `leans so`
   if it has the sign but the interval holds zero; `opposite`, `leans opposite` likewise.
 - *size*: `agrees` if the paper's gap lies in the interval of ours, of the reference row if the
-  paper's error does; else whether ours is `larger` or `smaller`.
-- Validation errors are those of the best epoch by validation error, on a tenth of the training rows
-  that is the same for every seed. Test rows are read once, after training.
+  paper's error does; else whether ours is `larger` or `smaller`, or has the `opposite` sign.
+- Intervals over seeds hold what training and draws vary, not what other rows to measure on would:
+  with few rows the smallest gaps are less certain than they look.
+- Validation errors are those of the best epoch by validation error, with few labels those of the
+  last, on a tenth of the training rows that is the same for every seed. Of test rows no method but
+  TF-IDF has seen anything before it is measured (see `Baselines`).
 """
 
 Places = dict[tuple[str, str, str, int | None, str], list[Result]]
@@ -100,7 +103,7 @@ def _overview_row(
     directions = [v.direction for v in verdicts if v.direction is not None]
     sizes = [v.size for v in verdicts if v.size is not None]
     counts = sorted({len(found) for found in run.values()})
-    agree = sum(direction in (AGREES, LEANS) for direction in directions)
+    agree = directions.count(AGREES)
     return (
         experiment.title,
         DATASETS[dataset],
@@ -225,7 +228,8 @@ def provenance(results: Sequence[Result]) -> str:
     cells = f"{len(results)} cell{'s' * (len(results) != 1)}"
     models = ", ".join(f"{name} ({sha})" for name, sha in sorted(lms))
     parts = [
-        f"{cells}, {hours:.1f} hours of {' and '.join(_unique('hardware', results))}",
+        f"{cells}, {hours:.1f} hours (what cells share is counted for each) of "
+        + " and ".join(_unique("hardware", results)),
         f"commit {', '.join(_unique('commit', results))}",
         f"made by {', '.join(commands)}",
     ]

@@ -36,11 +36,20 @@ measured in the same rounds: without gates, dropout, optimiser, padding or token
 ## Where our time goes
 
 {operators}
+{others}"""
+
+OTHER = """
+## Ratios on another machine
+
+{date}, {cpu}, {threads} threads, commit {commit}, from [{name}](results/{name}).
+
+{ratios}
 """
 
 
-def render(results: dict[str, Any], name: str) -> str:
-    """The page for a results file of this name."""
+def render(path: Path) -> str:
+    """The page for a results file, with the ratios of the newest file of each other processor."""
+    results, name = json.loads(path.read_text("utf-8")), path.name
     comparisons = results["comparisons"]
     versions = {k: v for worker in results["versions"].values() for k, v in worker.items()}
     versions.pop("modes", None)
@@ -59,6 +68,31 @@ def render(results: dict[str, Any], name: str) -> str:
         answers="\n".join(f"- {answer_line(answer)}" for answer in results["answers"]),
         machine=machine_tables(results),
         operators="\n\n".join(operators_table(c) for c in comparisons if "operators" in c),
+        others="".join(other_machine(file) for file in other_files(path)),
+    )
+
+
+def other_files(path: Path) -> list[Path]:
+    """The last results file by name of each processor but that of `path`, beside it."""
+    newest: dict[str, Path] = {}
+    for file in sorted(path.parent.glob("*.json")):
+        results = json.loads(file.read_text("utf-8"))
+        if "comparisons" in results:
+            newest[results["hardware"]["cpu"]] = file
+    own = json.loads(path.read_text("utf-8"))["hardware"]["cpu"]
+    return [file for cpu, file in newest.items() if cpu != own]
+
+
+def other_machine(path: Path) -> str:
+    """The ratios of a results file and what they are of."""
+    results = json.loads(path.read_text("utf-8"))
+    return OTHER.format(
+        name=path.name,
+        date=results["date"],
+        cpu=results["hardware"]["cpu"],
+        threads=results["threads"],
+        commit=results["commit"],
+        ratios=ratios_table(results["comparisons"]),
     )
 
 
@@ -156,8 +190,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Render a results file.")
     parser.add_argument("file", type=Path)
     options = parser.parse_args()
-    page = render(json.loads(options.file.read_text("utf-8")), options.file.name)
-    (options.file.parent.parent / "RESULTS.md").write_text(page, "utf-8")
+    (options.file.parent.parent / "RESULTS.md").write_text(render(options.file), "utf-8")
 
 
 if __name__ == "__main__":

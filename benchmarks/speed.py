@@ -146,7 +146,7 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     path = options.out / f"{results['date']}-{machine.cpu_name()}.json"
     path.write_text(json.dumps(results, indent=1) + "\n", "utf-8")
-    page = render(results, path.name)
+    page = render(path)
     table = (
         options.out.parent / "RESULTS.md" if options.out == RESULTS else options.out / "RESULTS.md"
     )

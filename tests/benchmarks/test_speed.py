@@ -50,7 +50,7 @@ def test_every_comparison_runs_and_fills_the_results_file(tmp_path: Path) -> Non
             assert sum(row["share"] for row in found["operators"]["rows"]) == pytest.approx(1)
             assert found["operators"]["product_share"] > 0
     page = (tmp_path / "RESULTS.md").read_text("utf-8")
-    assert page == render(results, path.name)
+    assert page == render(path)
 
 
 @pytest.mark.slow
@@ -72,6 +72,22 @@ def test_without_an_accelerator_its_script_says_so() -> None:
     done = run_module("benchmarks.gpu")
     assert done.returncode == 2
     assert done.stderr.strip().startswith("no CUDA device here: nothing was measured")
+
+
+def test_other_machines_have_their_ratios_below(tmp_path: Path) -> None:
+    shipped = sorted((ROOT / "benchmarks" / "results").glob("*.json"))
+    ours = next(path for path in shipped if "comparisons" in json.loads(path.read_text("utf-8")))
+    results = json.loads(ours.read_text("utf-8"))
+    path = tmp_path / "2030-01-01-here.json"
+    path.write_text(json.dumps(results), "utf-8")
+    assert "another machine" not in render(path)
+    for date in ("2030-01-02", "2030-01-03"):
+        other = {**results, "date": date, "hardware": {**results["hardware"], "cpu": "Another"}}
+        (tmp_path / f"{date}-there.json").write_text(json.dumps(other), "utf-8")
+    (tmp_path / "service.json").write_text("{}", "utf-8")
+    page = render(path)
+    assert page.count("## Ratios on another machine") == 1
+    assert "2030-01-03, Another, " in page and "2030-01-02" not in page
 
 
 def test_unknown_comparison_is_refused() -> None:

@@ -202,8 +202,9 @@ class ClassifierSettings(Frozen):
         patience: stop after so many epochs without improvement, None for never.
         valid_fraction: share of the labelled documents held out to choose the best epoch (paper,
             section 5: 10 %).
-        by_length: fewer passes and less dropout where there are many documents, as far as both are
-            the defaults (ours, `stages.finetune_classifier.fitted_to_length`).
+        by_length: fewer passes and less dropout where there are many documents, smaller batches of
+            few very long ones, as far as these are the defaults (ours,
+            `stages.finetune_classifier.fitted_to_length`).
     """
 
     epochs: int = Field(15, ge=1)

@@ -105,6 +105,15 @@ def test_what_a_run_keeps_goes_when_it_is_done_or_refused(tmp_path: Path) -> Non
     assert not where.out.exists()
 
 
+def test_a_trained_model_is_not_lost_to_a_late_refusal(tmp_path: Path) -> None:
+    where = place(tmp_path / "m")
+    with pytest.raises(InputError), where.run(where.display()) as run:
+        run.claim({})
+        (run.work / "forward" / "lm" / "model").mkdir(parents=True)
+        raise InputError("no text to label")
+    assert (where.work / "forward" / "lm" / "model").exists()
+
+
 def test_what_a_run_keeps_stays_when_it_fails_or_is_stopped(tmp_path: Path) -> None:
     where = place(tmp_path / "m")
     with pytest.raises(

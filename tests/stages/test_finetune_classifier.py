@@ -185,9 +185,18 @@ def test_many_documents_need_fewer_passes_and_these_less_dropout() -> None:
     many = {"epochs": 8, "dropouts": usual.dropouts.scaled(0.5)}
     assert fitted(4_907) == fitted(30_000) == usual.model_copy(update=many)
     assert fitted(4_907, by_length=False) == ClassifierSettings(by_length=False)
+    assert fitted(200, epochs=5) == ClassifierSettings(epochs=5), "few passes are wanted"
     own = usual.dropouts.scaled(0.1)
     assert fitted(4_907, epochs=14, dropouts=own.model_dump()).epochs == 14, "set"
     assert fitted(4_907, dropouts=own.model_dump()).dropouts == own, "what is set stays as it is"
+
+
+def test_few_long_documents_are_read_in_smaller_batches() -> None:
+    assert fitted(100, 50_000).batch_size == 8
+    assert fitted(600, 10_000).batch_size == 20
+    assert fitted(22_500, 280).batch_size == 64
+    assert fitted(100, 50_000, batch_size=32).batch_size == 32, "set"
+    assert fitted(100, 50_000, by_length=False).batch_size == 64
 
 
 # Metrics

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from functools import partial
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -100,6 +102,17 @@ def test_too_little_to_hold_out_means_training_on_all(base: Tokenizer, tmp_path:
     assert not (tmp_path / "valid").exists()
     train, valid = pack_task_corpus(lambda: texts, base, 0.0, tmp_path)
     assert (train.n_docs, valid) == (100, None)
+
+
+def test_a_document_that_is_most_of_the_text_is_for_training(
+    base: Tokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stage, "MIN_VALID_TOKENS", 20)
+    held_out = next(book for n in count() if is_held_out(book := f"{n} " + "the cat " * 500, 0.1))
+    for before in (0, 1):
+        texts = ["the king and the cat " * 20] * before + [held_out]
+        train, valid = pack_task_corpus(partial(list, texts), base, 0.1, tmp_path)
+        assert (train.n_docs, valid) == (len(texts), None)
 
 
 def test_known_words_keep_their_vectors_and_new_ones_get_the_mean(base: Tokenizer) -> None:

@@ -93,6 +93,13 @@ def test_the_same_seed_gives_the_same_member() -> None:
     assert first.to_bytes() == second.to_bytes()
 
 
+def test_with_many_classes_each_has_fewer_terms(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ulmfit.stages.fit_ngrams.MOST_WEIGHTS", 12)
+    for classes in (2, 4):
+        member = fit_ngrams(*reviews(100, classes), multi_label=False, seed=0)
+        assert member.weights.size == 12
+
+
 def test_of_very_much_text_a_part_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     documents, targets = reviews(300)
     whole = fit_ngrams(documents, targets, multi_label=False, seed=0)

@@ -11,6 +11,7 @@ import hashlib
 import heapq
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,11 +30,11 @@ from ulmfit.stages.self_training import surest
 FOLDER = "self-training"
 
 
-def require_self_training(dataset: Dataset, unlabeled: Texts | None) -> None:
+def require_self_training(dataset: Dataset, valid: Dataset | None, unlabeled: Texts | None) -> None:
     """Check, before hours of training, that there can be a second round.
 
     Raises:
-        InputError: there are no texts without labels.
+        InputError: there are no texts without labels, or all of them have labels elsewhere.
         SettingsError: the texts have several labels each.
     """
     if dataset.multi_label:
@@ -42,7 +43,8 @@ def require_self_training(dataset: Dataset, unlabeled: Texts | None) -> None:
             expected="one label for each text",
             hint="Leave self_training out.",
         )
-    if unlabeled is None:
+    known = chain(dataset.texts, valid.texts if valid is not None else ())
+    if unlabeled is None or not pool_of(unlabeled(), set(known), 1):
         raise _nothing_to_label()
 
 

@@ -24,10 +24,11 @@ from ulmfit.errors import InputError
 from ulmfit.settings import NGramSettings, Settings
 from ulmfit.stages.calibration import calibrate
 from ulmfit.stages.ensemble import Scores
-from ulmfit.stages.finetune_classifier import one_hot
+from ulmfit.stages.finetune_classifier import check_settings, one_hot
 from ulmfit.stages.fit_ngrams import DEFAULT_SHARE, choose_share, fit_ngrams
 from ulmfit.stages.lm_folder import TrainedLM
 from ulmfit.stages.ngrams import NGrams, blend
+from ulmfit.stages.rates import group_rates
 from ulmfit.train.checkpoint import checksum
 
 # With fewer held-out documents their error chooses epochs by chance: train on all instead.
@@ -64,7 +65,10 @@ def train_classifier(
     dataset = training_rows(dataset)
     labels = dataset.classes
     if settings.self_training is not None:
-        require_self_training(dataset, unlabeled)
+        require_self_training(dataset, valid, unlabeled)
+    check_settings(settings.classifier)
+    if settings.finetune_lm is not None:
+        group_rates(settings.finetune_lm.rates, 2)
     train_part, valid_part = _split(dataset, valid, settings, run.seed)
 
     def task_texts() -> Iterator[str]:

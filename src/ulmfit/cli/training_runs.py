@@ -111,7 +111,9 @@ class Place:
             hint = "Run the same command with --resume to go on."
             raise Interrupted("stopped", hint=hint) from error
         except UlmfitError as error:
-            if error.exit_code == _BAD_INPUT and not kept and ranks.rank() == 0:
+            # What is refused after a model has been trained may be worth hours.
+            trained = any(self.work.rglob("model"))
+            if error.exit_code == _BAD_INPUT and not kept and not trained and ranks.rank() == 0:
                 self._clean()
             raise
         self._clean()

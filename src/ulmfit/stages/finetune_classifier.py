@@ -42,6 +42,9 @@ LEAST_EPOCHS = 2
 # the whole in half the time. Ours, docs/log.md.
 ENOUGH_STEPS, ENOUGH_EPOCHS = 600, 8
 FEW_EPOCHS, DROPOUT_SHARE = 10, 0.5
+# Of long documents that are read twice: 15 passes over 250 shorter ones have as many steps. The
+# smallest batch that batch norm can do with. Ours, unmeasured.
+LEAST_STEPS, LEAST_BATCH = 60, 8
 
 
 def one_hot(labels: Sequence[str | tuple[str, ...]], classes: Sequence[str]) -> Targets:
@@ -134,20 +137,26 @@ class ClassifierLoss:
 def fitted_to_length(settings: ClassifierSettings, documents: Documents) -> ClassifierSettings:
     """Settings for so much to read; what differs from the defaults stays as it is.
 
-    Many documents need fewer passes, and with few passes less dropout. `max_tokens` bounds the
-    passes in any case.
+    Many documents need fewer passes, and with fewer passes less dropout. `max_tokens` bounds the
+    passes in any case; where it leaves few long documents but some steps, batches are smaller.
     """
     usual = ClassifierSettings()
-    epochs, dropouts = settings.epochs, settings.dropouts
+    epochs, size = settings.epochs, settings.batch_size
     if settings.by_length and epochs == usual.epochs:
-        steps = math.ceil(len(documents) / settings.batch_size)
+        steps = math.ceil(len(documents) / (size * ranks.size()))
         epochs = min(epochs, max(ENOUGH_EPOCHS, math.ceil(ENOUGH_STEPS / steps)))
     if settings.max_tokens is not None:
         n_tokens = max(1, sum(map(len, documents)))
-        epochs = min(epochs, max(LEAST_EPOCHS, settings.max_tokens // n_tokens))
-    if settings.by_length and dropouts == usual.dropouts and epochs <= FEW_EPOCHS:
-        dropouts = dropouts.scaled(DROPOUT_SHARE)
-    return settings.model_copy(update={"epochs": epochs, "dropouts": dropouts})
+        affordable = max(LEAST_EPOCHS, settings.max_tokens // n_tokens)
+        if affordable < epochs and settings.by_length and size == usual.batch_size:
+            enough = affordable * len(documents) // (LEAST_STEPS * ranks.size())
+            size = min(size, max(LEAST_BATCH, enough))
+        epochs = min(epochs, affordable)
+    changes: dict[str, object] = {"epochs": epochs, "batch_size": size}
+    fewer = epochs < min(settings.epochs, FEW_EPOCHS + 1)
+    if settings.by_length and fewer and settings.dropouts == usual.dropouts:
+        changes["dropouts"] = settings.dropouts.scaled(DROPOUT_SHARE)
+    return settings.model_copy(update=changes)
 
 
 def unfreezing_plan(settings: ClassifierSettings, n_groups: int) -> list[Phase]:
@@ -206,7 +215,8 @@ def finetune_classifier(
             than processes that share them.
         SettingsError: settings that contradict each other, or the run to resume was another one.
     """
-    _check(train, valid, settings)
+    check_settings(settings)
+    _check(train, valid)
     asked, settings = settings, fitted_to_length(settings, train[0])
     if settings.epochs < asked.epochs:
         context.display.note(
@@ -311,11 +321,22 @@ def _checksum(part: tuple[Documents, Targets]) -> int:
     return found
 
 
-def _check(
-    train: tuple[Documents, Targets],
-    valid: tuple[Documents, Targets] | None,
-    settings: ClassifierSettings,
-) -> None:
+def check_settings(settings: ClassifierSettings) -> None:
+    """Find out what contradicts itself before anything is trained.
+
+    Raises:
+        SettingsError: the window of the pools is shorter than a chunk, or rates are missing.
+    """
+    group_rates(settings.rates, 2)
+    if settings.pool_tokens is not None and settings.pool_tokens < settings.chunk:
+        raise SettingsError(
+            f"classifier.pool_tokens is {settings.pool_tokens}",
+            expected=f"at least classifier.chunk, {settings.chunk}",
+            hint="A document's last chunk has to be pooled.",
+        )
+
+
+def _check(train: tuple[Documents, Targets], valid: tuple[Documents, Targets] | None) -> None:
     for name, part in (("train", train), ("validate", valid)):
         if part is not None and len(part[0]) == 0:
             raise InputError(f"there is no document to {name} on", expected="at least one")
@@ -323,10 +344,4 @@ def _check(
         raise InputError(
             f"{ranks.size()} processes are to share {len(train[0])} documents",
             expected="at least one for each of them",
-        )
-    if settings.pool_tokens is not None and settings.pool_tokens < settings.chunk:
-        raise SettingsError(
-            f"classifier.pool_tokens is {settings.pool_tokens}",
-            expected=f"at least classifier.chunk, {settings.chunk}",
-            hint="A document's last chunk has to be pooled.",
         )

@@ -59,14 +59,16 @@ def pack_task_corpus(
     """Write the task's text as a training and a validation corpus below `folder`.
 
     Returns:
-        Training corpus; validation corpus, None if it would be too small to say anything.
+        Training corpus; validation corpus, None if it would be too small to say anything, or the
+        greater part: then all text is for training.
     """
     packed = []
     for name, wanted in (("train", False), ("valid", True)):
         documents = (text for text in texts() if is_held_out(text, fraction) == wanted)
         packed.append(build_corpus(documents, tokenizer, folder / name))
     train, valid = packed
-    if valid.n_tokens < MIN_VALID_TOKENS:
+    # One document may be most of the text.
+    if valid.n_tokens < MIN_VALID_TOKENS or valid.n_tokens > train.n_tokens:
         shutil.rmtree(folder / "valid")
         return build_corpus(texts(), tokenizer, folder / "train"), None
     return train, valid

@@ -21,8 +21,9 @@ Targets = NDArray[np.floating] | NDArray[np.bool_]
 MIN_DOCUMENTS = 2
 STRENGTH = 10.0
 _STEPS = 1000
-# The most frequent ones: about ten megabytes for two classes. Ours.
-MOST_TERMS = 400_000
+# The most frequent ones: about ten megabytes. With many classes fewer, as each term has a weight
+# for each of them, and the regression takes twenty times the memory of these. Ours.
+MOST_TERMS, MOST_WEIGHTS = 400_000, 4_000_000
 FOLDS = 5
 # What the member counts where nothing is held out, and the middle of the prior where something is:
 # of TREC-6, AG News and IMDb with 100 and 500 labels, docs/log.md.
@@ -95,7 +96,8 @@ def choose_share(
 
 
 def _fit(documents: Sequence[Ids], targets: Targets, *, multi_label: bool) -> NGrams:
-    keys, idf, features = _tfidf(documents)
+    most = min(MOST_TERMS, max(1, MOST_WEIGHTS // targets.shape[1]))
+    keys, idf, features = _tfidf(documents, most)
     if multi_label:
         found = [_log_odds(features, column > 0) for column in targets.T]
         weights = np.stack([weights for weights, _ in found])
@@ -107,13 +109,15 @@ def _fit(documents: Sequence[Ids], targets: Targets, *, multi_label: bool) -> NG
     )
 
 
-def _tfidf(documents: Sequence[Ids]) -> tuple[NDArray[np.int64], NDArray[np.float32], Any]:
+def _tfidf(
+    documents: Sequence[Ids], most: int
+) -> tuple[NDArray[np.int64], NDArray[np.float32], Any]:
     """Terms that enough documents have, ascending, idf of each, and the features, (N, F)."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     for least in (MIN_DOCUMENTS, 1):
         vectorizer = TfidfVectorizer(
-            analyzer=_terms_of, min_df=least, max_features=MOST_TERMS, sublinear_tf=True
+            analyzer=_terms_of, min_df=least, max_features=most, sublinear_tf=True
         )
         with suppress(ValueError):  # nothing is left: no term twice, or none at all
             features = vectorizer.fit_transform(documents)

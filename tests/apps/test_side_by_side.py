@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -90,6 +91,24 @@ def test_both_processes_make_the_models_of_one(
     ours, theirs = weights(tmp_path / "both"), weights(tmp_path / "alone")
     assert {name: ours[name] for name in theirs} == theirs
     assert (found == expected).all()
+    assert torch.get_num_threads() == 2
+
+
+@pytest.mark.parametrize("direction", LMS)
+def test_what_is_left_of_both_has_the_threads_it_had(
+    direction: Direction, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Threads(Notes):
+        def note(self, text: str) -> None:
+            super().note(f"{torch.get_num_threads()}: {text}")
+
+    monkeypatch.setattr(side_by_side, "WORTH_A_PROCESS", 0)
+    first = train_classifier(DATA, LMS, settings(), training_run(tmp_path))
+    shutil.rmtree(tmp_path / direction)
+    run = training_run(tmp_path, resume=True).with_display(Threads())
+    again = train_classifier(DATA, LMS, settings(), run)
+    assert f"1: {direction} classifier: " in notes(run)
+    assert (first.predict_proba(DATA.texts) == again.predict_proba(DATA.texts)).all()
     assert torch.get_num_threads() == 2
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -218,9 +219,19 @@ def test_another_run_is_not_resumed(
             valid=values["valid"],
         )
     assert str(caught.value) == (
-        f"the run in '{tmp_path}' was of other {named}. Give the same data and settings to resume "
-        "it, or leave --resume out to start again."
+        f"the run in '{tmp_path}' was of other {named}. Give the same data, settings and "
+        "--precision to resume it, or leave --resume out to start again."
     )
+
+
+def test_another_precision_is_not_mixed_in(
+    tmp_path: Path, first_run: Callable[[Path], None]
+) -> None:
+    first_run(tmp_path)
+    run = training_run(tmp_path, resume=True)
+    run = replace(run, accelerator=make_accelerator("bf16", cpu=True))
+    with pytest.raises(SettingsError, match="was of other precision"):
+        train_classifier(DATA, LMS, settings(), run, unlabeled=lambda: MORE, valid=VALID)
 
 
 @pytest.fixture(scope="module")

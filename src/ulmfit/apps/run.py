@@ -82,7 +82,8 @@ class TrainingRun:
             InputError: processes that are to train together have other data or settings, or do not
                 share the folder.
         """
-        identity = {**identity, "seed": self.seed, PROCESSES: ranks.size()}
+        precision = self.accelerator.mixed_precision
+        identity = {"precision": precision, **identity, "seed": self.seed, PROCESSES: ranks.size()}
 
         def claimed() -> dict[str, object]:
             self._claim(identity)
@@ -109,8 +110,8 @@ class TrainingRun:
         if changed:
             raise SettingsError(
                 f"the run in '{self.work}' was of other {' and '.join(changed)}",
-                hint="Give the same data and settings to resume it, or leave --resume out to start "
-                "again.",
+                hint="Give the same data, settings and --precision to resume it, or leave --resume "
+                "out to start again.",
             )
 
     def _start_afresh(self, identity: Mapping[str, object]) -> None:

@@ -50,7 +50,7 @@ def worth_it(run: TrainingRun, n_directions: int, n_tokens: int) -> bool:
 
     Args:
         run: its device counts.
-        n_directions: still to be trained.
+        n_directions: of the run.
         n_tokens: that each of them reads, in all passes.
     """
     return (
@@ -78,16 +78,37 @@ def beside(run: TrainingRun, task: Path, main: str, what: str) -> Iterator[Train
     Raises:
         UlmfitError: what stopped the child; the block is stopped too, at its next step.
     """
-    threads = torch.get_num_threads()
-    child = _Child(task, main, what, max(1, threads // 2))
-    torch.set_num_threads(max(1, threads - threads // 2))
+    child = _Child(task, main, what, _halves()[1])
     try:
-        yield run.with_display(_Watching(run.display, child))
+        with half_of_the_threads():
+            yield run.with_display(_Watching(run.display, child))
         run.display.note(f"waiting for the {what}")
         child.finish()
     finally:
         child.stop()
+
+
+@contextmanager
+def half_of_the_threads(*, the_child_s: bool = False) -> Iterator[None]:
+    """Work with as many threads as one of two that are side by side.
+
+    A resumed run whose other half was done has to: sums depend on the number of threads.
+
+    Args:
+        the_child_s: those of the half that was in the other process.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(_halves()[the_child_s])
+    try:
+        yield
+    finally:
         torch.set_num_threads(threads)
+
+
+def _halves() -> tuple[int, int]:
+    """Threads of this process and of the child."""
+    threads = torch.get_num_threads()
+    return max(1, threads - threads // 2), max(1, threads // 2)
 
 
 class _Child:

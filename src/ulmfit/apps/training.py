@@ -15,7 +15,7 @@ from ulmfit.apps.language_models import task_corpus
 from ulmfit.apps.predictor import Predictor
 from ulmfit.apps.run import Texts, TrainingRun, text_digest
 from ulmfit.apps.self_training import require_self_training, second_round
-from ulmfit.apps.side_by_side import beside, worth_it
+from ulmfit.apps.side_by_side import beside, half_of_the_threads, worth_it
 from ulmfit.config import Direction
 from ulmfit.data.datasets import Dataset, training_rows
 from ulmfit.data.splits import stratified_split
@@ -106,7 +106,11 @@ def _trained(
     """All directions, trained side by side where that is worth it."""
     done = ranks.first("trained models", lambda: [w.model_folder(run).is_dir() for w in works])
     todo = [work for work, there in zip(works, done, strict=True) if not there]
-    if worth_it(run, len(todo), n_tokens):
+    halves = worth_it(run, len(works), n_tokens)
+    if halves and len(todo) == 1:
+        with half_of_the_threads(the_child_s=todo[0] is works[1]):
+            train_direction(todo[0], run, texts)
+    elif halves and todo:
         here, there = todo
         what = f"{there.direction} direction"
         run.display.note(f"the {what} is trained at the same time, in another process")

@@ -38,7 +38,7 @@ CHAIN_THAW_RATES = (1e-3, 1e-4)
 # One epoch for the head alone, one for all layers.
 LEAST_EPOCHS = 2
 
-# All of TREC-6: 616 steps in 8 passes with half of the dropouts came to the error of 15 passes with
+# All of TREC-6: 616 steps in 8 passes with half of the dropouts, no more test errors than 15 with
 # the whole in half the time. Ours, docs/log.md.
 ENOUGH_STEPS, ENOUGH_EPOCHS = 600, 8
 FEW_EPOCHS, DROPOUT_SHARE = 10, 0.5

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import reviews, run, settings, write_csv
+from ulmfit.cli.train_verbs import without_test_texts
+from ulmfit.data.datasets import Dataset
 
 MODEL_FILES = {"README.md", "config.json", "log.jsonl", "metrics.json"} | {
     *("model.safetensors", "ngrams.safetensors", "report.html", "tokenizer.json")
@@ -85,6 +87,14 @@ def test_one_document_on_stdout_and_progress_on_stderr(
     assert (found["train_rows"], found["test"]["rows"]) == (120, 40)
     assert 0 <= found["baseline"]["error"] <= 1
     assert "forward classifier" in done.err
+
+
+def test_the_language_model_does_not_read_what_is_tested_on() -> None:
+    test = Dataset(["a", "b"], ["x", "y"])
+    found = without_test_texts(lambda: ["c", "b", "d", "c"], test)
+    assert found is not None
+    assert [*found()] == [*found()] == ["c", "d", "c"]
+    assert without_test_texts(None, test) is None
 
 
 def test_training_can_do_without_a_test_and_a_name(

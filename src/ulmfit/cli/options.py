@@ -279,7 +279,8 @@ Unlabeled = Annotated[
     typer.Option(
         "--unlabeled",
         metavar="FILE",
-        help="More text of the same kind, for the language model; may be given several times.",
+        help="More text of the same kind, for the language model; may be given several times. "
+        "Texts that are tested on are left out.",
         rich_help_panel=DATA,
     ),
 ]

@@ -59,6 +59,8 @@ from ulmfit.cli.training_runs import Place, default_out, directions_of, read_set
 from ulmfit.errors import SettingsError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from ulmfit.apps.run import Texts
     from ulmfit.data.datasets import Dataset
     from ulmfit.settings import Settings
@@ -146,10 +148,26 @@ def train(
         data, columns, test=test, test_fraction=test_fraction, limit=limit, seed=seed
     )
     held_out = columns.load(valid, "valid") if valid else None
+    more = without_test_texts(more, parts.test)
     recipe = Recipe(lm, direction, settings, more, held_out, not no_baseline, not no_report)
     place = Place(out or default_out(data), seed, resume, quiet, device, precision)
     use_threads(threads)
     _train(recipe, parts, place, as_json=as_json)
+
+
+def without_test_texts(texts: Texts | None, test: Dataset | None) -> Texts | None:
+    """Texts without those to be tested on: a file of all texts often has them too.
+
+    What a language model has read, it is surer of than of what users will send.
+    """
+    if texts is None or test is None:
+        return texts
+    known = frozenset(test.texts)
+
+    def others() -> Iterator[str]:
+        return (text for text in texts() if text not in known)
+
+    return others
 
 
 @app.command(

@@ -220,9 +220,10 @@ def _draw_epochs(ax: Axes, lines: list[Line]) -> None:
     last = int(max(line.x[-1] for line in lines))
     ax.set_xlabel("epoch of classifier fine-tuning")
     ax.set_xticks(range(1, last + 1, max(1, round(last / 7))))
-    # Before the first epochs have done anything, errors are so large that all else would look flat.
-    late = [value for line in lines for value in line.high[1:]]
-    ax.set_ylim(0, max(late) * 1.1)
+    # Before the first epochs have done anything, errors are so large that all else would look flat;
+    # so are the ends of intervals over two or three seeds.
+    late = [value for line in lines for value in line.mean[1:]]
+    ax.set_ylim(0, max(late) * 1.5)
     _label_lines(ax, lines, log=False)
 
 

@@ -255,3 +255,10 @@ def test_evaluate_tells_how_far_probabilities_can_be_relied_on(model: Path, data
     found = json.loads(run("evaluate", model, data / "test.csv", "--json", "-q").out)
     assert len(found["reliability"]["bins"]) == 15
     assert found["coverage"][0]["rows"] == found["rows"]
+
+
+def test_a_text_in_the_place_of_the_file_is_told(model: Path) -> None:
+    done = run("predict", model, f"{GOOD} " * 6)
+    assert done.code == 2
+    assert "cannot be read (File name too long)" in done.err
+    assert "A text to label is given with `--text`, not in the place of FILE." in done.err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import sys
 from collections import Counter
@@ -204,6 +205,9 @@ def _for_predict(error: InputError) -> InputError:
         return None if text is None else re.sub(r"--text\b(?!-)", "--text-column", text)
 
     problem = renamed(error.problem) or ""
+    if isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.ENAMETOOLONG:
+        hint = "A text to label is given with `--text`, not in the place of FILE."
+        return InputError(problem, expected=error.expected, hint=hint)
     return InputError(problem, expected=renamed(error.expected), hint=renamed(error.hint))
 
 

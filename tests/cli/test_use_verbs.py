@@ -262,3 +262,11 @@ def test_a_text_in_the_place_of_the_file_is_told(model: Path) -> None:
     assert done.code == 2
     assert "cannot be read (File name too long)" in done.err
     assert "A text to label is given with `--text`, not in the place of FILE." in done.err
+
+
+@pytest.mark.parametrize("verb", ["predict", "explain"])
+def test_bytes_that_are_no_characters_are_labelled(model: Path, verb: str) -> None:
+    done = run(verb, model, "--json", "--text", f"{GOOD} caf\udce9")
+    assert done.code == 0, done
+    assert "\ufffd" in done.out
+    json.loads(done.out)

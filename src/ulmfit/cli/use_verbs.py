@@ -151,7 +151,7 @@ def predict(
         )
     if file is None:
         predictor = load_for_use(model, device, threads, int8=int8).abstaining(min_confidence)
-        _predict_texts(predictor, text or [], as_json=as_json)
+        _predict_texts(predictor, _whole(text or []), as_json=as_json)
         return
     from ulmfit.apps.predictions import PredictionWriter
     from ulmfit.data.streams import open_rows
@@ -209,6 +209,13 @@ def _for_predict(error: InputError) -> InputError:
         hint = "A text to label is given with `--text`, not in the place of FILE."
         return InputError(problem, expected=error.expected, hint=hint)
     return InputError(problem, expected=renamed(error.expected), hint=renamed(error.hint))
+
+
+def _whole(texts: list[str]) -> list[str]:
+    """Bytes of the command line that are no characters come as half ones; `serve` does the same."""
+    from ulmfit.data.tables import whole_characters
+
+    return [whole_characters(text) for text in texts]
 
 
 def _predict_texts(predictor: Classifier, texts: list[str], *, as_json: bool) -> None:

@@ -264,6 +264,19 @@ def test_a_text_in_the_place_of_the_file_is_told(model: Path) -> None:
     assert "A text to label is given with `--text`, not in the place of FILE." in done.err
 
 
+def test_a_document_and_csv_cannot_both_be_printed(model: Path, rows: Path) -> None:
+    done = run("predict", model, rows, "-o", "-", "--json")
+    assert (done.code, done.out) == (2, "")
+    assert "-o - prints CSV, and --json a document" in done.err
+
+
+def test_a_broken_row_leaves_no_half_document(model: Path, tmp_path: Path) -> None:
+    path = tmp_path / "broken.csv"
+    path.write_bytes(b"text\n" + f"{GOOD}\n".encode() * 60_000 + b"caf\xe9\n")
+    done = run("predict", model, path, "--json", "-q")
+    assert (done.code, done.out) == (2, "")
+
+
 @pytest.mark.parametrize("verb", ["predict", "explain"])
 def test_bytes_that_are_no_characters_are_labelled(model: Path, verb: str) -> None:
     done = run(verb, model, "--json", "--text", f"{GOOD} caf\udce9")

@@ -383,3 +383,8 @@ def test_killed_in_mid_write_the_old_model_stays(model: Path) -> None:
 def test_interrupted_replacement_is_put_back_by_reading(model: Path) -> None:
     model.rename(model.parent / ".model.0123abcd.ulmfit-whole")
     assert read_folder(model).config["rate"] == 0.1
+
+
+def test_a_name_that_is_too_long_is_no_model() -> None:
+    with pytest.raises(ModelFolderError, match=r"cannot read '.*': file name too long"):
+        read_config(Path("x" * 300))

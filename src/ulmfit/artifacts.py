@@ -305,10 +305,10 @@ def _identity(path: Path) -> tuple[int, ...] | None:
 
 
 def _read_config(path: Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
-    if not path.is_dir():
-        what = "is a file" if path.exists() else "does not exist"
-        raise ModelFolderError(f"model folder '{path}' {what}", expected=f"a folder with {CONFIG}")
     try:
+        if not path.is_dir():
+            what = f"model folder '{path}' {'is a file' if path.exists() else 'does not exist'}"
+            raise ModelFolderError(what, expected=f"a folder with {CONFIG}")
         with _open_regular(path / CONFIG) as file:
             return _parse_config(file.read(), path)
     except FileNotFoundError:

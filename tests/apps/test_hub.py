@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.apps import tiny_classifiers
 from tests.apps.hub_stand_in import TOKEN, Hub, running_hub
 from tests.apps.report.conftest import member
 from ulmfit.apps import hub as module
@@ -62,6 +63,19 @@ def test_a_model_comes_back_as_it_went(hub: Hub, model: Path, tmp_path: Path) ->
         Predictor.load(path).predict_proba(text) for path in (model, tmp_path / "copy")
     ]
     assert (probabilities[0] == probabilities[1]).all()
+
+
+def test_an_exported_model_comes_back_as_it_went(hub: Hub, tmp_path: Path) -> None:
+    pytest.importorskip("onnx")
+    from ulmfit.apps.export import export_onnx
+    from ulmfit.apps.onnx_runtime import OnnxClassifier
+
+    exported = export_onnx(tiny_classifiers.both(), tmp_path / "exported").path
+    push(exported, REPO)
+    pull(REPO, tmp_path / "copy")
+    assert {"forward.onnx", "backward.onnx"} < names_in(tmp_path / "copy")
+    assert names_in(tmp_path / "copy") == names_in(exported)
+    OnnxClassifier.load(tmp_path / "copy")
 
 
 def test_public_and_with_the_report_only_if_asked(hub: Hub, model: Path) -> None:

@@ -11,7 +11,7 @@ from ulmfit.apps.corpus_facts import measure_corpus
 from ulmfit.apps.packed_corpus import is_packed, pack_corpus, read_packed, unpack_corpus
 from ulmfit.data.corpus import TokenCorpus
 from ulmfit.data.tokenizer import Tokenizer
-from ulmfit.errors import InputError
+from ulmfit.errors import InputError, StorageError
 from ulmfit.settings import PretrainSettings, TextSettings
 
 TEXTS, HELD_OUT = tiny.labelled_texts(300)[0], tiny.labelled_texts(30, seed=8)[0]
@@ -70,3 +70,12 @@ def test_a_changed_byte_is_noticed(packed: Path, tmp_path: Path, name: str) -> N
     path.write_bytes(content)
     with pytest.raises(InputError, match="is cut or broken"):
         unpack_corpus(path, tmp_path / "out")
+
+
+def test_the_folder_of_the_file_is_made(tmp_path: Path) -> None:
+    facts = measure_corpus(lambda: TEXTS)
+    path = tmp_path / "new" / "x.packed"
+    pack_corpus(lambda: TEXTS, lambda: HELD_OUT, SETTINGS, facts, path)
+    assert is_packed(path)
+    with pytest.raises(StorageError, match=r"cannot write '.*': "):
+        pack_corpus(lambda: TEXTS, lambda: HELD_OUT, SETTINGS, facts, path / "x")

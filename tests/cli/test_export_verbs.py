@@ -79,3 +79,15 @@ def test_what_cannot_be_exported_is_refused(
     done = run("predict", exported, "--text", "a", "--device", "cuda")
     assert done.code == 2
     assert "Expected: cpu, where exported models run" in done.err
+
+
+def test_a_report_on_an_exported_model_is_refused_at_once(
+    exported: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def judged(*_: object, **__: object) -> None:
+        raise AssertionError("the rows are labelled")
+
+    monkeypatch.setattr("ulmfit.cli.evaluate_verb.judge", judged)
+    done = run("evaluate", exported, data / "test.csv", "--report", tmp_path / "report.html")
+    assert done.code == 2
+    assert "is an exported model, which cannot be explained" in done.err

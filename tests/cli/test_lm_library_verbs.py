@@ -125,3 +125,11 @@ def test_a_malicious_file_is_refused_and_nothing_is_left(foreign: Path, tmp_path
     assert "Nothing in it was run." in done.err
     assert not marker.exists()
     assert not (tmp_path / "lm").exists()
+
+
+def test_weights_that_are_not_there_are_told(foreign: Path, tmp_path: Path) -> None:
+    there, none = foreign / "lm_fwd.pth", tmp_path / "none" / "fwd.pth"
+    for given in ([none], [there, "--vocab", none], [there, "--backward", none]):
+        done = run("import-lm", *given, "--out", tmp_path / "lm")
+        assert done.code == 2
+        assert done.err.startswith(f"Error: {none}: no such file, nor a folder {none.parent}")

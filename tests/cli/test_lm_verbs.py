@@ -3,6 +3,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.cli.conftest import TINY_LM, run, settings
 
 
@@ -149,3 +151,22 @@ def test_conditions_have_a_column_and_values(data: Path, tmp_path: Path) -> None
     done = run("pretrain", data / "more.txt", "--where", "source", "--out", tmp_path / "lm")
     assert done.code == 2
     assert "--where 'source' has no '='" in done.err
+
+
+def test_a_packed_corpus_that_cannot_be_written_is_refused_first(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(texts: object) -> None:
+        raise AssertionError("the corpus is read")
+
+    monkeypatch.setattr("ulmfit.apps.corpus_facts.measure_corpus", read)
+    corpus = tmp_path / "more.txt"
+    corpus.write_text("a film\n")
+    for out, code, said in (
+        (tmp_path, 2, "is a folder"),
+        (corpus, 2, "is read, and cannot be written"),
+        (corpus / "x.packed", 1, "file exists"),
+    ):
+        done = run("pack", corpus, "--out", out)
+        assert (done.code, said in done.err.lower()) == (code, True), done
+    assert corpus.read_text() == "a film\n"

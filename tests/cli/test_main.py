@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import json
+import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -29,3 +33,20 @@ def test_a_reader_that_goes_away_is_no_error(arguments: list[str]) -> None:
     with process.stderr as errors:
         assert errors.read() == ""
     assert process.wait(60) in (0, 1)
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_characters_that_the_output_does_not_have_are_escaped(
+    tmp_path: Path, options: list[str]
+) -> None:
+    path = tmp_path / "x.csv"
+    rows = [f"{'a film ' * 30}{i},{label}" for i in range(9) for label in ("긍정", "👍é")]
+    path.write_text("\n".join(["text,label", *rows]), encoding="utf-8")
+    environment = {**os.environ, "PYTHONIOENCODING": "latin-1"}
+    done = subprocess.run(
+        [*COMMAND, "check", path, *options], capture_output=True, env=environment, check=False
+    )
+    assert done.returncode == 0, done
+    assert b"\\u" in done.stdout
+    if options:
+        assert {"긍정", "👍é"} <= set(re.findall("긍정|👍é", str(json.loads(done.stdout))))

@@ -195,3 +195,10 @@ def test_a_device_needs_no_journal(model: Path, data: Path) -> None:
     done = run("predict", model, data / "test.csv", "-o", os.devnull)
     assert done.code == 2  # a name without a type
     assert "its type is missing" in done.err
+
+
+def test_an_output_with_too_long_a_name_is_told(model: Path, data: Path, tmp_path: Path) -> None:
+    done = run("predict", model, data / "test.csv", "-o", tmp_path / f"{'x' * 300}.csv", "-q")
+    assert done.code == 1
+    assert done.err.startswith("Error: cannot write '")
+    assert "': file name too long\n  Choose another name or place." in done.err

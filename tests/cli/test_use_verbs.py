@@ -255,3 +255,31 @@ def test_evaluate_tells_how_far_probabilities_can_be_relied_on(model: Path, data
     found = json.loads(run("evaluate", model, data / "test.csv", "--json", "-q").out)
     assert len(found["reliability"]["bins"]) == 15
     assert found["coverage"][0]["rows"] == found["rows"]
+
+
+def test_a_text_in_the_place_of_the_file_is_told(model: Path) -> None:
+    done = run("predict", model, f"{GOOD} " * 6)
+    assert done.code == 2
+    assert "cannot be read (File name too long)" in done.err
+    assert "A text to label is given with `--text`, not in the place of FILE." in done.err
+
+
+def test_a_document_and_csv_cannot_both_be_printed(model: Path, rows: Path) -> None:
+    done = run("predict", model, rows, "-o", "-", "--json")
+    assert (done.code, done.out) == (2, "")
+    assert "-o - prints CSV, and --json a document" in done.err
+
+
+def test_a_broken_row_leaves_no_half_document(model: Path, tmp_path: Path) -> None:
+    path = tmp_path / "broken.csv"
+    path.write_bytes(b"text\n" + f"{GOOD}\n".encode() * 60_000 + b"caf\xe9\n")
+    done = run("predict", model, path, "--json", "-q")
+    assert (done.code, done.out) == (2, "")
+
+
+@pytest.mark.parametrize("verb", ["predict", "explain"])
+def test_bytes_that_are_no_characters_are_labelled(model: Path, verb: str) -> None:
+    done = run(verb, model, "--json", "--text", f"{GOOD} caf\udce9")
+    assert done.code == 0, done
+    assert "\ufffd" in done.out
+    json.loads(done.out)

@@ -258,3 +258,15 @@ def test_long_values_are_cut_in_messages() -> None:
 )
 def test_suffixes(name: str, suffix: str) -> None:
     assert stem_suffix(f"/folder.d/{name}") == suffix
+
+
+def test_what_may_not_be_looked_at_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InputError, match=r"cannot be read \(File name too long\)"):
+        require_exists(Path("word " * 60))
+
+    def refuse(path: Path) -> bool:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "exists", refuse)
+    with pytest.raises(InputError, match=r"^/root/x.csv: cannot be read \(Permission denied\)"):
+        require_exists(Path("/root/x.csv"))

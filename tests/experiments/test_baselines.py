@@ -59,6 +59,13 @@ def test_several_labels_per_row_are_decided_one_by_one() -> None:
     assert model.predict(["cat cat", "cat dog", "bird sky"]) == [("cat",), ("cat", "dog"), ()]
 
 
+def test_a_single_class_that_a_row_has_or_not() -> None:
+    labels: list[tuple[str, ...]] = [("cat",), ()] * 6
+    model = fit_baseline(Dataset(["cat cat", "sky sky"] * 6, labels, multi_label=True))
+    assert model.predict_proba(["cat"]).shape == (1, 1)
+    assert model.predict(["cat cat", "sky sky"]) == [("cat",), ()]
+
+
 def test_a_class_that_every_row_has_is_certain() -> None:
     labels: list[tuple[str, ...]] = [("all", "cat"), ("all",)] * 4
     model = fit_baseline(Dataset(["cat cat", "sky sky"] * 4, labels, multi_label=True))

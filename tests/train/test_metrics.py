@@ -84,6 +84,15 @@ def test_one_class_alone_can_be_evaluated() -> None:
     assert (found.error, found.macro_f1) == (0.0, 1.0)
 
 
+def test_a_single_class_that_a_row_has_or_not() -> None:
+    truth: list[tuple[str, ...]] = [("a",), ("a",), (), ()]
+    said: list[tuple[str, ...]] = [("a",), (), ("a",), ()]
+    found = evaluate_labels(truth, said, ["a"], multi_label=True)
+    (a,) = found.classes
+    assert (a.precision, a.recall, a.f1, a.support) == (0.5, 0.5, 0.5, 2)
+    assert (found.wrong, found.macro_f1, found.micro_f1) == (2, 0.5, 0.5)
+
+
 def test_dictionary_is_json(single: Evaluation) -> None:
     plain = json.loads(json.dumps(single.to_dict()))
     assert plain["error_interval"] == pytest.approx(list(single.error_interval))

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, get_args
 
 from ulmfit.artifacts import (
     BACKWARD,
@@ -30,11 +30,14 @@ from ulmfit.artifacts import (
     model_files,
     read_folder,
 )
+from ulmfit.config import Direction
 from ulmfit.errors import HubError, SettingsError
 
 _NAMES = (CONFIG, WEIGHTS, TOKENIZER, NGRAMS, README, METRICS, LOG)
-FILES = (*_NAMES, *(f"{BACKWARD}/{name}" for name in _NAMES))
-"""All that a model consists of. Nothing else is sent or fetched, least of all code."""
+_GRAPHS = tuple(f"{direction}.onnx" for direction in get_args(Direction))
+FILES = (*_NAMES, *_GRAPHS, *(f"{BACKWARD}/{name}" for name in _NAMES))
+"""All that a model consists of, trained or exported. Nothing else is sent or fetched, least of
+all code."""
 
 _REPO = re.compile(r"[\w.-]+/[\w.-]+")
 _LOGIN = "Log in with `hf auth login`, or set HF_TOKEN to a token of yours."

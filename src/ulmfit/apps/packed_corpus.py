@@ -10,14 +10,14 @@ import json
 import lzma
 import tempfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from ulmfit.apps.corpus_facts import CorpusFacts
 from ulmfit.data.corpus import IDS_FILE, META_FILE, STARTS_FILE, TokenCorpus
 from ulmfit.data.tokenizer import Tokenizer
-from ulmfit.errors import InputError
+from ulmfit.errors import InputError, SettingsError, StorageError
 from ulmfit.settings import PretrainSettings
 from ulmfit.stages.pretrain import Texts, prepare_corpus
 from ulmfit.storage import atomic_directory, atomic_file, atomic_write
@@ -54,8 +54,10 @@ def pack_corpus(
         What `packed.json` says.
 
     Raises:
+        SettingsError: `out` is a folder.
         StorageError: nothing is written.
     """
+    check_packed(out)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as name:
         folder = Path(name)
         if tokenizer is not None:
@@ -76,6 +78,28 @@ def pack_corpus(
                 for inner in FILES:
                     archive.write(folder / part / inner, f"{part}/{inner}")
     return content
+
+
+def check_packed(out: Path, inputs: Iterable[Path] = ()) -> None:
+    """Find out before a long run whether the file can be written, and make the folder for it.
+
+    Raises:
+        SettingsError: `out` is a folder, or one of the inputs.
+        StorageError: nothing can be written there.
+    """
+    try:
+        if out.is_dir():
+            raise SettingsError(f"'{out}' is a folder", expected="a file")
+        if any(path.exists() and out.exists() and path.samefile(out) for path in inputs):
+            raise SettingsError(f"'{out}' is read, and cannot be written", expected="another name")
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out.parent):
+            pass
+    except OSError as error:
+        raise StorageError(
+            f"cannot write '{out}': {(error.strerror or str(error)).lower()}",
+            hint="Choose another place or change its permissions.",
+        ) from error
 
 
 def is_packed(path: Path) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from ulmfit.cli.options import use_threads, use_tokenizer_threads
-from ulmfit.cli.printing import WIDTH, percent, shorten, table
+from ulmfit.cli.printing import WIDTH, json_text, percent, shorten, table
 
 if TYPE_CHECKING:
     import numpy as np
@@ -158,7 +157,7 @@ def print_document(
 
     Where the model abstains, `label` is null and `abstained` is true.
     """
-    typer.echo(f'{{"labels": {json.dumps(list(classes), ensure_ascii=False)}, "predictions": [')
+    typer.echo(f'{{"labels": {json_text(list(classes))}, "predictions": [')
     number = 0
     for answers in slices:
         for label, row, text in zip(
@@ -172,7 +171,7 @@ def print_document(
             entry["probabilities"] = {
                 name: float(f"{p:.6g}") for name, p in zip(classes, row.tolist(), strict=True)
             }
-            line = json.dumps(entry, ensure_ascii=False)
+            line = json_text(entry)
             typer.echo(f",\n{line}" if number else line, nl=False)
             number += 1
     typer.echo("\n]}")

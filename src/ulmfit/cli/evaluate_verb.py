@@ -103,15 +103,15 @@ def evaluate(
     columns = Columns(text, label, label_separator, encoding, data_dir, multi_label=several)
     dataset = columns.load(data, "test")
     predictor = load_for_use(model, device, threads, int8=int8)
+    explained = None if report is None else _explainable(predictor, model)
     _require_labels_of(dataset, predictor)
     _warn_of_learnt_rows(dataset, predictor)
     learnt = _training_rows(train, columns, predictor) if train is not None else None
     parts = Parts(learnt or dataset, dataset, dataset.name)
     display = make_display(quiet=quiet)
     outcome = judge(predictor, parts, display, baseline=learnt is not None)
-    if report is not None:
+    if report is not None and explained is not None:
         display.note("writing the report")
-        explained = _explainable(predictor, model)
         log, origin = explained.members[0].log, dataset.name
         write_report(
             report, model, explained, outcome, train=learnt, test=dataset, origin=origin, log=log

@@ -99,7 +99,9 @@ def explain(
     from ulmfit.apps.display import make_display
     from ulmfit.apps.explain import explain as explain_text
     from ulmfit.apps.predictor import Predictor
+    from ulmfit.data.tables import whole_characters
 
+    text = whole_characters(text)  # bytes of the command line that are no characters
     predictor, display = Predictor.load(model, device), make_display(quiet=quiet)
     found = explain_text(predictor, text, label, method=method, display=display)
     if html is not None:

@@ -309,8 +309,12 @@ def import_lm_verb(
     dictionary is refused.
     """
     from ulmfit.artifacts import check_target
+    from ulmfit.data.sources import require_exists
 
     check_target(out)
+    for path in (source, vocab, backward):
+        if path is not None:
+            require_exists(path)
     weights = _only(source, WEIGHTS) if source.is_dir() else source
     words = vocab if vocab is not None else _only(weights.parent, VOCABULARIES)
     from ulmfit.apps.language_models import save_lms

@@ -245,7 +245,7 @@ def pack(
     from ulmfit.apps.corpus_facts import measure_corpus
     from ulmfit.apps.display import make_display
     from ulmfit.apps.language_models import training_parts
-    from ulmfit.apps.packed_corpus import pack_corpus
+    from ulmfit.apps.packed_corpus import check_packed, pack_corpus
     from ulmfit.apps.pretrain_plan import Machine, filled, suggest
 
     settings = read_settings(preset, config, changes).pretrain
@@ -254,6 +254,7 @@ def pack(
     if isinstance(texts, Path):
         raise InputError(f"{texts}: is packed already", expected="text")
     held_out = reader([valid] if valid else None, replace(columns, where=None))
+    check_packed(out, [Path(path) for path in (*corpus, *([valid] if valid else []))])
     display = make_display(quiet=quiet)
     display.note("reading the corpus")
     facts = measure_corpus(texts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from io import TextIOWrapper
 
 from ulmfit.cli import (
     data_verbs,
@@ -39,6 +40,9 @@ __all__ = [
 
 def run() -> None:
     """Entry point of the console script."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # not every terminal has every character
+            stream.reconfigure(errors="backslashreplace")
     try:
         app(prog_name="ulmfit")
     except KeyboardInterrupt:  # before or after the verb itself

@@ -14,6 +14,7 @@ import typer
 
 from ulmfit.cli.classified import Answers, classify_rows, name_of
 from ulmfit.cli.failures import print_warning
+from ulmfit.errors import StorageError
 
 if TYPE_CHECKING:
     from ulmfit.apps.classifiers import Classifier
@@ -68,10 +69,17 @@ class PredictionRun:
     def _journal(self, rows: Rows, width: int) -> Iterator[Journal | None]:
         from ulmfit.apps.prediction_journal import journal_path, open_journal
 
-        if self.target.exists() and not self.target.is_file():  # a pipe, /dev/null
+        try:
+            special = self.target.exists() and not self.target.is_file()  # a pipe, /dev/null
+            kept = journal_path(self.target).exists()
+        except OSError as error:
+            raise StorageError(
+                f"cannot write '{self.target}': {(error.strerror or str(error)).lower()}",
+                hint="Choose another name or place.",
+            ) from error
+        if special:
             yield None
             return
-        kept = journal_path(self.target).exists()
         if kept and not self.resume:
             print_warning(
                 f"the stopped run that was writing {self.target} is started over; "

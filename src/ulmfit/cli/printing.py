@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,17 @@ _MOST_ROWS = 50
 
 def print_json(document: Any) -> None:
     """One JSON document; numbers that are not finite become null, which JSON has."""
-    typer.echo(json.dumps(_finite(document), indent=2, ensure_ascii=False, allow_nan=False))
+    typer.echo(json_text(_finite(document), indent=2))
+
+
+def json_text(document: Any, *, indent: int | None = None) -> str:
+    """JSON that standard output can write: what its encoding does not have is escaped."""
+    text = json.dumps(document, indent=indent, ensure_ascii=False, allow_nan=False)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return json.dumps(document, indent=indent, allow_nan=False)
+    return text
 
 
 def _finite(value: Any) -> Any:

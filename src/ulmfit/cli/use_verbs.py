@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import sys
 from collections import Counter
@@ -143,17 +144,13 @@ def predict(
     of have no label and True in the column abstained; their probabilities are there.
     """
     _require_one_input(file, text, text_column, output)
-    if resume and (output is None or str(output) == "-"):
-        raise SettingsError(
-            "--resume has no output file to go on with",
-            expected="-o FILE, the file that the stopped run was writing",
-        )
+    _require_output(output, resume=resume, as_json=as_json)
     if file is None:
         predictor = load_for_use(model, device, threads, int8=int8).abstaining(min_confidence)
-        _predict_texts(predictor, text or [], as_json=as_json)
+        _predict_texts(predictor, _whole(text or []), as_json=as_json)
         return
     from ulmfit.apps.predictions import PredictionWriter
-    from ulmfit.data.streams import open_rows
+    from ulmfit.data.streams import count_rows, open_rows
 
     try:
         rows = open_rows(file, text=text_column, data_dir=data_dir, encoding=encoding)
@@ -162,6 +159,8 @@ def predict(
     with rows:
         if output is not None:
             PredictionWriter(output, rows.schema)  # refuses a name before the model is loaded
+        elif as_json:  # a broken row is found before half of a document is printed
+            count_rows(file, text=text_column, data_dir=data_dir, encoding=encoding)
         predictor = load_for_use(model, device, threads, int8=int8).abstaining(min_confidence)
         if output is None or str(output) == "-":
             _print_rows(predictor, rows, output, as_json=as_json, quiet=quiet)
@@ -197,6 +196,16 @@ def _require_one_input(
         raise SettingsError(f"{name} goes with FILE, not with --text")
 
 
+def _require_output(output: Path | None, *, resume: bool, as_json: bool) -> None:
+    if resume and (output is None or str(output) == "-"):
+        raise SettingsError(
+            "--resume has no output file to go on with",
+            expected="-o FILE, the file that the stopped run was writing",
+        )
+    if as_json and str(output) == "-":
+        raise SettingsError("-o - prints CSV, and --json a document", expected="one of them")
+
+
 def _for_predict(error: InputError) -> InputError:
     """Elsewhere the column is named by `--text COL`; here that is a text to label."""
 
@@ -204,7 +213,17 @@ def _for_predict(error: InputError) -> InputError:
         return None if text is None else re.sub(r"--text\b(?!-)", "--text-column", text)
 
     problem = renamed(error.problem) or ""
+    if isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.ENAMETOOLONG:
+        hint = "A text to label is given with `--text`, not in the place of FILE."
+        return InputError(problem, expected=error.expected, hint=hint)
     return InputError(problem, expected=renamed(error.expected), hint=renamed(error.hint))
+
+
+def _whole(texts: list[str]) -> list[str]:
+    """Bytes of the command line that are no characters come as half ones; `serve` does the same."""
+    from ulmfit.data.tables import whole_characters
+
+    return [whole_characters(text) for text in texts]
 
 
 def _predict_texts(predictor: Classifier, texts: list[str], *, as_json: bool) -> None:

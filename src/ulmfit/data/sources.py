@@ -67,14 +67,16 @@ def require_exists(path: Path) -> Path:
     """``path`` itself.
 
     Raises:
-        InputError: nothing is there; offers the nearest name in the same folder.
+        InputError: nothing is there, or nobody may look; offers the nearest name in the same
+            folder.
     """
-    if path.exists():
-        return path
-    folder = path.parent
-    if not folder.is_dir():
-        raise InputError(f"{path}: no such file, nor a folder {folder}")
-    other = nearest(path.name, [entry.name for entry in folder.iterdir()])
+    with reading(str(path)):
+        if path.exists():
+            return path
+        folder = path.parent
+        if not folder.is_dir():
+            raise InputError(f"{path}: no such file, nor a folder {folder}")
+        other = nearest(path.name, [entry.name for entry in folder.iterdir()])
     hint = f"Did you mean {folder / other}?" if other else "Check the name and the folder."
     raise InputError(f"{path}: no such file or folder", hint=hint)
 

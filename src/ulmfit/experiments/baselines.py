@@ -55,7 +55,9 @@ class Baseline:
     def predict_proba(self, texts: Iterable[str]) -> NDArray[np.float32]:
         """Probability of each class, (N, C): rows add up to one unless multi-label."""
         features = self._vectorizer.transform(texts)
-        return np.asarray(self._regression.predict_proba(features), dtype=np.float32)
+        p = self._regression.predict_proba(features)
+        # of a single class that a text has or not, scikit-learn gives "not" a column as well
+        return np.asarray(p[:, -len(self.labels) :], dtype=np.float32)
 
     def decide(self, probabilities: NDArray[np.float32]) -> list[str] | list[tuple[str, ...]]:
         """The most probable class of each row; for multi-label all classes over one half."""

@@ -183,16 +183,21 @@ def _rows(count: int) -> str:
 def _class_scores(
     targets: NDArray[np.bool_], answers: NDArray[np.bool_], classes: Sequence[str]
 ) -> tuple[ClassScore, ...]:
-    from sklearn.metrics import precision_recall_fscore_support
-
-    columns = precision_recall_fscore_support(
-        targets.astype(int), answers.astype(int), average=None, zero_division=0.0
-    )
-    rows = zip(classes, *(np.atleast_1d(column) for column in columns), strict=True)
+    hits, given, support = (table.sum(axis=0) for table in (targets & answers, answers, targets))
     return tuple(
-        ClassScore(label, float(precision), float(recall), float(f1), int(support))
-        for label, precision, recall, f1, support in rows
+        ClassScore(
+            label,
+            precision=_share(int(hits[i]), int(given[i])),
+            recall=_share(int(hits[i]), int(support[i])),
+            f1=_share(2 * int(hits[i]), int(given[i] + support[i])),
+            support=int(support[i]),
+        )
+        for i, label in enumerate(classes)
     )
+
+
+def _share(part: int, whole: int) -> float:
+    return part / whole if whole else 0.0
 
 
 def _confusion(

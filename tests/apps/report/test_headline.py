@@ -44,11 +44,23 @@ def test_error_beside_the_others(subject: Subject, read: Read) -> None:
     [
         (0, "No text gets the wrong label: 0 of 40 rows in this test."),
         (4, "About one text in 10 gets the wrong label: 4 of 40 rows in this test."),
+        (16, "40 % of the texts get the wrong label: 16 of 40 rows in this test."),
         (30, "75 % of the texts get the wrong label: 30 of 40 rows in this test."),
     ],
 )
 def test_the_verdict_in_words(subject: Subject, wrong: int, said: str) -> None:
     assert plain(headline(answering(subject, wrong)).lead).startswith(said)
+
+
+def test_the_mean_is_of_the_classes_that_occur(subject: Subject) -> None:
+    assert "mean of 2 classes" in headline(subject).body
+    tested = subject.tested
+    assert tested is not None
+    same = ["glad"] * len(tested.truth)
+    data = replace(tested.dataset, labels=same)
+    score = evaluate_labels(same, same, subject.labels)
+    alike = replace(subject, tested=Answered(data, tested.probabilities, same, score), rivals=())
+    assert "mean of 1 of 2 classes" in headline(alike).body
 
 
 @pytest.mark.parametrize(

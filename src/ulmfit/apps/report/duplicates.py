@@ -7,6 +7,7 @@ the sketch (locality-sensitive hashing), and the exact Jaccard index for the few
 
 from __future__ import annotations
 
+import hashlib
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 
 SHINGLE = 5  # characters
 THRESHOLD = 0.8  # Jaccard index from which on two texts count as nearly the same
-MOST_CHARS = 5_000  # of one text that are looked at: two pages
+MOST_CHARS = 5_000  # of one text that are compared for likeness: two pages
 # 20 bands of 6: a pair at the threshold is a candidate with a probability of 0.998, one at half of
 # it (questions of the same form) of 0.08.
 _ROWS, _BANDS = 6, 20
@@ -66,12 +67,13 @@ def find_duplicates(
         test: texts to look for among them.
         threshold: least Jaccard index of the sets of `SHINGLE` characters.
     """
-    known, asked = [normalised(text) for text in train], [normalised(text) for text in test]
-    first: dict[str, int] = {}
-    for row, text in enumerate(known):
-        first.setdefault(text, row)
-    found = {row: Pair(row, first[text], 1.0) for row, text in enumerate(asked) if text in first}
-    found = {row: pair for row, pair in found.items() if asked[row]}
+    first: dict[bytes, int] = {}
+    for row, text in enumerate(train):
+        first.setdefault(_digest(text), row)
+    first.pop(_digest(""), None)
+    digests = enumerate(map(_digest, test))
+    found = {row: Pair(row, first[digest], 1.0) for row, digest in digests if digest in first}
+    known, asked = ([normalised(text[:MOST_CHARS]) for text in texts] for texts in (train, test))
     left = [row for row, text in enumerate(asked) if text and row not in found]
     for pair in _near(known, asked, left, threshold):
         found[pair.test_row] = pair
@@ -79,11 +81,15 @@ def find_duplicates(
 
 
 def normalised(text: str) -> str:
-    """The words in lower case, one space between them, of the first `MOST_CHARS` characters."""
-    text = text[:MOST_CHARS]
+    """The words in lower case, one space between them."""
     if text.isascii():  # five times as fast
         return " ".join(text.translate(_ASCII).split())
     return " ".join(_WORD.findall(unicodedata.normalize("NFC", text).casefold()))
+
+
+def _digest(text: str) -> bytes:
+    """Of the whole text as normalised: forms have the same first pages, and are not the same."""
+    return hashlib.sha256(normalised(text).encode("utf-8", "surrogatepass")).digest()
 
 
 def jaccard(first: frozenset[str], second: frozenset[str]) -> float:

@@ -10,7 +10,7 @@ from ulmfit.apps.report.figures import count, interval, percent
 from ulmfit.apps.report.markup import Markup, join, tag
 from ulmfit.apps.report.mistakes import mcnemar, name_of, right
 from ulmfit.apps.report.subject import Answered, Rival, Section, Subject
-from ulmfit.train.metrics import Labels, evaluate_labels
+from ulmfit.train.metrics import Labels, evaluate_labels, indicators
 from ulmfit.train.reliability import reliability
 
 _SIGNIFICANT = 0.05
@@ -49,7 +49,7 @@ def headline(subject: Subject) -> Section:
 def _verdict(tested: Answered) -> Markup:
     score = tested.evaluation
     what = "a wrong or missing label" if score.multi_label else "the wrong label"
-    if 0 < score.error <= 0.4:
+    if 0 < score.error <= 0.25:  # of more, one in two or three would be far off
         start = f"About one text in {1 / score.error:.0f} gets {what}"
     elif score.wrong:
         start = f"{percent(score.error, 0)} of the texts get {what}"
@@ -66,10 +66,11 @@ def _verdict(tested: Answered) -> Markup:
 
 def _tiles(subject: Subject, tested: Answered) -> Markup:
     score = tested.evaluation
-    found = reliability(
-        tested.probabilities, tested.targets(subject.labels), multi_label=score.multi_label
-    )
-    classes = count(len(score.classes), "class", "classes")
+    targets = tested.targets(subject.labels)
+    found = reliability(tested.probabilities, targets, multi_label=score.multi_label)
+    occur = int((targets | indicators(tested.predicted, subject.labels)).any(axis=0).sum())
+    known = count(len(score.classes), "class", "classes")
+    classes = known if occur == len(score.classes) else f"{occur:,} of {known}"
     numbers = [
         ("Error", percent(score.error), interval(score.error_interval)),
         ("Accuracy", percent(score.accuracy), f"{score.rows - score.wrong:,} of {score.rows:,}"),

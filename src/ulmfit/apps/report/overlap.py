@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ulmfit.apps.report.duplicates import THRESHOLD, Pair, find_duplicates
+from ulmfit.apps.report.duplicates import MOST_CHARS, THRESHOLD, Pair, find_duplicates
 from ulmfit.apps.report.examples import MOST, shown_text
 from ulmfit.apps.report.figures import count, interval, percent
 from ulmfit.apps.report.markup import Markup, join, tag
@@ -19,7 +19,8 @@ def overlap(tested: Answered, train: Dataset) -> Section:
     pairs = find_duplicates(train.texts, tested.dataset.texts)
     how = (
         "Compared by letters and digits; nearly the same means that "
-        f"{percent(THRESHOLD, 0)} of all runs of five characters are in both (Jaccard index)."
+        f"{percent(THRESHOLD, 0)} of all runs of five characters are in both (Jaccard index), in "
+        f"the first {MOST_CHARS:,} characters of long texts."
     )
     if not pairs:
         lead = f"No test text is in the training data. {how}"

@@ -217,12 +217,7 @@ def finetune_classifier(
     """
     check_settings(settings)
     _check(train, valid)
-    asked, settings = settings, fitted_to_length(settings, train[0])
-    if settings.epochs < asked.epochs:
-        context.display.note(
-            f"{settings.epochs} epochs instead of {asked.epochs}, as there is much to read "
-            "(classifier.by_length, classifier.max_tokens)"
-        )
+    settings = _fitted(settings, train[0], context)
     seed_everything(context.seed)
     config = ClassifierConfig(
         lm=lm.config,
@@ -253,6 +248,19 @@ def finetune_classifier(
         info={"lm": lm.info, "settings": settings.model_dump()},
         metrics=metrics,
     )
+
+
+def _fitted(
+    asked: ClassifierSettings, documents: Documents, context: RunContext
+) -> ClassifierSettings:
+    """`fitted_to_length`, and a word about it."""
+    settings = fitted_to_length(asked, documents)
+    if settings.epochs < asked.epochs:
+        context.display.note(
+            f"{settings.epochs} epochs instead of {asked.epochs}, as there is much to read "
+            "(classifier.by_length, classifier.max_tokens)"
+        )
+    return settings
 
 
 def _fresh_classifier(

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -147,3 +149,20 @@ def test_other_text_is_not_fasttext(tmp_path: Path) -> None:
     assert not is_fasttext(path)
     assert not is_fasttext(put(tmp_path / "empty.txt", ""))
     assert len(read(path)) == 4
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "rows"),
+    [
+        ("questions", b"one\n" * 200_000, [("one",)] * 200_000),
+        ("a.label", b"NUM:dist How far ?\n", [("How far ?", "NUM", "NUM:dist")]),
+    ],
+)
+def test_a_pipe_is_read_once(
+    tmp_path: Path, name: str, content: bytes, rows: list[tuple[str, ...]]
+) -> None:
+    path = tmp_path / name
+    os.mkfifo(path)
+    with ThreadPoolExecutor() as pool:
+        pool.submit(path.write_bytes, content)
+        assert read(path) == rows

@@ -9,7 +9,7 @@ from itertools import chain, islice
 from pathlib import Path
 
 from ulmfit.data.columns import LABEL_NAMES, TEXT_NAMES
-from ulmfit.data.sources import STDIN, LineReader, open_lines, shorten
+from ulmfit.data.sources import STDIN, LineReader, is_read_once, open_lines, shorten
 from ulmfit.data.tables import Table, batch_rows, only_header, refuse_twins, string_schema
 from ulmfit.data.unpacking import LONGEST_LINE
 from ulmfit.errors import InputError
@@ -35,7 +35,7 @@ def open_delimited(
 
     All columns are strings, exactly as in the file (``007`` stays ``007``). Without a header the
     columns are called "1", "2", ... Blank lines are skipped. In a TSV file quotes enclose fields
-    only if the whole file (of stdin: its first megabyte) can be read so.
+    only if the whole file (of stdin or a pipe: its first megabyte) can be read so.
 
     Args:
         lines: the open file; the table closes it.
@@ -98,7 +98,7 @@ def _tabs_are_quoted(sample: list[str], encoding: str, source: str | Path) -> bo
     Both kinds are common. Quotes enclose when the rows, read so, are all equally wide, and when
     that makes no rows out of several lines that are good rows by themselves.
     """
-    if str(source) == STDIN:
+    if is_read_once(source):
         enclosed, plain = (_count_rows(sample, quoted=quoted) for quoted in (True, False))
     else:
         with open_lines(source, encoding) as first, open_lines(source, encoding) as second:

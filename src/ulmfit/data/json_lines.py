@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from ulmfit.data.sources import STDIN, LineReader, open_lines, shorten
+from ulmfit.data.sources import STDIN, LineReader, is_read_once, open_lines, shorten
 from ulmfit.data.tables import BATCH_ROWS, Table, batch_rows, whole_characters
 from ulmfit.errors import InputError
 
@@ -39,7 +39,7 @@ def open_json_lines(lines: LineReader, *, source: str | Path = STDIN) -> Table:
     Args:
         lines: the open file; the table closes it.
         source: path of the file, which is then read twice: once for the types of the columns.
-            Stdin is read once, and its first 1,024 rows settle the types.
+            Stdin or a pipe is read once, and its first 1,024 rows settle the types.
 
     Raises:
         InputError: empty, not JSON (with line and column), not an object, or on stdin a row
@@ -49,7 +49,7 @@ def open_json_lines(lines: LineReader, *, source: str | Path = STDIN) -> Table:
     head = list(islice(rows, BATCH_ROWS))
     if not head:
         raise InputError(f"{lines.name}: is empty", expected="one JSON object per line")
-    if str(source) == STDIN:
+    if is_read_once(source):
         kinds = _column_kinds(head)
     else:
         with open_lines(source, lines.encoding) as again:

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from ulmfit.data.labels import LabelReader, canonical_label, whole_numbers
+from ulmfit.data.labels import LabelReader, canonical_label
 from ulmfit.errors import InputError
 
 
@@ -87,8 +87,7 @@ def test_whether_a_row_can_have_several_labels() -> None:
     assert LabelReader("a", schema, ("one", "more")).multi_label
 
 
-def test_the_point_zero_that_pandas_adds_goes_if_all_have_it() -> None:
-    assert whole_numbers(["1.0", "2.0", "-1.00"]) == ["1", "2", "-1"]
-    assert whole_numbers(["1.0", "1.5"]) == ["1.0", "1.5"]
-    assert whole_numbers(["1.0", "x"]) == ["1.0", "x"]
-    assert whole_numbers([]) == []
+def test_the_point_zero_that_pandas_adds_goes_label_by_label() -> None:
+    assert read({"y": ["1.0", "1.5", "-2.00", "x", "1"]}, "y") == ["1", "1.5", "-2", "x", "1"]
+    assert read({"y": [["1.0", "1"]]}, "y") == [("1",)]
+    assert read({"y": ["1.0|2.5"]}, "y", separator="|") == [("1", "2.5")]

@@ -12,7 +12,7 @@ from typing import cast
 
 from ulmfit.data.columns import label_columns, text_columns
 from ulmfit.data.folders import Split
-from ulmfit.data.labels import Label, LabelReader, whole_numbers
+from ulmfit.data.labels import Label, LabelReader
 from ulmfit.data.locations import open_source
 from ulmfit.data.python_columns import column_of_labels, column_of_texts
 from ulmfit.data.streams import Rows, is_plain_text, iter_texts, names_in, open_rows
@@ -183,9 +183,7 @@ def _all_present(
             expected="a label in every row",
             hint="Take these rows out; texts without a label can be given by `--unlabeled FILE`.",
         )
-    if isinstance(labels[0], str):
-        return whole_numbers(cast(list[str], labels))
-    return cast(list[tuple[str, ...]], labels)
+    return cast("list[str] | list[tuple[str, ...]]", labels)
 
 
 def training_rows(dataset: Dataset) -> Dataset:

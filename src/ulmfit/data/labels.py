@@ -46,7 +46,7 @@ class LabelReader:
     separator: str | None = None
 
     def __post_init__(self) -> None:
-        self._seen: dict[str, str] = {}  # so that a class name is held once, not once per row
+        self._names: dict[str, str] = {}  # so that a class name is held once, not once per row
         kind = self.schema.field(self.columns[0]).type
         self._lists = _is_list(kind)
         self.multi_label = len(self.columns) > 1 or self._lists or self.separator is not None
@@ -63,8 +63,18 @@ class LabelReader:
         return [self._one(value) for value in values]
 
     def _one(self, value: object) -> str | None:
+        """As ``canonical_label``, and "1.0" in a text file is "1" as it is in a typed one.
+
+        Each label by itself: 1.0 has one name in a file of halves and in a file without.
+        """
         label = canonical_label(value)
-        return None if label is None else self._seen.setdefault(label, label)
+        if label is None:
+            return None
+        if label not in self._names:
+            whole = _WHOLE_FLOAT.fullmatch(label)
+            name = whole[1] if whole else label
+            self._names[label] = self._names.setdefault(name, name)
+        return self._names[label]
 
     def _several(self, values: Iterable[object]) -> tuple[str, ...]:
         labels = (self._one(value) for value in values)
@@ -99,12 +109,3 @@ def _is_list(kind: pa.DataType) -> bool:
     return bool(
         pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
     )
-
-
-def whole_numbers(labels: list[str]) -> list[str]:
-    """Labels that are all like "1.0" without their ".0", which pandas adds; others as they are."""
-    found = {label: _WHOLE_FLOAT.fullmatch(label) for label in set(labels)}
-    if not found or not all(found.values()):
-        return labels
-    names = {label: match[1] for label, match in found.items() if match}
-    return [names[label] for label in labels]

@@ -144,6 +144,11 @@ def test_fasttext_with_several_labels(tmp_path: Path) -> None:
     assert read(path)[2] == (["pos", "long"], "an epic")
 
 
+def test_a_fasttext_line_without_a_label_does_not_make_it_multi_label(tmp_path: Path) -> None:
+    path = put(tmp_path / "a.txt", "__label__pos fine\n" * 100 + "no label\n")
+    assert read(path)[-2:] == [("pos", "fine"), (None, "no label")]
+
+
 def test_other_text_is_not_fasttext(tmp_path: Path) -> None:
     path = put(tmp_path / "a.txt", FASTTEXT + "a line of its own\n")
     assert not is_fasttext(path)

@@ -183,12 +183,13 @@ def is_fasttext(source: str | Path, encoding: str | None = None) -> bool:
 def open_fasttext(source: str | Path, *, encoding: str | None = None) -> Table:
     """Read lines such as ``__label__pos a fine film``; several labels make it multi-label."""
     with open_lines(source, encoding) as again:
-        single = all(len(labels) == 1 for labels, _ in _fasttext_rows(again))
+        single = all(len(labels) <= 1 for labels, _ in _fasttext_rows(again))
     lines = open_lines(source, encoding)
     label_type = pa.string() if single else pa.list_(pa.string())
     schema = pa.schema([("label", label_type), ("text", pa.string())])
     rows: Iterable[tuple[object, str]] = (
-        (labels[0] if single else labels, text) for labels, text in _fasttext_rows(lines)
+        (next(iter(labels), None) if single else labels, text)
+        for labels, text in _fasttext_rows(lines)
     )
     batches = batch_rows(rows, schema)
     return Table(

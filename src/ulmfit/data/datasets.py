@@ -27,6 +27,7 @@ __all__ = [
     "iter_texts",
     "load_dataset",
     "open_rows",
+    "rows_with_text",
     "sort_classes",
     "training_rows",
 ]
@@ -195,6 +196,22 @@ def training_rows(dataset: Dataset) -> Dataset:
     Raises:
         InputError: unlabelled, no text at all, only one class, or a class of its own per row.
     """
+    # rows drawn out of a set may well have a class each: it was judged as a whole
+    drawn = dataset.origin is not None
+    dataset = rows_with_text(dataset)
+    _require_classes(dataset, drawn=drawn)
+    return dataset
+
+
+def rows_with_text(dataset: Dataset) -> Dataset:
+    """The rows of a labelled set that have text, whatever their classes.
+
+    Warns:
+        UserWarning: how many rows were left out.
+
+    Raises:
+        InputError: unlabelled, or no text at all.
+    """
     if dataset.labels is None:
         raise InputError(
             f"{dataset.name}: has no labels", hint="Name the column with `--label COL`."
@@ -214,11 +231,10 @@ def training_rows(dataset: Dataset) -> Dataset:
             stacklevel=2,
         )
         dataset = dataset.subset(full)
-    _require_classes(dataset)
     return dataset
 
 
-def _require_classes(dataset: Dataset) -> None:
+def _require_classes(dataset: Dataset, *, drawn: bool) -> None:
     labels = cast("list[Label]", dataset.labels)
     column = f" (column {dataset.label_column!r})" if dataset.label_column else ""
     hint = "Name the column with the classes with `--label COL`."
@@ -234,7 +250,7 @@ def _require_classes(dataset: Dataset) -> None:
             expected="at least two classes",
             hint=hint,
         )
-    if len(counts) == len(dataset) >= ALL_DISTINCT_ROWS:
+    if not drawn and len(counts) == len(dataset) >= ALL_DISTINCT_ROWS:
         raise InputError(
             f"{dataset.name}: each of the {len(dataset)} rows has a label of its own{column}",
             expected="classes with several rows each",

@@ -61,6 +61,32 @@ def open_json_lines(lines: LineReader, *, source: str | Path = STDIN) -> Table:
     return Table(lines.name, schema, batch_rows(cells, schema), lines.close, lines.encoding)
 
 
+def single_values(name: str, batch: pa.RecordBatch, column: str, before: int = 0) -> list[object]:
+    """The cells of one column; of one that is kept as JSON, the values that its text stands for.
+
+    Args:
+        name: what messages call the file.
+        batch: the rows.
+        column: which column.
+        before: rows of the file before the batch.
+
+    Raises:
+        InputError: a list or object in a column that is kept as JSON; names the row.
+    """
+    place = batch.schema.get_field_index(column)
+    cells = list(batch.column(place).to_pylist())
+    if JSON_FIELD.items() <= (batch.schema.field(place).metadata or {}).items():
+        cells = [None if cell is None else json.loads(cell) for cell in cells]
+        for row, cell in enumerate(cells, start=before + 1):
+            if isinstance(cell, list | dict):
+                raise InputError(
+                    f"{name}: row {row}: column {column!r} has {shorten(json.dumps(cell))}",
+                    expected="one string, number or truth value, as in other rows",
+                    hint="Change this row, or name another column with `--text` or `--label`.",
+                )
+    return cells
+
+
 def _objects(lines: LineReader) -> Iterator[NumberedObject]:
     for line in lines:
         if not line.strip():

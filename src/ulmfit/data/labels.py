@@ -6,9 +6,11 @@ import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 
+from ulmfit.data.json_lines import single_values
 from ulmfit.data.sources import shorten
 from ulmfit.errors import InputError
 
@@ -47,6 +49,7 @@ class LabelReader:
 
     def __post_init__(self) -> None:
         self._names: dict[str, str] = {}  # so that a class name is held once, not once per row
+        self._rows = 0  # read so far
         kind = self.schema.field(self.columns[0]).type
         self._lists = _is_list(kind)
         self.multi_label = len(self.columns) > 1 or self._lists or self.separator is not None
@@ -55,7 +58,8 @@ class LabelReader:
         """The label, or the tuple of labels, of each row; None where it is missing."""
         if len(self.columns) > 1:
             return list(self._flags(batch))
-        values = batch.column(self.schema.get_field_index(self.columns[0])).to_pylist()
+        values: list[Any] = single_values(self.name, batch, self.columns[0], self._rows)
+        self._rows += len(values)
         if self._lists:
             return [None if value is None else self._several(value) for value in values]
         if self.separator is not None:
@@ -86,10 +90,11 @@ class LabelReader:
 
     def _flags(self, batch: pa.RecordBatch) -> Iterable[tuple[str, ...]]:
         columns = [
-            [self._flag(column, value) for value in batch.column(place).to_pylist()]
+            [self._flag(column, value) for value in values]
             for column in self.columns
-            for place in [self.schema.get_field_index(column)]
+            for values in [single_values(self.name, batch, column, self._rows)]
         ]
+        self._rows += batch.num_rows
         for row in zip(*columns, strict=True):
             yield tuple(column for column, held in zip(self.columns, row, strict=True) if held)
 

@@ -64,6 +64,9 @@ def test_a_corpus_without_text_and_one_that_can_be_read_once(tmp_path: Path) -> 
         reader([str(empty)], Columns())
     with pytest.raises(InputError, match="standard input cannot be a corpus"):
         reader(["-"], Columns())
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InputError, match="pipe cannot be a corpus"):
+        reader([str(tmp_path / "pipe")], Columns())
 
 
 def test_a_place_that_holds_other_things_is_refused(tmp_path: Path) -> None:

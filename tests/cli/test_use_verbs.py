@@ -106,6 +106,13 @@ def test_standard_input_goes_to_standard_output(model: Path) -> None:
     ]
 
 
+def test_class_numbers_without_a_header_are_read_alike_twice(model: Path, tmp_path: Path) -> None:
+    path = tmp_path / "test.csv"
+    path.write_text(f'"3","{GOOD}","lovely"\n"4","{BAD}","awful"\n')
+    done = run("predict", model, path, "-o", tmp_path / "out.csv")
+    assert done.code == 0, done
+
+
 def test_the_text_column_is_named(model: Path, tmp_path: Path) -> None:
     path = write_csv(tmp_path / "a.csv", [(BAD, GOOD)], ("text", "body"))
     done = run("predict", model, path, "--text-column", "body", "-q")

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -113,6 +115,14 @@ def test_stdin_has_no_excerpts(monkeypatch: pytest.MonkeyPatch) -> None:
     assert report.data.duplicate_rows == 1
     assert report.warnings[0].rows == [2]
     assert report.warnings[0].excerpts == []
+
+
+def test_a_pipe_has_no_excerpts(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.csv")
+    with ThreadPoolExecutor() as pool:
+        pool.submit((tmp_path / "a.csv").write_bytes, b"text\na b c\na b c\n")
+        report = check_dataset(tmp_path / "a.csv")
+    assert (report.warnings[0].rows, report.warnings[0].excerpts) == ([2], [])
 
 
 def test_nothing_to_check(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from ulmfit.data.datasets import (
     Split,
     from_python,
     load_dataset,
+    rows_with_text,
     sort_classes,
     training_rows,
 )
@@ -246,6 +247,15 @@ def test_what_cannot_be_trained_on(data: Dataset, message: str) -> None:
     with pytest.raises(InputError) as caught:
         training_rows(data)
     assert str(caught.value) == message
+
+
+def test_classes_are_judged_on_the_whole_of_the_training_data() -> None:
+    whole = Dataset(["a"] * 40, [str(n % 20) for n in range(40)])
+    assert len(training_rows(whole.subset(range(20)))) == 20
+    valid = Dataset(["a"] * 20, [str(n) for n in range(20)])
+    assert rows_with_text(valid) is valid
+    with pytest.warns(UserWarning, match="1 of 2 rows"):
+        assert len(rows_with_text(Dataset(["a", ""], ["x", "x"]))) == 1
 
 
 def test_one_class_left_after_the_blank_texts_are_gone() -> None:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ulmfit.data.delimited import looks_delimited, open_delimited
-from ulmfit.data.sources import LineReader, open_lines
+from ulmfit.data.sources import SNIFF_BYTES, LineReader, open_lines
 from ulmfit.data.tables import Table
 from ulmfit.errors import InputError
 
@@ -171,6 +171,19 @@ def test_the_quotes_of_a_tsv_file_are_looked_at_to_its_end(tmp_path: Path) -> No
     with open_delimited(open_lines(path), ".tsv", source=path) as table:
         last = list(table)[-1].to_pylist()[-1]
     assert last == {"text": '"stray', "label": "2"}
+
+
+def test_a_sample_that_ends_inside_of_a_quoted_field() -> None:
+    row = '"first line\nsecond line"\t1\n'
+    data = ("text\tlabel\n" + row * 60_000).encode()
+    head = data[:SNIFF_BYTES]
+    assert data[: head.rfind(b"\n")].endswith(b"first line")  # so that this tests something
+    with open_delimited(LineReader("a", io.BytesIO(data), head, None), ".tsv") as table:
+        assert sum(batch.num_rows for batch in table) == 60_000
+
+
+def test_lines_of_a_sample_end_where_those_of_a_file_do() -> None:
+    assert read('text\tlabel\na\x85b\t1\n"c\nd"\t2\n', ".tsv")[1]["text"] == "c\nd"
 
 
 def test_a_field_longer_than_the_limit_of_the_csv_module() -> None:

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -142,8 +144,30 @@ def test_fasttext_with_several_labels(tmp_path: Path) -> None:
     assert read(path)[2] == (["pos", "long"], "an epic")
 
 
+def test_a_fasttext_line_without_a_label_does_not_make_it_multi_label(tmp_path: Path) -> None:
+    path = put(tmp_path / "a.txt", "__label__pos fine\n" * 100 + "no label\n")
+    assert read(path)[-2:] == [("pos", "fine"), (None, "no label")]
+
+
 def test_other_text_is_not_fasttext(tmp_path: Path) -> None:
     path = put(tmp_path / "a.txt", FASTTEXT + "a line of its own\n")
     assert not is_fasttext(path)
     assert not is_fasttext(put(tmp_path / "empty.txt", ""))
     assert len(read(path)) == 4
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "rows"),
+    [
+        ("questions", b"one\n" * 200_000, [("one",)] * 200_000),
+        ("a.label", b"NUM:dist How far ?\n", [("How far ?", "NUM", "NUM:dist")]),
+    ],
+)
+def test_a_pipe_is_read_once(
+    tmp_path: Path, name: str, content: bytes, rows: list[tuple[str, ...]]
+) -> None:
+    path = tmp_path / name
+    os.mkfifo(path)
+    with ThreadPoolExecutor() as pool:
+        pool.submit(path.write_bytes, content)
+        assert read(path) == rows

@@ -155,3 +155,18 @@ def test_nothing_in_common() -> None:
     overlap = count_overlap(data[0], test[0])
     assert (overlap.rows, overlap.other_label) == (0, 0)
     assert list(overlap_findings(data[0], test[0], (data[1], test[1]), overlap)) == []
+
+
+def test_what_training_refuses() -> None:
+    blank = found(("", "a"), (" ", "b"))[0]
+    assert blank.problem == "Empty or blank texts: 2 of 2" and blank.refused
+    assert not found(("", "a"), *FINE)[0].refused
+    census, report = looked_over(*((text, None) for text, _ in FINE))
+    several = part_findings(census, replace(report, multi_label=True, unlabelled_rows=0), "data")
+    assert [(each.problem, each.refused) for each in several] == [
+        ("No row has any label in column 'label'", True)
+    ]
+    data, test = looked_over(*FINE), looked_over(("something of its own", "c"))
+    overlap = count_overlap(data[0], test[0])
+    unknown = next(iter(overlap_findings(data[0], test[0], (data[1], test[1]), overlap)))
+    assert "that the training data lack: 'c' (1)" in unknown.problem and unknown.refused

@@ -83,6 +83,21 @@ def test_class_folders_whatever_their_files_are_called(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("name", ["dev", "test", "val", "training", "unlabeled", "train"])
+def test_a_class_may_be_called_as_a_split(tmp_path: Path, name: str) -> None:
+    put(tmp_path, ops__a="disk", sales__b="offer", **{f"{name}__c": "mine"})
+    assert split_places(tmp_path) == {}
+    assert {row[2] for row in read(tmp_path)} == {"ops", "sales", name}
+
+
+def test_folders_of_text_files_beside_a_training_part_are_splits(tmp_path: Path) -> None:
+    put(tmp_path, train__a="one", dev__b="two")
+    assert read(tmp_path, "valid") == [("b.txt", "two")]
+    put(tmp_path / "more", train__pos__a="one", dev__b="two", unlabeled__c="three")
+    assert list(split_places(tmp_path / "more")) == ["train", "unsup", "valid"]
+    assert class_folders(tmp_path / "more") == []
+
+
 def test_a_folder_of_text_files_has_no_labels(tmp_path: Path) -> None:
     assert read(put(tmp_path, b2="two", b10="ten")) == [("b2.txt", "two"), ("b10.txt", "ten")]
 

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pyarrow as pa
@@ -174,6 +176,16 @@ def test_stdin_is_known_by_its_content(
 ) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content.encode())))
     assert read("-") == rows
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.jsonl", "csv", "tsv", "jsonl"])
+def test_a_pipe_is_read_once(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    os.mkfifo(path)
+    data = FORMS["." + name.rpartition(".")[2]].encode()
+    with ThreadPoolExecutor() as pool:
+        pool.submit(path.write_bytes, data)
+        assert read(path) == ROWS
 
 
 def test_empty_stdin_has_no_rows(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from ulmfit.data.labels import LabelReader, canonical_label, whole_numbers
+from ulmfit.data.json_lines import JSON_FIELD
+from ulmfit.data.labels import LabelReader, canonical_label
 from ulmfit.errors import InputError
 
 
@@ -87,8 +88,25 @@ def test_whether_a_row_can_have_several_labels() -> None:
     assert LabelReader("a", schema, ("one", "more")).multi_label
 
 
-def test_the_point_zero_that_pandas_adds_goes_if_all_have_it() -> None:
-    assert whole_numbers(["1.0", "2.0", "-1.00"]) == ["1", "2", "-1"]
-    assert whole_numbers(["1.0", "1.5"]) == ["1.0", "1.5"]
-    assert whole_numbers(["1.0", "x"]) == ["1.0", "x"]
-    assert whole_numbers([]) == []
+def test_the_point_zero_that_pandas_adds_goes_label_by_label() -> None:
+    assert read({"y": ["1.0", "1.5", "-2.00", "x", "1"]}, "y") == ["1", "1.5", "-2", "x", "1"]
+    assert read({"y": [["1.0", "1"]]}, "y") == [("1",)]
+    assert read({"y": ["1.0|2.5"]}, "y", separator="|") == [("1", "2.5")]
+
+
+def test_labels_of_several_types_are_named_as_they_are_alone() -> None:
+    field = pa.field("y", pa.string(), metadata=JSON_FIELD)
+    cells = pa.array(['"spam"', "1", "2.0", "true", None])
+    batch = pa.RecordBatch.from_arrays([cells], schema=pa.schema([field]))
+    assert LabelReader("a", batch.schema, ("y",)).read(batch) == ["spam", "1", "2", "True", None]
+    batch = pa.RecordBatch.from_arrays([pa.array(["1", '{"b": 1}'])], schema=batch.schema)
+    with pytest.raises(InputError, match="a: row 2: column 'y' has"):
+        LabelReader("a", batch.schema, ("y",)).read(batch)
+
+
+def test_flags_of_several_types() -> None:
+    schema = pa.schema([pa.field(name, pa.string(), metadata=JSON_FIELD) for name in "xy"])
+    batch = pa.RecordBatch.from_arrays(
+        [pa.array(['"1"', "0"]), pa.array(["true", '"0"'])], schema=schema
+    )
+    assert LabelReader("a", schema, ("x", "y")).read(batch) == [("x", "y"), ()]

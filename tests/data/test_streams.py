@@ -149,3 +149,14 @@ def test_rows_are_counted_where_a_source_can_be_read_twice(tmp_path: Path) -> No
     path.write_text('text,label\nsome words,x\n"never closed,y\n')
     with pytest.raises(InputError, match="line 3"):
         count_rows(path)
+
+
+def test_a_text_of_another_type_leaves_the_others_as_they_are(tmp_path: Path) -> None:
+    rows: list[object] = ['say "no"\n', 42, True, None] + ["x"] * 2000
+    lines = [json.dumps({"text": text}) + "\n" for text in rows]
+    with open_rows(put(tmp_path / "a.jsonl", "".join(lines))) as opened:
+        texts = [text for batch in opened for text in opened.texts(batch)]
+    assert texts[:5] == ['say "no"\n', "42", "True", "", "x"]
+    put(tmp_path / "a.jsonl", "".join([*lines, '{"text": ["a"]}\n']))
+    with pytest.raises(InputError, match=r"a\.jsonl: row 2005: column 'text' has \W*a"):
+        list(iter_texts(tmp_path / "a.jsonl"))

@@ -17,7 +17,7 @@ from ulmfit.apps.run import Texts, TrainingRun, text_digest
 from ulmfit.apps.self_training import require_self_training, second_round
 from ulmfit.apps.side_by_side import beside, half_of_the_threads, worth_it
 from ulmfit.config import Direction
-from ulmfit.data.datasets import Dataset, training_rows
+from ulmfit.data.datasets import Dataset, rows_with_text, training_rows
 from ulmfit.data.splits import stratified_split
 from ulmfit.data.tokenizer import Tokenizer
 from ulmfit.errors import InputError
@@ -207,7 +207,7 @@ def _split(
                 f"{valid.name}: label {unknown[0]!r} does not occur in {dataset.name}",
                 expected=f"one of {', '.join(dataset.classes)}",
             )
-        return dataset, training_rows(valid)
+        return dataset, rows_with_text(valid)
     fraction = settings.classifier.valid_fraction
     if len(dataset) * fraction < MIN_VALID_ROWS:
         return dataset, None

@@ -172,9 +172,9 @@ def _tell(tried: Tried, predictor: Classifier, outcome: Outcome, *, as_json: boo
 
 
 def _training_rows(source: str, columns: Columns, predictor: Classifier) -> Dataset:
-    from ulmfit.data.datasets import training_rows
+    from ulmfit.data.datasets import rows_with_text
 
-    train = training_rows(columns.load(source))
+    train = rows_with_text(columns.load(source))
     _require_labels_of(train, predictor)
     return train
 

@@ -140,13 +140,12 @@ def _hold_out(dataset: Dataset, fraction: float) -> Parts:
 
 
 def _limited(dataset: Dataset, limit: int | None, seed: int) -> Dataset:
-    from ulmfit.data.datasets import training_rows
     from ulmfit.data.splits import stratified_draw
 
     if limit is None or limit >= len(dataset):
         return dataset
     assert dataset.labels is not None
-    return training_rows(dataset.subset(stratified_draw(dataset.labels, limit, seed)))
+    return dataset.subset(stratified_draw(dataset.labels, limit, seed))
 
 
 def _require_same_labels(parts: Parts) -> None:

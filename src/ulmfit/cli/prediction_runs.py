@@ -33,6 +33,7 @@ class PredictionRun:
         options: what else the answers depend on.
         resume: go on with a stopped run.
         quiet: show no progress.
+        text: the text column, if the user named one: the format is told with it.
     """
 
     target: Path
@@ -41,6 +42,7 @@ class PredictionRun:
     options: Mapping[str, object]
     resume: bool
     quiet: bool
+    text: str | None = None
 
     def write(self, predictor: Classifier, rows: Rows, data_dir: Path | None) -> Counter[str]:
         """Label the rows; returns how often each label was given.
@@ -56,7 +58,7 @@ class PredictionRun:
         encoding = self.options.get("encoding")
         total = count_rows(
             self.source,
-            text=rows.text_column,
+            text=self.text,
             data_dir=data_dir,
             encoding=None if encoding is None else str(encoding),
         )

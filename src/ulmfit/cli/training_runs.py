@@ -204,6 +204,7 @@ def reader(sources: Sequence[str] | None, columns: Columns) -> Callable[[], Iter
     if not sources:
         return None
     from ulmfit.data.locations import available_splits
+    from ulmfit.data.sources import is_read_once
     from ulmfit.data.streams import iter_texts
 
     def texts_of(source: str) -> Iterator[str]:
@@ -218,9 +219,10 @@ def reader(sources: Sequence[str] | None, columns: Columns) -> Callable[[], Iter
         )
 
     for source in sources:
-        if source == "-":
+        if is_read_once(source):
+            name = "standard input" if source == "-" else source
             raise InputError(
-                "standard input cannot be a corpus, which is read several times",
+                f"{name} cannot be a corpus, which is read several times",
                 hint="Write it to a file first.",
             )
         if next(texts_of(source), None) is None:

@@ -171,7 +171,9 @@ def predict(
             "device": device,
             "int8": int8,
         }
-        run = PredictionRun(output, model, file, options, resume=resume, quiet=quiet)
+        run = PredictionRun(
+            output, model, file, options, resume=resume, quiet=quiet, text=text_column
+        )
         counts = run.write(predictor, rows, data_dir)
     _tell_written(output, counts, as_json=as_json, quiet=quiet)
 

@@ -13,7 +13,7 @@ from ulmfit.data.findings import count_overlap, overlap_findings, part_findings
 from ulmfit.data.folders import Split
 from ulmfit.data.labels import LabelReader
 from ulmfit.data.locations import available_splits, open_source
-from ulmfit.data.sources import STDIN
+from ulmfit.data.sources import is_read_once
 from ulmfit.data.streams import Rows, names_in
 from ulmfit.data.tables import Table
 from ulmfit.errors import InputError
@@ -58,7 +58,7 @@ def check_dataset(
     """Look a data set over in one pass, with about 40 bytes of memory per row.
 
     A second pass, up to the last row needed, fetches the excerpts that are shown with the
-    warnings; stdin, which can be read once, has none.
+    warnings; stdin or a pipe, which can be read once, has none.
 
     Args:
         source: as for ``load_dataset``; of a folder, archive or named set its training split.
@@ -134,7 +134,7 @@ def _report(
 def _with_excerpts(place: _Place, findings: Iterable[Finding]) -> list[Finding]:
     found = list(findings)
     wanted = {row for finding in found for row in finding.rows}
-    if str(place.source) == STDIN or not wanted:
+    if is_read_once(place.source) or not wanted:
         return found
     excerpts = _excerpts(place, wanted)
     return [replace(finding, excerpts=[excerpts[row] for row in finding.rows]) for finding in found]

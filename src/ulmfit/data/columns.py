@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
+from ulmfit.data.json_lines import single_values
 from ulmfit.data.labels import canonical_label
 from ulmfit.data.sources import nearest
 from ulmfit.data.tables import Table
@@ -175,8 +176,8 @@ def _hashable(value: object) -> object:
     return ",".join(map(str, value)) if isinstance(value, list) else value
 
 
-def text_values(table_name: str, batch: pa.RecordBatch, column: str) -> list[str]:
-    """The texts of one column; a missing text is an empty one.
+def text_values(table_name: str, batch: pa.RecordBatch, column: str, before: int = 0) -> list[str]:
+    """The texts of one column; a missing text is an empty one. ``before``: rows before the batch.
 
     Raises:
         InputError: the column holds lists, objects or bytes.
@@ -186,6 +187,5 @@ def text_values(table_name: str, batch: pa.RecordBatch, column: str) -> list[str
         raise InputError(
             f"{table_name}: column {column!r} holds {array.type}", expected="a column of text"
         )
-    if _is_text(array.type):
-        return ["" if value is None else value for value in array.to_pylist()]
-    return ["" if value is None else str(value) for value in array.to_pylist()]
+    values = single_values(table_name, batch, column, before)
+    return ["" if value is None else str(value) for value in values]

@@ -12,7 +12,7 @@ from typing import cast
 
 from ulmfit.data.columns import label_columns, text_columns
 from ulmfit.data.folders import Split
-from ulmfit.data.labels import Label, LabelReader, whole_numbers
+from ulmfit.data.labels import Label, LabelReader
 from ulmfit.data.locations import open_source
 from ulmfit.data.python_columns import column_of_labels, column_of_texts
 from ulmfit.data.streams import Rows, is_plain_text, iter_texts, names_in, open_rows
@@ -27,6 +27,7 @@ __all__ = [
     "iter_texts",
     "load_dataset",
     "open_rows",
+    "rows_with_text",
     "sort_classes",
     "training_rows",
 ]
@@ -183,9 +184,7 @@ def _all_present(
             expected="a label in every row",
             hint="Take these rows out; texts without a label can be given by `--unlabeled FILE`.",
         )
-    if isinstance(labels[0], str):
-        return whole_numbers(cast(list[str], labels))
-    return cast(list[tuple[str, ...]], labels)
+    return cast("list[str] | list[tuple[str, ...]]", labels)
 
 
 def training_rows(dataset: Dataset) -> Dataset:
@@ -196,6 +195,22 @@ def training_rows(dataset: Dataset) -> Dataset:
 
     Raises:
         InputError: unlabelled, no text at all, only one class, or a class of its own per row.
+    """
+    # rows drawn out of a set may well have a class each: it was judged as a whole
+    drawn = dataset.origin is not None
+    dataset = rows_with_text(dataset)
+    _require_classes(dataset, drawn=drawn)
+    return dataset
+
+
+def rows_with_text(dataset: Dataset) -> Dataset:
+    """The rows of a labelled set that have text, whatever their classes.
+
+    Warns:
+        UserWarning: how many rows were left out.
+
+    Raises:
+        InputError: unlabelled, or no text at all.
     """
     if dataset.labels is None:
         raise InputError(
@@ -216,11 +231,10 @@ def training_rows(dataset: Dataset) -> Dataset:
             stacklevel=2,
         )
         dataset = dataset.subset(full)
-    _require_classes(dataset)
     return dataset
 
 
-def _require_classes(dataset: Dataset) -> None:
+def _require_classes(dataset: Dataset, *, drawn: bool) -> None:
     labels = cast("list[Label]", dataset.labels)
     column = f" (column {dataset.label_column!r})" if dataset.label_column else ""
     hint = "Name the column with the classes with `--label COL`."
@@ -236,7 +250,7 @@ def _require_classes(dataset: Dataset) -> None:
             expected="at least two classes",
             hint=hint,
         )
-    if len(counts) == len(dataset) >= ALL_DISTINCT_ROWS:
+    if not drawn and len(counts) == len(dataset) >= ALL_DISTINCT_ROWS:
         raise InputError(
             f"{dataset.name}: each of the {len(dataset)} rows has a label of its own{column}",
             expected="classes with several rows each",

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import csv
+import io
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
 from pathlib import Path
 
 from ulmfit.data.columns import LABEL_NAMES, TEXT_NAMES
-from ulmfit.data.sources import STDIN, LineReader, open_lines, shorten
+from ulmfit.data.sources import SNIFF_BYTES, STDIN, LineReader, is_read_once, open_lines, shorten
 from ulmfit.data.tables import Table, batch_rows, only_header, refuse_twins, string_schema
 from ulmfit.data.unpacking import LONGEST_LINE
 from ulmfit.errors import InputError
@@ -35,7 +36,7 @@ def open_delimited(
 
     All columns are strings, exactly as in the file (``007`` stays ``007``). Without a header the
     columns are called "1", "2", ... Blank lines are skipped. In a TSV file quotes enclose fields
-    only if the whole file (of stdin: its first megabyte) can be read so.
+    only if the whole file (of stdin or a pipe: its first megabyte) can be read so.
 
     Args:
         lines: the open file; the table closes it.
@@ -83,31 +84,34 @@ def _find_dialect(
     lines: LineReader, delimiters: str, source: str | Path
 ) -> tuple[str, bool, list[list[str]]]:
     """Delimiter, whether quotes enclose fields, and the first rows."""
-    sample = lines.sample.splitlines(keepends=True)
+    # split as the reader of the file does, not at every character that ends a line to Unicode
+    sample = list(io.StringIO(lines.sample, newline=""))
     parsed = {delimiter: _parse(sample, delimiter, quoted=True) for delimiter in delimiters}
     delimiter = max(delimiters, key=lambda delimiter: _fit(parsed[delimiter]))
     rows = parsed[delimiter]
-    if delimiter == "\t" and not _tabs_are_quoted(sample, lines.encoding, source):
+    if delimiter == "\t" and not _tabs_are_quoted(sample, lines, source):
         return delimiter, False, _parse(sample, delimiter, quoted=False)
     return delimiter, True, rows
 
 
-def _tabs_are_quoted(sample: list[str], encoding: str, source: str | Path) -> bool:
+def _tabs_are_quoted(sample: list[str], lines: LineReader, source: str | Path) -> bool:
     """Whether quotes enclose fields of a TSV file; where they do not, they are letters.
 
     Both kinds are common. Quotes enclose when the rows, read so, are all equally wide, and when
     that makes no rows out of several lines that are good rows by themselves.
     """
-    if str(source) == STDIN:
-        enclosed, plain = (_count_rows(sample, quoted=quoted) for quoted in (True, False))
+    if is_read_once(source):
+        cut = len(lines.head) >= SNIFF_BYTES
+        enclosed, plain = (_count_rows(sample, quoted=quoted, cut=cut) for quoted in (True, False))
     else:
+        encoding = lines.encoding
         with open_lines(source, encoding) as first, open_lines(source, encoding) as second:
             enclosed, plain = _count_rows(first, quoted=True), _count_rows(second, quoted=False)
     return enclosed is not None and plain in (None, enclosed)
 
 
-def _count_rows(lines: Iterable[str], *, quoted: bool) -> int | None:
-    """Number of rows; None where they are not all equally wide."""
+def _count_rows(lines: Iterable[str], *, quoted: bool, cut: bool = False) -> int | None:
+    """Number of rows, without one that a cut left open; None where not all are equally wide."""
     count, width = 0, 0
     try:
         for row in _csv_rows(lines, "\t", quoted=quoted):
@@ -115,8 +119,8 @@ def _count_rows(lines: Iterable[str], *, quoted: bool) -> int | None:
             if row and len(row) != width:
                 return None
             count += bool(row)
-    except csv.Error:
-        return None
+    except csv.Error as error:
+        return count if cut and "unexpected end" in str(error) else None
     return count
 
 

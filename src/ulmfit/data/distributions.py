@@ -9,7 +9,16 @@ from pathlib import Path
 import pyarrow as pa
 
 from ulmfit.data.formats import PLAIN, open_file
-from ulmfit.data.sources import STDIN, LineReader, open_lines, read_text, shorten, stem_suffix
+from ulmfit.data.sources import (
+    LineReader,
+    display_name,
+    is_read_once,
+    open_bytes,
+    open_lines,
+    read_text,
+    shorten,
+    stem_suffix,
+)
 from ulmfit.data.tables import Table, batch_rows, string_schema
 from ulmfit.errors import InputError
 
@@ -35,7 +44,7 @@ def open_known_file(
     suffix = stem_suffix(source)
     if suffix == TREC_SUFFIX:
         return open_trec(source, encoding=encoding)
-    if suffix in PLAIN and str(source) != STDIN and is_fasttext(source, encoding):
+    if suffix in PLAIN and not is_read_once(source) and is_fasttext(source, encoding):
         return open_fasttext(source, encoding=encoding)
     table = open_file(source, encoding=encoding, wanted=wanted)
     if not table.has_header and not wanted and _starts_with_class_index(table):
@@ -49,10 +58,13 @@ def open_trec(source: str | Path, *, encoding: str | None = None) -> Table:
     Raises:
         InputError: a line is not of the form ``COARSE:fine question``.
     """
-    lines = open_lines(source, encoding or "latin-1")
-    if encoding is None and _is_utf8(lines.head):
-        lines.close()
-        lines = open_lines(source, "utf-8")
+    stream, head = open_bytes(source)
+    try:
+        codec = encoding or ("utf-8" if _is_utf8(head) else "latin-1")
+        lines = LineReader(display_name(source), stream, head, codec)
+    except BaseException:
+        stream.close()
+        raise
     schema = string_schema(["text", "label", "fine"])
     batches = batch_rows(_trec_rows(lines), schema)
     return Table(
@@ -171,12 +183,13 @@ def is_fasttext(source: str | Path, encoding: str | None = None) -> bool:
 def open_fasttext(source: str | Path, *, encoding: str | None = None) -> Table:
     """Read lines such as ``__label__pos a fine film``; several labels make it multi-label."""
     with open_lines(source, encoding) as again:
-        single = all(len(labels) == 1 for labels, _ in _fasttext_rows(again))
+        single = all(len(labels) <= 1 for labels, _ in _fasttext_rows(again))
     lines = open_lines(source, encoding)
     label_type = pa.string() if single else pa.list_(pa.string())
     schema = pa.schema([("label", label_type), ("text", pa.string())])
     rows: Iterable[tuple[object, str]] = (
-        (labels[0] if single else labels, text) for labels, text in _fasttext_rows(lines)
+        (next(iter(labels), None) if single else labels, text)
+        for labels, text in _fasttext_rows(lines)
     )
     batches = batch_rows(rows, schema)
     return Table(

@@ -45,6 +45,7 @@ def _text_findings(census: Census, report: PartReport, part: str) -> Iterator[Fi
             f"Empty or blank texts: {report.empty_rows} of {report.rows}",
             "Training leaves them out; prediction gives them a label like any other.",
             _numbers(census.blank()),
+            refused=part == "data" and report.empty_rows == report.rows,
         )
     if census.mis_read:
         yield Finding(
@@ -127,6 +128,13 @@ def _label_findings(census: Census, report: PartReport, part: str) -> Iterator[F
 
 def _balance_findings(report: PartReport) -> Iterator[Finding]:
     counts = report.labels
+    if report.multi_label and not counts:
+        yield Finding(
+            "data",
+            f"No row has any label in column {report.label_column!r}",
+            "Name the column with the classes with `--label COL`.",
+            refused=True,
+        )
     if len(counts) == 1 and not report.multi_label:
         yield Finding(
             "data",
@@ -181,6 +189,7 @@ def overlap_findings(
             "test",
             f"Labels of the test data that the training data lack: {_counted(unknown, tested)}",
             "The model cannot give these. Use the same names in both.",
+            refused=True,
         )
     missing = sorted(set(known) - set(tested))
     if tested and missing:

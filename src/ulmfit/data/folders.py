@@ -43,7 +43,7 @@ def split_places(folder: Path) -> dict[Split, Path]:
             options.append(folder / name)
             if split == "unsup":
                 options.append(folder / "train" / name)
-            found = next((path for path in options if path.exists()), None)
+            found = next((path for path in options if _is_split(path)), None)
             if found is not None:
                 places.setdefault(split, found)
     for split, name in (("train", "train_5500.label"), ("test", "TREC_10.label")):
@@ -56,12 +56,36 @@ def class_folders(folder: Path) -> list[Path]:
     """The folders in ``folder`` that hold text files, without those that are splits."""
     return [
         entry
-        for entry in sorted(folder.iterdir())
-        if entry.is_dir()
-        and not entry.name.startswith(".")
-        and entry.name not in _ALL_SPLIT_NAMES
-        and any(_text_files(entry))
+        for entry in _full_folders(folder)
+        if entry.name not in _ALL_SPLIT_NAMES or not _is_split(entry)
     ]
+
+
+def _full_folders(folder: Path) -> list[Path]:
+    return [
+        entry
+        for entry in sorted(folder.iterdir())
+        if entry.is_dir() and not entry.name.startswith(".") and any(_text_files(entry))
+    ]
+
+
+def _is_split(place: Path) -> bool:
+    """Whether a file or folder with the name of a split is one; a class may be called `dev` too.
+
+    A folder is a split if it holds class folders, or has training data beside or around it. With
+    text files alone, ``train`` is a class where folders with other names are beside it.
+    """
+    if not place.is_dir():
+        return place.exists()
+    beside = place.parent
+    if _full_folders(place) or not any(_text_files(place)):
+        return True
+    if place.name in _SPLIT_NAMES["train"]:
+        return all(entry.name in _ALL_SPLIT_NAMES for entry in _full_folders(beside))
+    if place.name in _SPLIT_NAMES["unsup"] and beside.name in _SPLIT_NAMES["train"]:
+        return True  # train/unsup of aclImdb
+    training = [beside / f"{n}{s}" for n in _SPLIT_NAMES["train"] for s in ("", *_SPLIT_SUFFIXES)]
+    return any(map(_is_split, [*training, beside / "train_5500.label"]))
 
 
 def open_class_folders(folder: Path, *, encoding: str | None = None) -> Table:

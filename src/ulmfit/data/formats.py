@@ -13,9 +13,9 @@ from ulmfit.data.columns import TEXT_NAMES
 from ulmfit.data.delimited import looks_delimited, open_delimited
 from ulmfit.data.json_lines import open_json_lines
 from ulmfit.data.sources import (
-    STDIN,
     LineReader,
     display_name,
+    is_read_once,
     open_lines,
     require_exists,
     stem_suffix,
@@ -42,10 +42,10 @@ _BLANK_SHARE = 0.01  # of the lines; below it a blank line in a text file is an 
 def open_file(
     source: str | Path, *, encoding: str | None = None, wanted: Sequence[str] = ()
 ) -> Table:
-    """Open one file by its suffix, or stdin ("-") by its content.
+    """Open one file by its suffix, or stdin ("-") or a pipe without one by its content.
 
-    Stdin is JSON lines if it starts with ``{``, CSV or TSV if its first line is a header with the
-    ``wanted`` or a well-known text column, else plain text.
+    The latter is JSON lines if it starts with ``{``, CSV or TSV if its first line is a header with
+    the ``wanted`` or a well-known text column, else plain text.
 
     Args:
         source: path or "-".
@@ -62,7 +62,7 @@ def open_file(
         raise _unknown_type(source, suffix)
     lines = open_lines(source, encoding)
     try:
-        if str(source) == STDIN:
+        if not suffix and is_read_once(source):
             suffix = _sniff(lines, wanted)
         if suffix in DELIMITED:
             return open_delimited(lines, suffix, wanted=wanted, source=source)

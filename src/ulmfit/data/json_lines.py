@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from ulmfit.data.sources import STDIN, LineReader, open_lines, shorten
+from ulmfit.data.sources import STDIN, LineReader, is_read_once, open_lines, shorten
 from ulmfit.data.tables import BATCH_ROWS, Table, batch_rows, whole_characters
 from ulmfit.errors import InputError
 
@@ -39,7 +39,7 @@ def open_json_lines(lines: LineReader, *, source: str | Path = STDIN) -> Table:
     Args:
         lines: the open file; the table closes it.
         source: path of the file, which is then read twice: once for the types of the columns.
-            Stdin is read once, and its first 1,024 rows settle the types.
+            Stdin or a pipe is read once, and its first 1,024 rows settle the types.
 
     Raises:
         InputError: empty, not JSON (with line and column), not an object, or on stdin a row
@@ -49,7 +49,7 @@ def open_json_lines(lines: LineReader, *, source: str | Path = STDIN) -> Table:
     head = list(islice(rows, BATCH_ROWS))
     if not head:
         raise InputError(f"{lines.name}: is empty", expected="one JSON object per line")
-    if str(source) == STDIN:
+    if is_read_once(source):
         kinds = _column_kinds(head)
     else:
         with open_lines(source, lines.encoding) as again:
@@ -59,6 +59,32 @@ def open_json_lines(lines: LineReader, *, source: str | Path = STDIN) -> Table:
     schema = pa.schema([_field(name, kind) for name, kind in kinds.items()])
     cells = _cells(lines.name, chain(head, rows), kinds)
     return Table(lines.name, schema, batch_rows(cells, schema), lines.close, lines.encoding)
+
+
+def single_values(name: str, batch: pa.RecordBatch, column: str, before: int = 0) -> list[object]:
+    """The cells of one column; of one that is kept as JSON, the values that its text stands for.
+
+    Args:
+        name: what messages call the file.
+        batch: the rows.
+        column: which column.
+        before: rows of the file before the batch.
+
+    Raises:
+        InputError: a list or object in a column that is kept as JSON; names the row.
+    """
+    place = batch.schema.get_field_index(column)
+    cells = list(batch.column(place).to_pylist())
+    if JSON_FIELD.items() <= (batch.schema.field(place).metadata or {}).items():
+        cells = [None if cell is None else json.loads(cell) for cell in cells]
+        for row, cell in enumerate(cells, start=before + 1):
+            if isinstance(cell, list | dict):
+                raise InputError(
+                    f"{name}: row {row}: column {column!r} has {shorten(json.dumps(cell))}",
+                    expected="one string, number or truth value, as in other rows",
+                    hint="Change this row, or name another column with `--text` or `--label`.",
+                )
+    return cells
 
 
 def _objects(lines: LineReader) -> Iterator[NumberedObject]:

@@ -6,9 +6,11 @@ import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 
+from ulmfit.data.json_lines import single_values
 from ulmfit.data.sources import shorten
 from ulmfit.errors import InputError
 
@@ -46,7 +48,8 @@ class LabelReader:
     separator: str | None = None
 
     def __post_init__(self) -> None:
-        self._seen: dict[str, str] = {}  # so that a class name is held once, not once per row
+        self._names: dict[str, str] = {}  # so that a class name is held once, not once per row
+        self._rows = 0  # read so far
         kind = self.schema.field(self.columns[0]).type
         self._lists = _is_list(kind)
         self.multi_label = len(self.columns) > 1 or self._lists or self.separator is not None
@@ -55,7 +58,8 @@ class LabelReader:
         """The label, or the tuple of labels, of each row; None where it is missing."""
         if len(self.columns) > 1:
             return list(self._flags(batch))
-        values = batch.column(self.schema.get_field_index(self.columns[0])).to_pylist()
+        values: list[Any] = single_values(self.name, batch, self.columns[0], self._rows)
+        self._rows += len(values)
         if self._lists:
             return [None if value is None else self._several(value) for value in values]
         if self.separator is not None:
@@ -63,8 +67,18 @@ class LabelReader:
         return [self._one(value) for value in values]
 
     def _one(self, value: object) -> str | None:
+        """As ``canonical_label``, and "1.0" in a text file is "1" as it is in a typed one.
+
+        Each label by itself: 1.0 has one name in a file of halves and in a file without.
+        """
         label = canonical_label(value)
-        return None if label is None else self._seen.setdefault(label, label)
+        if label is None:
+            return None
+        if label not in self._names:
+            whole = _WHOLE_FLOAT.fullmatch(label)
+            name = whole[1] if whole else label
+            self._names[label] = self._names.setdefault(name, name)
+        return self._names[label]
 
     def _several(self, values: Iterable[object]) -> tuple[str, ...]:
         labels = (self._one(value) for value in values)
@@ -76,10 +90,11 @@ class LabelReader:
 
     def _flags(self, batch: pa.RecordBatch) -> Iterable[tuple[str, ...]]:
         columns = [
-            [self._flag(column, value) for value in batch.column(place).to_pylist()]
+            [self._flag(column, value) for value in values]
             for column in self.columns
-            for place in [self.schema.get_field_index(column)]
+            for values in [single_values(self.name, batch, column, self._rows)]
         ]
+        self._rows += batch.num_rows
         for row in zip(*columns, strict=True):
             yield tuple(column for column, held in zip(self.columns, row, strict=True) if held)
 
@@ -99,12 +114,3 @@ def _is_list(kind: pa.DataType) -> bool:
     return bool(
         pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
     )
-
-
-def whole_numbers(labels: list[str]) -> list[str]:
-    """Labels that are all like "1.0" without their ".0", which pandas adds; others as they are."""
-    found = {label: _WHOLE_FLOAT.fullmatch(label) for label in set(labels)}
-    if not found or not all(found.values()):
-        return labels
-    names = {label: match[1] for label, match in found.items() if match}
-    return [names[label] for label in labels]

@@ -182,6 +182,12 @@ def _open_file(path: Path) -> BinaryIO:
     return cast(BinaryIO, path.open("rb", buffering=0))
 
 
+def is_read_once(source: str | Path) -> bool:
+    """Whether a second opening would miss what the first one read: stdin, a pipe, a terminal."""
+    path = Path(source)
+    return str(source) == STDIN or (path.exists() and not path.is_file() and not path.is_dir())
+
+
 def display_name(source: str | Path) -> str:
     """What messages call a source."""
     return "stdin" if str(source) == STDIN else str(source)

@@ -34,6 +34,7 @@ class Rows:
         self.name = table.name
         self.schema = table.schema
         self.text_columns = columns
+        self._given = (0, 0)  # rows before the last batch that was given out, and after it
 
     @property
     def text_column(self) -> str:
@@ -41,11 +42,15 @@ class Rows:
         return ",".join(self.text_columns)
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
-        return iter(self._table)
+        for batch in self._table:
+            before = self._given[1]
+            self._given = before, before + batch.num_rows
+            yield batch
 
     def texts(self, batch: pa.RecordBatch) -> list[str]:
         """The texts of one batch; a missing text is an empty string."""
-        columns = [text_values(self.name, batch, column) for column in self.text_columns]
+        before = self._given[0]
+        columns = [text_values(self.name, batch, column, before) for column in self.text_columns]
         if len(columns) == 1:
             return columns[0]
         from ulmfit.data.tokenizer import join_fields  # loads `tokenizers`, which few rows need

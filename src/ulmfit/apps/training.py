@@ -64,11 +64,7 @@ def train_classifier(
     """
     dataset = training_rows(dataset)
     labels = dataset.classes
-    if settings.self_training is not None:
-        require_self_training(dataset, valid, unlabeled)
-    check_settings(settings.classifier)
-    if settings.finetune_lm is not None:
-        group_rates(settings.finetune_lm.rates, 2)
+    _check(dataset, valid, unlabeled, settings)
     train_part, valid_part = _split(dataset, valid, settings, run.seed)
 
     def task_texts() -> Iterator[str]:
@@ -98,6 +94,17 @@ def train_classifier(
     if second is not None:
         predictor = _better(predictor, second, valid_part, run)
     return _completed(predictor, train_data, valid_part, valid_data, settings.ngrams, run)
+
+
+def _check(
+    dataset: Dataset, valid: Dataset | None, unlabeled: Texts | None, settings: Settings
+) -> None:
+    """Find out before hours of training what later stages would refuse."""
+    if settings.self_training is not None:
+        require_self_training(dataset, valid, unlabeled)
+    check_settings(settings.classifier)
+    if settings.finetune_lm is not None:
+        group_rates(settings.finetune_lm.rates, 2)
 
 
 def _trained(

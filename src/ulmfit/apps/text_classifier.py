@@ -28,6 +28,7 @@ from ulmfit.apps.typed_labels import (
     label_form,
     readable_labels,
     repeatable,
+    require_place_for_none,
     without,
 )
 from ulmfit.config import Direction
@@ -149,7 +150,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             NotFittedError: before `fit` or `load`.
             InputError: not a column of strings.
         """
-        return self._codec().arrange(self._probabilities(X))
+        predictor = self._fitted()
+        return self._codec().arrange(predictor.predict_proba(from_python(repeatable(X)).texts))
 
     def predict(self, X: Any, *, min_confidence: float | None = None) -> Any:
         """Labels as `fit` was given them: an array; for multi-label a list of tuples or a matrix.
@@ -164,11 +166,11 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             InputError: not a column of strings.
             SettingsError: `min_confidence` is no probability, or the labels are a matrix.
         """
-        probabilities = self._probabilities(X)
-        codec = self._codec()
-        decided = codec.decide(codec.arrange(probabilities), THRESHOLD)
+        probabilities = self.predict_proba(X)
+        decided = self._codec().decide(probabilities, THRESHOLD)
         if min_confidence is None:
             return decided
+        require_place_for_none(decided)
         answers = self._fitted().abstaining(min_confidence).answers(probabilities)
         return without(decided, [answer is None for answer in answers])
 
@@ -260,10 +262,6 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _codec(self) -> LabelCodec:
         predictor = self._fitted()
         return LabelCodec(predictor.labels, predictor.label_form, multi_label=predictor.multi_label)
-
-    def _probabilities(self, X: Any) -> NDArray[np.float32]:
-        """Columns in the order of the model's classes."""
-        return self._fitted().predict_proba(from_python(repeatable(X)).texts)
 
     def _fitted(self) -> Predictor:
         if not self.__sklearn_is_fitted__():

@@ -90,6 +90,20 @@ def _kind(label: object) -> str:
     return _KINDS.get(type(label), "string")
 
 
+def require_place_for_none(decided: NDArray[Any] | list[tuple[Any, ...]]) -> None:
+    """Refuse to leave rows without an answer where there is no way to.
+
+    Raises:
+        SettingsError: the labels are a matrix of 0 and 1.
+    """
+    if isinstance(decided, np.ndarray) and decided.ndim > 1:
+        raise SettingsError(
+            "min_confidence does not go with labels in a matrix of 0 and 1",
+            expected="labels as a list per row",
+            hint="Take the probabilities of `predict_proba`, and leave rows out by them.",
+        )
+
+
 def without(
     decided: NDArray[Any] | list[tuple[Any, ...]], abstained: Sequence[bool]
 ) -> NDArray[Any]:
@@ -100,14 +114,9 @@ def without(
         abstained: which rows, (N,).
 
     Raises:
-        SettingsError: the labels are a matrix of 0 and 1, which has no place for None.
+        SettingsError: as `require_place_for_none`.
     """
-    if isinstance(decided, np.ndarray) and decided.ndim > 1:
-        raise SettingsError(
-            "min_confidence does not go with labels in a matrix of 0 and 1",
-            expected="labels as a list per row",
-            hint="Take the probabilities of `predict_proba`, and leave rows out by them.",
-        )
+    require_place_for_none(decided)
     answers = np.empty(len(decided), dtype=object)
     for row, (label, silent) in enumerate(zip(decided, abstained, strict=True)):
         answers[row] = None if silent else label

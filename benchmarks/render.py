@@ -68,18 +68,19 @@ def render(path: Path) -> str:
         answers="\n".join(f"- {answer_line(answer)}" for answer in results["answers"]),
         machine=machine_tables(results),
         operators="\n\n".join(operators_table(c) for c in comparisons if "operators" in c),
-        others="".join(other_machine(file) for file in other_files(path)),
+        others="".join(
+            other_machine(file) for file in other_files(path.parent, results["hardware"]["cpu"])
+        ),
     )
 
 
-def other_files(path: Path) -> list[Path]:
-    """The last results file by name of each processor but that of `path`, beside it."""
+def other_files(folder: Path, own: str) -> list[Path]:
+    """The last results file by name of each processor but `own`."""
     newest: dict[str, Path] = {}
-    for file in sorted(path.parent.glob("*.json")):
+    for file in sorted(folder.glob("*.json")):
         results = json.loads(file.read_text("utf-8"))
         if "comparisons" in results:
             newest[results["hardware"]["cpu"]] = file
-    own = json.loads(path.read_text("utf-8"))["hardware"]["cpu"]
     return [file for cpu, file in newest.items() if cpu != own]
 
 

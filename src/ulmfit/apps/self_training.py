@@ -11,7 +11,6 @@ import hashlib
 import heapq
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
-from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,8 +42,9 @@ def require_self_training(dataset: Dataset, valid: Dataset | None, unlabeled: Te
             expected="one label for each text",
             hint="Leave self_training out.",
         )
-    known = chain(dataset.texts, valid.texts if valid is not None else ())
-    if unlabeled is None or not pool_of(unlabeled(), set(known), 1):
+    known = {*dataset.texts, *(valid.texts if valid is not None else ())}
+    # The first such text will do: there may be millions.
+    if unlabeled is None or not any(text.strip() and text not in known for text in unlabeled()):
         raise _nothing_to_label()
 
 

@@ -164,8 +164,8 @@ def expand(
 
 def nothing_drawn(variant: Variant) -> bool:
     """Whether all seeds of a variant are the same on all labels."""
-    as_pretrained = not variant.finetune and variant.lm == "pretrained"
-    return variant.method in FIXED or (variant.method == "hypercolumns" and as_pretrained)
+    frozen = variant.method == "hypercolumns" and variant.lm_as_pretrained
+    return variant.method in FIXED or frozen
 
 
 def label_counts(experiment: Experiment, source: DataSource) -> list[int | None]:
@@ -272,8 +272,7 @@ def _tune_key(plan: Plan, direction: Direction, pretrain: Task | None) -> str:
 def tuning_seed(plan: Plan) -> int | None:
     """Seed of a cell's fine-tuned LM; None where it is the same one for all seeds."""
     variant = plan.variant
-    as_pretrained = not variant.finetune and variant.lm == "pretrained"
-    shared = variant.text == "all" and (plan.source.one_lm or as_pretrained)
+    shared = variant.text == "all" and (plan.source.one_lm or variant.lm_as_pretrained)
     return None if shared else plan.cell.seed
 
 

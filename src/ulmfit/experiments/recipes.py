@@ -63,6 +63,11 @@ class Variant(Frozen):
         return self.directions if self.method in _READS_LM else ("forward",)
 
     @property
+    def lm_as_pretrained(self) -> bool:
+        """Whether its language model is the pretrained one as it is, in which nothing is drawn."""
+        return not self.finetune and self.lm == "pretrained"
+
+    @property
     def reads_lm(self) -> bool:
         """Whether it starts from a language model on disk."""
         return self.method in _READS_LM

@@ -15,6 +15,7 @@ from ulmfit.config import Dropouts
 from ulmfit.data.bptt import BPTTStream
 from ulmfit.data.corpus import TokenCorpus
 from ulmfit.errors import InputError
+from ulmfit.model.softmax import sampled_softmax_loss
 from ulmfit.settings import FinetuneLMSettings, LMSettings, RateSettings
 from ulmfit.stages.lm_training import (
     LMData,
@@ -96,6 +97,25 @@ def test_the_sampled_softmax_is_near_the_full_one() -> None:
     losses = [float(sampled(window, {}).metric) for _ in range(50)]
     assert len(set(losses)) > 1
     assert np.mean(losses) == pytest.approx(full, rel=0.02)
+
+
+def test_one_look_up_gives_the_gradients_of_two() -> None:
+    model = tiny.lm_model()
+    loss = LMLoss(model, settings(softmax_samples=40), word_counts(CORPUS, 50))
+    inputs, targets = torch.tensor([[3, 9, 3], [4, 9, 7]]), torch.tensor([9, 3, 20, 9, 7, 21])
+    state, parameters = model.encoder.initial_state(2), list(model.parameters())
+    torch.manual_seed(0)
+    nll, output = loss.read(inputs, targets, state)
+    torch.manual_seed(0)
+    assert loss.sampled is not None
+    chosen = loss.sampled.choose(targets)
+    hidden = model(inputs, state).dropped
+    weight, bias = model.encoder.embedding.weight[chosen.words], model.decoder_bias[chosen.words]
+    again = sampled_softmax_loss(hidden.flatten(0, 1), chosen, weight, bias)
+    torch.testing.assert_close(output.dropped, hidden)
+    torch.testing.assert_close(nll, again)
+    gradients = torch.autograd.grad(nll, parameters)
+    torch.testing.assert_close(gradients, torch.autograd.grad(again, parameters))
 
 
 def test_word_counts() -> None:

@@ -58,18 +58,20 @@ class AWDLSTM(nn.Module):
             for _, n_out in self.config.layer_sizes()
         )
 
-    def forward(self, tokens: Tensor, state: State) -> EncoderOutput:
+    def forward(self, tokens: Tensor, state: State, rows: Tensor | None = None) -> EncoderOutput:
         """Encode a window of word ids.
 
         Args:
             tokens: (B, T), T >= 1.
             state: as `initial_state` gives it, or an earlier window's.
+            rows: part of the embedding in which `tokens` are positions, (n, E); None: all of it.
 
         Returns:
             `EncoderOutput`; its state still carries gradients: `detach` it to cut BPTT.
         """
-        weight, embed_p = self.embedding.weight, self.dropouts.embed_p
-        return self.read(embed(tokens, weight, embed_p, training=self.training), state)
+        weight = self.embedding.weight if rows is None else rows
+        embedded = embed(tokens, weight, self.dropouts.embed_p, training=self.training)
+        return self.read(embedded, state)
 
     def read(self, embedded: Tensor, state: State) -> EncoderOutput:
         """Encode a window of embeddings, (B, T, E), which need not be those of words."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -95,6 +95,20 @@ def summed_nll(hidden: Tensor, targets: Tensor, weight: Tensor, bias: Tensor) ->
     return total
 
 
+class Candidates(NamedTuple):
+    """A sample of the vocabulary.
+
+    Attributes:
+        words: ids, ascending, (K,).
+        positions: where each target is among them, (N,).
+        correction: log of the probability to be among them, (K,).
+    """
+
+    words: Tensor
+    positions: Tensor
+    correction: Tensor
+
+
 class SampledSoftmax:
     """Softmax over a sample of the vocabulary, its sum corrected by inclusion probabilities.
 
@@ -126,16 +140,28 @@ class SampledSoftmax:
         uniform = torch.rand(self.n_samples, dtype=torch.float64, device=self.cdf.device)
         return torch.searchsorted(self.cdf, uniform).clamp_(max=self.cdf.numel() - 1)
 
-    def loss(self, hidden: Tensor, targets: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        """Estimate of `full_softmax_loss`: same arguments, scalar in nats per token."""
-        candidates, positions = torch.unique(torch.cat([targets, self.draw()]), return_inverse=True)
-        positions = positions[: targets.numel()]
-        correction = self.log_inclusion(targets.numel()).to(bias)[candidates]
-        # A row's own target is a candidate for certain: its score needs no correction.
-        return _blockwise_cross_entropy(
-            hidden,
-            positions,
-            weight[candidates],
-            bias[candidates] - correction,
-            correction[positions],
-        )
+    def choose(self, targets: Tensor) -> Candidates:
+        """Candidates for a batch with these targets, (N,)."""
+        words, positions = torch.unique(torch.cat([targets, self.draw()]), return_inverse=True)
+        correction = self.log_inclusion(targets.numel())[words]
+        return Candidates(words, positions[: targets.numel()], correction)
+
+
+def sampled_softmax_loss(
+    hidden: Tensor, candidates: Candidates, weight: Tensor, bias: Tensor
+) -> Tensor:
+    """Estimate of `full_softmax_loss`, in nats per token.
+
+    Args:
+        hidden: (N, E), float32 or bfloat16: the type of the matrix products.
+        candidates: by `SampledSoftmax.choose`.
+        weight: their rows, (K, E).
+        bias: theirs, (K,).
+
+    Returns:
+        Scalar, float32.
+    """
+    _, positions, correction = candidates
+    # A row's own target is a candidate for certain: its score needs no correction.
+    own = correction[positions]
+    return _blockwise_cross_entropy(hidden, positions, weight, bias - correction, own)

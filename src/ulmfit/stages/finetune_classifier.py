@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ulmfit import ranks
-from ulmfit.config import ClassifierConfig
+from ulmfit.config import ClassifierConfig, Direction
 from ulmfit.data.batches import DocumentBatch, DocumentBatches, backwards
 from ulmfit.errors import InputError, SettingsError
 from ulmfit.model.classifier import HeadDropouts, TextClassifierModel
@@ -24,6 +24,7 @@ from ulmfit.stages.classifier_folder import TrainedClassifier
 from ulmfit.stages.lm_folder import TrainedLM
 from ulmfit.stages.lm_training import RunContext
 from ulmfit.stages.rates import group_rates
+from ulmfit.stages.used_words import UsedWords
 from ulmfit.train.checkpoint import Checkpoints, checksum
 from ulmfit.train.evaluate import predict_logits
 from ulmfit.train.loop import Carry, Job, Metrics, Options, StepResult, fit
@@ -34,6 +35,8 @@ Targets = NDArray[np.float32]
 
 # Paper, section 5: chain-thaw trains the thawed layer at 1e-3, and all of them at 1e-4.
 CHAIN_THAW_RATES = (1e-3, 1e-4)
+
+EMBEDDING = "encoder.embedding.weight"
 
 # One epoch for the head alone, one for all layers.
 LEAST_EPOCHS = 2
@@ -227,24 +230,25 @@ def finetune_classifier(
         chunk=settings.chunk,
         pool_tokens=settings.pool_tokens,
     )
-    model = _fresh_classifier(lm, config, settings).to(context.accelerator.device)
-    if lm.direction == "backward":
-        train = (backwards(train[0]), train[1])
-        valid = (backwards(valid[0]), valid[1]) if valid is not None else None
+    parts = [part for part in (train, valid) if part is not None]
+    words = _words_to_train(lm.config.vocab_size, parts, settings)
+    model = _fresh_classifier(lm, config, settings, words).to(context.accelerator.device)
     identity = {
         "settings": settings.model_dump(),
         "labels": [*labels, multi_label],
         "seed": context.seed,
-        "data": [_checksum(part) for part in (train, valid) if part is not None],
+        "data": [_checksum(part) for part in parts],
         "first weights": checksum(lm.weights),
+        "words": len(words),
     }
-    metrics = _fit(model, train, valid, settings, context, identity)
+    read = [(_as_read(part[0], lm.direction, words), part[1]) for part in parts]
+    metrics = _fit(model, read[0], read[1] if len(read) > 1 else None, settings, context, identity)
     return TrainedClassifier(
         config=config,
         direction=lm.direction,
         labels=tuple(labels),
         tokenizer=lm.tokenizer,
-        weights={name: value.cpu() for name, value in model.state_dict().items()},
+        weights=_all_weights(model, lm, words),
         info={"lm": lm.info, "settings": settings.model_dump()},
         metrics=metrics,
     )
@@ -263,20 +267,43 @@ def _fitted(
     return settings
 
 
+def _words_to_train(
+    vocab_size: int, parts: Sequence[tuple[Documents, Targets]], settings: ClassifierSettings
+) -> UsedWords:
+    """Those that documents have; all of them where weight decay moves rows that none has."""
+    if settings.optimizer.weight_decay > 0:
+        return UsedWords([np.arange(vocab_size)], vocab_size)
+    return UsedWords([document for documents, _ in parts for document in documents], vocab_size)
+
+
+def _as_read(documents: Documents, direction: Direction, words: UsedWords) -> Documents:
+    renumbered = words.renumbered(documents)
+    return backwards(renumbered) if direction == "backward" else renumbered
+
+
 def _fresh_classifier(
-    lm: TrainedLM, config: ClassifierConfig, settings: ClassifierSettings
+    lm: TrainedLM, config: ClassifierConfig, settings: ClassifierSettings, words: UsedWords
 ) -> TextClassifierModel:
-    """The LM's encoder under a head that starts from scratch."""
+    """The LM's encoder, for these words, under a head that starts from scratch."""
     first_p, second_p = settings.head_p
     head_dropouts = HeadDropouts(first_p=first_p, second_p=second_p)
+    sizes = config.lm.model_copy(update={"vocab_size": len(words)})
+    config = config.model_copy(update={"lm": sizes})
     model = TextClassifierModel(config, settings.dropouts, head_dropouts)
     encoder = {
         name.removeprefix("encoder."): value
         for name, value in lm.weights.items()
         if name.startswith("encoder.")
     }
+    encoder["embedding.weight"] = words.rows_of(encoder["embedding.weight"])
     model.encoder.load_state_dict(encoder)
     return model
+
+
+def _all_weights(model: TextClassifierModel, lm: TrainedLM, words: UsedWords) -> dict[str, Tensor]:
+    """The classifier's, with the LM's rows for words that it did not train."""
+    weights = {name: value.cpu() for name, value in model.state_dict().items()}
+    return {**weights, EMBEDDING: words.put_back(weights[EMBEDDING], lm.weights[EMBEDDING])}
 
 
 def _fit(

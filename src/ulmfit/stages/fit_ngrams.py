@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +15,7 @@ from ulmfit.stages.ensemble import Scores
 from ulmfit.stages.ngrams import Ids, NGrams, added, keys_of
 
 Targets = NDArray[np.floating] | NDArray[np.bool_]
+Terms = NDArray[np.int64]
 
 # As the baseline in `experiments.baselines`: terms that two documents have, C of 10.
 MIN_DOCUMENTS = 2
@@ -53,16 +53,18 @@ def fit_ngrams(
     order = np.random.default_rng(seed).permutation(len(documents))
     read = np.cumsum([len(documents[i]) for i in order])
     order = order[: max(1, int((read <= MOST_TOKENS).sum()))]
-    chosen = np.sort(order)
-    whole = _fit([documents[i] for i in chosen], targets[chosen], multi_label=multi_label)
-    order = order[:_MOST_FOLDED]
+    order = np.sort(order)
+    documents, targets = [documents[i] for i in order], targets[order]
+    terms, counts = _counts(documents)
+    whole = _fit(terms, counts, targets, multi_label=multi_label)
+    order = np.random.default_rng(seed).permutation(len(documents))[:_MOST_FOLDED]
     folds = np.array_split(order, min(FOLDS, len(order)))
     if len(folds) < 2:
         return whole
     unseen = []
     for fold in folds:
         rest = np.setdiff1d(order, fold)
-        part = _fit([documents[i] for i in rest], targets[rest], multi_label=multi_label)
+        part = _fit(terms, counts[rest], targets[rest], multi_label=multi_label)
         unseen.append(part.scores([documents[i] for i in fold]))
     scores = np.concatenate(unseen)
     temperature = np.float32(fit_temperature(scores, targets[order], multi_label=multi_label))
@@ -95,35 +97,55 @@ def choose_share(
     return min(SHARES, key=loss)
 
 
-def _fit(documents: Sequence[Ids], targets: Targets, *, multi_label: bool) -> NGrams:
-    most = min(MOST_TERMS, max(1, MOST_WEIGHTS // targets.shape[1]))
-    keys, idf, features = _tfidf(documents, most)
+def _fit(terms: Terms, counts: Any, targets: Targets, *, multi_label: bool) -> NGrams:
+    chosen = _chosen(counts, min(MOST_TERMS, max(1, MOST_WEIGHTS // targets.shape[1])))
+    idf, features = _tfidf(counts[:, chosen])
     if multi_label:
         found = [_log_odds(features, column > 0) for column in targets.T]
         weights = np.stack([weights for weights, _ in found])
         bias = np.array([bias for _, bias in found])
     else:
         weights, bias = _class_scores(features, targets.argmax(axis=1), targets.shape[1])
-    return NGrams(
-        keys, idf, np.ascontiguousarray(weights.T, dtype=np.float32), bias.astype(np.float32)
-    )
+    by_term = np.ascontiguousarray(weights.T, dtype=np.float32)
+    return NGrams(terms[chosen], idf, by_term, bias.astype(np.float32))
 
 
-def _tfidf(
-    documents: Sequence[Ids], most: int
-) -> tuple[NDArray[np.int64], NDArray[np.float32], Any]:
-    """Terms that enough documents have, ascending, idf of each, and the features, (N, F)."""
-    from sklearn.feature_extraction.text import TfidfVectorizer
+def _counts(documents: Sequence[Ids]) -> tuple[Terms, Any]:
+    """All terms, ascending, (F,), and how often each document has them, sparse, (N, F)."""
+    from sklearn.feature_extraction.text import CountVectorizer
 
+    vectorizer = CountVectorizer(analyzer=_terms_of)
+    try:
+        counts = vectorizer.fit_transform(documents)
+    except ValueError:  # no term at all
+        return np.zeros(0, np.int64), np.zeros((len(documents), 0))
+    return np.array(vectorizer.get_feature_names_out(), dtype=np.int64), counts
+
+
+def _chosen(counts: Any, most: int) -> NDArray[np.int64]:
+    """Positions of the terms that enough of these documents have, or any where none has."""
+    if counts.shape[1] == 0:
+        return np.zeros(0, np.int64)
+    n_documents = counts.getnnz(axis=0)
     for least in (MIN_DOCUMENTS, 1):
-        vectorizer = TfidfVectorizer(
-            analyzer=_terms_of, min_df=least, max_features=most, sublinear_tf=True
-        )
-        with suppress(ValueError):  # nothing is left: no term twice, or none at all
-            features = vectorizer.fit_transform(documents)
-            keys = np.array(vectorizer.get_feature_names_out(), dtype=np.int64)
-            return keys, vectorizer.idf_.astype(np.float32), features
-    return np.zeros(0, np.int64), np.zeros(0, np.float32), np.zeros((len(documents), 0))
+        enough = np.flatnonzero(n_documents >= least)
+        if len(enough):
+            break
+    if len(enough) <= most:
+        return enough
+    occurrences = np.asarray(counts.sum(axis=0))[0, enough]
+    return np.sort(enough[np.argsort(-occurrences, kind="stable")[:most]])
+
+
+def _tfidf(counts: Any) -> tuple[NDArray[np.float32], Any]:
+    """Idf of each term, and the features, (N, F)."""
+    from sklearn.feature_extraction.text import TfidfTransformer
+
+    if counts.shape[1] == 0:
+        return np.zeros(0, np.float32), np.zeros(counts.shape)
+    transformer = TfidfTransformer(sublinear_tf=True)
+    features = transformer.fit_transform(counts)
+    return transformer.idf_.astype(np.float32), features
 
 
 def _terms_of(document: Ids) -> list[int]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from ulmfit import ranks
 from ulmfit.config import Direction
@@ -19,9 +20,9 @@ from ulmfit.data.bptt import BPTTStream, Window
 from ulmfit.data.corpus import TokenCorpus
 from ulmfit.errors import InputError
 from ulmfit.model.activation_reg import activation_reg, temporal_activation_reg
-from ulmfit.model.awd_lstm import detach, state_from_tensors, state_tensors
+from ulmfit.model.awd_lstm import EncoderOutput, State, detach, state_from_tensors, state_tensors
 from ulmfit.model.language_model import LanguageModel
-from ulmfit.model.softmax import SampledSoftmax, full_softmax_loss
+from ulmfit.model.softmax import SampledSoftmax, full_softmax_loss, sampled_softmax_loss
 from ulmfit.optim.unfreezing import full
 from ulmfit.settings import LMSettings
 from ulmfit.stages.rates import group_rates
@@ -88,14 +89,12 @@ class LMLoss:
 
     def __call__(self, batch: Window, carry: Carry) -> StepResult:
         """(B, T) window and the state before it -> loss and the state after it."""
-        model, settings = self.model, self.settings
-        weight, bias = model.encoder.embedding.weight, model.decoder_bias
-        inputs = torch.from_numpy(batch.inputs).to(weight.device)
-        targets = torch.from_numpy(batch.targets).to(weight.device).flatten()
-        state = state_from_tensors(carry) if carry else model.encoder.initial_state(inputs.size(0))
-        output = model(inputs, state)
-        softmax = self.sampled.loss if self.sampled is not None else full_softmax_loss
-        nll = softmax(output.dropped.flatten(0, 1), targets, weight, bias)
+        settings, encoder = self.settings, self.model.encoder
+        device = self.model.decoder_bias.device
+        inputs = torch.from_numpy(batch.inputs).to(device)
+        targets = torch.from_numpy(batch.targets).to(device).flatten()
+        state = state_from_tensors(carry) if carry else encoder.initial_state(inputs.size(0))
+        nll, output = self.read(inputs, targets, state)
         penalty = activation_reg(output.dropped, settings.ar_alpha)
         penalty = penalty + temporal_activation_reg(output.raw, settings.tar_beta)
         share = 1.0 / ranks.size()  # every process has as many rows
@@ -105,6 +104,26 @@ class LMLoss:
             targets.numel(),
             state_tensors(detach(output.state)),
         )
+
+    def read(self, inputs: Tensor, targets: Tensor, state: State) -> tuple[Tensor, EncoderOutput]:
+        """Cross entropy in nats per token, and what the encoder makes of the window.
+
+        Of a sampled softmax one look-up serves the inputs and the scores: the gradient of each is a
+        matrix as large as the embedding, and one of them costs less than two and their sum.
+        """
+        weight, bias = self.model.encoder.embedding.weight, self.model.decoder_bias
+        if self.sampled is None:
+            output = self.model(inputs, state)
+            return full_softmax_loss(output.dropped.flatten(0, 1), targets, weight, bias), output
+        candidates = self.sampled.choose(targets)
+        words, at = torch.unique(
+            torch.cat([inputs.flatten(), candidates.words]), return_inverse=True
+        )
+        rows = F.embedding(words, weight)
+        output = self.model.encoder(at[: inputs.numel()].view_as(inputs), state, rows)
+        scored = rows[at[inputs.numel() :]]
+        hidden = output.dropped.flatten(0, 1)
+        return sampled_softmax_loss(hidden, candidates, scored, bias[candidates.words]), output
 
 
 def word_counts(corpus: TokenCorpus, vocab_size: int) -> Tensor:

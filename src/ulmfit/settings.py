@@ -160,14 +160,14 @@ class FinetuneLMSettings(LMSettings):
         max_vocab: at most so many words (released code: 60,000).
         min_freq: a task word that occurs less often is left out (ours: a word that is seen once
             teaches nothing that its mean embedding does not say).
-        by_length: fit dropouts, AR, TAR and rates to the length of the text, as far as they are
-            the defaults (ours, `stages.finetune_lm.fitted_to_length`).
+        by_length: fit passes, dropouts, AR, TAR and rates to the length of the text, as far as they
+            are the defaults (ours, `stages.finetune_lm.fitted_to_length`).
     """
 
     # A corpus of 5,000 short texts would be read in 14 steps of 64 streams: ours, docs/log.md.
     least_steps: int = Field(50, ge=1)
-    # Five passes (eight over TREC-6 came to the same perplexity), or under an hour on two cores
-    # for a large corpus (both directions, one core each): ours, docs/log.md.
+    # Five passes over a short text (eight over TREC-6 came to the same perplexity), or under an
+    # hour on two cores for a large corpus (both directions, one core each): ours, docs/log.md.
     epochs: int = Field(5, ge=1)
     max_tokens: int | None = Field(10_000_000, gt=0)
     softmax_samples: int | None = Field(1024, gt=0)

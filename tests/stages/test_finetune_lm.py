@@ -176,6 +176,16 @@ def test_a_text_that_is_read_few_times_is_regularized_less(
     assert fitted_to_length(as_set, n_tokens=1_000) == as_set
 
 
+@pytest.mark.parametrize(
+    ("n_tokens", "passes"), [(0, 5), (20_000, 5), (50_000, 4), (62_000, 3), (9_000_000, 3)]
+)
+def test_a_longer_text_is_read_fewer_times(n_tokens: int, passes: int) -> None:
+    assert fitted_to_length(FinetuneLMSettings(), n_tokens).epochs == passes
+    as_set = FinetuneLMSettings(by_length=False)
+    assert fitted_to_length(as_set, n_tokens).epochs == 5
+    assert fitted_to_length(FinetuneLMSettings(epochs=8), n_tokens).epochs == 8
+
+
 def test_a_long_text_takes_all_layers_further() -> None:
     def rates(**changes: object) -> RateSettings:
         return fitted_to_length(settings(**changes), n_tokens=1_000_000).rates

@@ -231,7 +231,7 @@ def finetune_classifier(
         pool_tokens=settings.pool_tokens,
     )
     parts = [part for part in (train, valid) if part is not None]
-    words = _words_to_train(lm.config.vocab_size, parts, settings)
+    words = UsedWords([text for part in parts for text in part[0]], lm.config.vocab_size)
     model = _fresh_classifier(lm, config, settings, words).to(context.accelerator.device)
     identity = {
         "settings": settings.model_dump(),
@@ -241,8 +241,8 @@ def finetune_classifier(
         "first weights": checksum(lm.weights),
         "words": len(words),
     }
-    read = [(_as_read(part[0], lm.direction, words), part[1]) for part in parts]
-    metrics = _fit(model, read[0], read[1] if len(read) > 1 else None, settings, context, identity)
+    parts = [(_as_read(part[0], lm.direction, words), part[1]) for part in parts]
+    metrics = _fit(model, parts, settings, context, identity)
     return TrainedClassifier(
         config=config,
         direction=lm.direction,
@@ -265,15 +265,6 @@ def _fitted(
             "(classifier.by_length, classifier.max_tokens)"
         )
     return settings
-
-
-def _words_to_train(
-    vocab_size: int, parts: Sequence[tuple[Documents, Targets]], settings: ClassifierSettings
-) -> UsedWords:
-    """Those that documents have; all of them where weight decay moves rows that none has."""
-    if settings.optimizer.weight_decay > 0:
-        return UsedWords([np.arange(vocab_size)], vocab_size)
-    return UsedWords([document for documents, _ in parts for document in documents], vocab_size)
 
 
 def _as_read(documents: Documents, direction: Direction, words: UsedWords) -> Documents:
@@ -308,16 +299,18 @@ def _all_weights(model: TextClassifierModel, lm: TrainedLM, words: UsedWords) ->
 
 def _fit(
     model: TextClassifierModel,
-    train: tuple[Documents, Targets],
-    valid: tuple[Documents, Targets] | None,
+    parts: Sequence[tuple[Documents, Targets]],
     settings: ClassifierSettings,
     context: RunContext,
     identity: Mapping[str, object],
 ) -> Metrics:
+    """`parts`: documents to train on, and where there are any, held-out ones."""
+    train, *held_out = parts
+
     def validate() -> Metrics:
-        assert valid is not None
-        logits = predict_logits(model, valid[0])
-        return classification_metrics(logits, valid[1], multi_label=model.config.multi_label)
+        documents, targets = held_out[0]
+        logits = predict_logits(model, documents)
+        return classification_metrics(logits, targets, multi_label=model.config.multi_label)
 
     groups = model.layer_groups()
     part = (ranks.rank(), ranks.size())
@@ -327,7 +320,7 @@ def _fit(
         groups=groups,
         batches=batches,
         loss=ClassifierLoss(model, settings, train[1]),
-        validate=validate if valid is not None else None,
+        validate=validate if held_out else None,
         # The loss is lowest before the error is, as confidence still grows, which calibration takes
         # back. On TREC-6 the epoch of the least loss made 0.7 points more errors: docs/log.md.
         monitor="error",

@@ -1,7 +1,8 @@
 """The rows of an embedding that some documents can change: those of the words that they have.
 
 A row without a gradient does not move, but its zero gradient, its moments and its step of the
-optimiser cost as much as any other row's. A few hundred documents have a tenth of the words.
+optimiser cost as much as any other row's. A few hundred documents have a tenth of the words. Weight
+decay does not reach the other rows either: they stay those of the language model.
 """
 
 from __future__ import annotations

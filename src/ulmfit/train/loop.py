@@ -17,7 +17,7 @@ from ulmfit import ranks
 from ulmfit.errors import Interrupted, TrainingError, is_out_of_memory
 from ulmfit.optim.nt_asgd import NTASGD
 from ulmfit.optim.unfreezing import Phase
-from ulmfit.runtime import StopRequest, stop_on_signal
+from ulmfit.runtime import StopRequest, stop_on_signal, tiny_numbers_are_zero
 from ulmfit.settings import OptimizerSettings, ScheduleSettings
 from ulmfit.train import checkpoint as ckpt
 from ulmfit.train.checkpoint import Checkpoints, Snapshot
@@ -158,7 +158,7 @@ def fit(
         run.restore(snapshot)
     else:
         run.start_afresh()
-    with stop_on_signal() as stop, _memory_told():
+    with stop_on_signal() as stop, _memory_told(), tiny_numbers_are_zero():
         run.train(stop)
     return run.finish()
 

@@ -73,7 +73,8 @@ def test_one_class_is_refused(tmp_path: Path) -> None:
 
 def test_left_out_rows_are_told_as_a_warning(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
-    path.write_text("text,label\n" + "good film,pos\nbad film,neg\n" * 10 + ",pos\n")
+    rows = "".join(f"good film {i},pos\nbad film {i},neg\n" for i in range(10))
+    path.write_text(f"text,label\n{rows},pos\n")
     done = run("baseline", path)
     assert done.code == 0
     assert done.err.startswith(f"Warning: {path}: 1 of 21 rows have an empty or blank text")

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ulmfit.data.datasets import load_dataset
-from ulmfit.data.splits import balanced_draw, stratified_draw, stratified_split
+from ulmfit.data.splits import balanced_draw, split_texts, stratified_draw, stratified_split
 from ulmfit.errors import InputError
 
 LABELS = ["a"] * 60 + ["b"] * 30 + ["c"] * 9 + ["d"]
@@ -57,7 +57,7 @@ def test_every_row_is_drawn_equally_often() -> None:
 def test_a_split_is_stratified(labels: list[str], fraction: float, seed: int) -> None:
     counts = Counter(labels)
     if max(counts.values()) == 1:
-        with pytest.raises(InputError, match="no class has two rows"):
+        with pytest.raises(InputError, match="no class has two of them"):
             stratified_split(labels, fraction, seed)
         return
     train, valid = stratified_split(labels, fraction, seed)
@@ -74,6 +74,32 @@ def test_a_split_is_stratified(labels: list[str], fraction: float, seed: int) ->
     if all(count * min(fraction, 1 - fraction) >= 1 for count in counts.values()):
         assert len(valid) == max(1, round(fraction * len(labels)))
         assert all(abs(held[label] - fraction * count) <= 1 for label, count in counts.items())
+
+
+def test_copies_of_a_text_stay_together() -> None:
+    texts = [f"text {i % 40}" for i in range(100)]
+    labels = ["a" if i % 40 < 20 else "b" for i in range(100)]
+    train, valid = split_texts(texts, labels, 0.25, seed=3)
+    assert sorted([*train, *valid]) == list(range(100))
+    held_out = {texts[row] for row in valid}
+    assert not held_out & {texts[row] for row in train}
+    assert len(held_out) == 10
+    assert Counter(labels[int(text.split()[1])] for text in held_out) == {"a": 5, "b": 5}
+
+
+def test_different_texts_are_split_as_rows() -> None:
+    texts = [f"text {i}" for i in range(len(LABELS))]
+    found, rows = split_texts(texts, LABELS, 0.3, 1), stratified_split(LABELS, 0.3, 1)
+    assert [part.tolist() for part in found] == [part.tolist() for part in rows]
+
+
+def test_copies_with_several_labels_a_row() -> None:
+    texts = ["x", "y", "x", "z", "y", "w"]
+    labels = [("a",), ("a", "b"), ("b",), ("a",), (), ("b",)]
+    train, valid = split_texts(texts, labels, 0.5, 0)
+    assert not {texts[row] for row in train} & {texts[row] for row in valid}
+    assert len(train) + len(valid) == 6
+    assert len(valid)
 
 
 @settings(deadline=None)
@@ -111,7 +137,7 @@ def test_too_few_rows_to_split(labels: list[str]) -> None:
     with pytest.raises(InputError) as caught:
         stratified_split(labels, 0.5, 0)
     assert str(caught.value) == (
-        f"no validation part can be held out of {len(labels)} rows: no class has two rows. "
+        f"nothing can be held out of {len(labels)} different rows: no class has two of them. "
         "Give more labelled rows, or a test file of your own."
     )
 

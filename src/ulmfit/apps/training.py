@@ -19,7 +19,7 @@ from ulmfit.apps.self_training import require_self_training, second_round
 from ulmfit.apps.side_by_side import beside, half_of_the_threads, worth_it
 from ulmfit.config import Direction
 from ulmfit.data.datasets import Dataset, rows_with_text, training_rows
-from ulmfit.data.splits import stratified_split
+from ulmfit.data.splits import split_texts
 from ulmfit.data.tokenizer import Tokenizer
 from ulmfit.errors import InputError
 from ulmfit.settings import NGramSettings, Settings
@@ -225,10 +225,10 @@ def _split(
             )
         return dataset, rows_with_text(valid)
     fraction = settings.classifier.valid_fraction
-    if len(dataset) * fraction < MIN_VALID_ROWS:
+    if len(set(dataset.texts)) * fraction < MIN_VALID_ROWS:
         return dataset, None
     assert dataset.labels is not None
-    train_rows, valid_rows = stratified_split(dataset.labels, fraction, seed)
+    train_rows, valid_rows = split_texts(dataset.texts, dataset.labels, fraction, seed)
     return dataset.subset(train_rows), dataset.subset(valid_rows)
 
 

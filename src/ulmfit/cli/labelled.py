@@ -130,11 +130,11 @@ def load_parts(
 
 
 def _hold_out(dataset: Dataset, fraction: float) -> Parts:
-    from ulmfit.data.splits import stratified_split
+    from ulmfit.data.splits import split_texts
 
     assert dataset.labels is not None
     fraction = min(fraction, _MOST_HELD_OUT / len(dataset))
-    train, test = stratified_split(dataset.labels, fraction, _SPLIT_SEED)
+    train, test = split_texts(dataset.texts, dataset.labels, fraction, _SPLIT_SEED)
     origin = f"held out of {dataset.name} with the labels in proportion (no --test given)"
     return Parts(dataset.subset(train), dataset.subset(test), origin)
 

@@ -52,10 +52,29 @@ def stratified_split(labels: Labels, fraction: float, seed: int) -> tuple[Indice
         valid = _take(groups, takes, keys)
     if not len(valid):
         raise InputError(
-            f"no validation part can be held out of {len(labels)} rows: no class has two rows",
+            f"nothing can be held out of {len(labels)} different rows: no class has two of them",
             hint="Give more labelled rows, or a test file of your own.",
         )
     return np.setdiff1d(np.arange(len(labels)), valid), valid
+
+
+def split_texts(
+    texts: Sequence[str], labels: Labels, fraction: float, seed: int
+) -> tuple[Indices, Indices]:
+    """`stratified_split` of different texts: rows with the same text stay on one side.
+
+    A text that was trained on would be recognised rather than classified. A repeated text counts
+    once, by the label of its first row.
+
+    Raises:
+        InputError: no class has two different texts, or the fraction is out of range.
+    """
+    place = {text: i for i, text in enumerate(dict.fromkeys(texts))}
+    which = np.array([place[text] for text in texts], dtype=np.int64)
+    _, firsts = np.unique(which, return_index=True)
+    _, valid = stratified_split([labels[row] for row in firsts], fraction, seed)
+    held_out = np.isin(which, valid)
+    return np.flatnonzero(~held_out), np.flatnonzero(held_out)
 
 
 def stratified_draw(labels: Labels, n: int, seed: int) -> Indices:

@@ -109,7 +109,8 @@ def tiny_numbers_are_zero() -> Iterator[None]:
 
     The first moment of a word that does not come again shrinks by beta1 a step until it is such a
     number, which rounding then keeps for ever; processors take 26 times as long for Adam's step on
-    them (docs/log.md).
+    them (docs/log.md). It is a mode of the calling thread: threads that torch has started keep
+    their own.
     """
     import torch
 

@@ -64,7 +64,7 @@ def split_texts(
     """`stratified_split` of different texts: rows with the same text stay on one side.
 
     A text that was trained on would be recognised rather than classified. A repeated text counts
-    once, by the label of its first row.
+    once, by the label of its first row; one with more copies than the share wanted is trained on.
 
     Raises:
         InputError: no class has two different texts, or the fraction is out of range.
@@ -73,7 +73,9 @@ def split_texts(
     which = np.array([place[text] for text in texts], dtype=np.int64)
     _, firsts = np.unique(which, return_index=True)
     _, valid = stratified_split([labels[row] for row in firsts], fraction, seed)
-    held_out = np.isin(which, valid)
+    # A text with many copies is trained on: held out, it alone could be most of the rows.
+    copies = np.bincount(which)
+    held_out = np.isin(which, [each for each in valid if copies[each] <= fraction * len(texts)])
     return np.flatnonzero(~held_out), np.flatnonzero(held_out)
 
 

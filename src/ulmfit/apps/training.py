@@ -5,9 +5,8 @@ Every stage writes what it made below the work folder, so that a stopped run goe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import cache, partial
 from itertools import chain
 
 from ulmfit import ranks
@@ -85,9 +84,7 @@ def train_classifier(
         DirectionWork(direction, lm, train_data, valid_data, labels, dataset.multi_label, settings)
         for direction, lm in lms.items()
     ]
-    fit = cache(partial(fit_ngrams, *train_data, multi_label=dataset.multi_label, seed=run.seed))
-    counting = (fit, settings.ngrams) if settings.ngrams is not None else None
-    predictor, second = _trained(works, run, task_texts, n_tokens, fit if counting else None), None
+    predictor, second = _trained(works, run, task_texts, n_tokens), None
     if settings.self_training is not None and unlabeled is not None:
         known = {text for part in (train_part, valid_part) if part for text in part.texts}
         again = second_round(predictor, works, unlabeled, known, settings.self_training, run)
@@ -95,7 +92,7 @@ def train_classifier(
     ranks.first_goes_on()
     if second is not None:
         predictor = _better(predictor, second, valid_part, run)
-    return _completed(predictor, counting, valid_part, valid_data, run)
+    return _completed(predictor, train_data, valid_part, valid_data, settings.ngrams, run)
 
 
 def _check(
@@ -110,16 +107,9 @@ def _check(
 
 
 def _trained(
-    works: Sequence[DirectionWork],
-    run: TrainingRun,
-    texts: Texts,
-    n_tokens: int,
-    meanwhile: Callable[[], object] | None = None,
+    works: Sequence[DirectionWork], run: TrainingRun, texts: Texts, n_tokens: int
 ) -> Predictor:
-    """All directions, trained side by side where that is worth it.
-
-    The other process starts later and ends later: what is wanted `meanwhile` is done until then.
-    """
+    """All directions, trained side by side where that is worth it."""
     done = ranks.first("trained models", lambda: [w.model_folder(run).is_dir() for w in works])
     todo = [work for work, there in zip(works, done, strict=True) if not there]
     halves = worth_it(run, len(works), n_tokens)
@@ -132,8 +122,6 @@ def _trained(
         run.display.note(f"the {what} is trained at the same time, in another process")
         with beside(run, hand_over(there, run), "ulmfit.apps.direction", what) as half:
             train_direction(here, half, texts)
-            if meanwhile is not None:
-                meanwhile()
     else:
         for work in todo:
             train_direction(work, run, texts)
@@ -162,16 +150,16 @@ def _share_wrong(predictor: Predictor, rows: Dataset) -> float:
 
 def _completed(
     predictor: Predictor,
-    counting: tuple[Callable[[], NGrams], NGramSettings] | None,
+    train_data: LabelledIds,
     valid: Dataset | None,
     valid_data: LabelledIds | None,
+    settings: NGramSettings | None,
     run: TrainingRun,
 ) -> Predictor:
     """With the member that counts words, and the answers of all members calibrated together."""
     scores = predictor.scores(valid.texts) if valid is not None else None
-    if counting is not None:
-        fit, settings = counting
-        member = _counting(fit(), predictor, scores, valid_data, settings, run)
+    if settings is not None:
+        member = _counting(predictor, train_data, scores, valid_data, settings, run)
         if member is not None:
             predictor = predictor.with_ngrams(member)
             if scores is not None and valid_data is not None:
@@ -187,26 +175,28 @@ def _completed(
 
 
 def _counting(
-    member: NGrams,
     predictor: Predictor,
+    train: LabelledIds,
     scores: Scores | None,
     valid: LabelledIds | None,
     settings: NGramSettings,
     run: TrainingRun,
 ) -> NGrams | None:
-    """The member that counts words, with its share; None if held-out documents want none of it.
+    """The member that counts words; None if held-out documents want none of it.
 
     Args:
-        member: as it was fitted.
         predictor: the classifier without it.
+        train: documents to fit it on.
         scores: of the classifier on the held-out documents.
         valid: the held-out documents.
         settings: its share.
         run: seed and display.
     """
+    several = predictor.multi_label
+    member = fit_ngrams(*train, multi_label=several, seed=run.seed)
     share = settings.share
     if share is None and scores is not None and valid is not None:
-        share = choose_share(scores, member, *valid, multi_label=predictor.multi_label)
+        share = choose_share(scores, member, *valid, multi_label=several)
     share = DEFAULT_SHARE if share is None else share
     what = f"{len(member.keys):,} words and word pairs are counted too, with a share of {share:g}"
     run.display.note(what if share else "counting words adds nothing on held-out rows: left out")

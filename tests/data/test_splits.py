@@ -93,13 +93,42 @@ def test_different_texts_are_split_as_rows() -> None:
     assert [part.tolist() for part in found] == [part.tolist() for part in rows]
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_one_text_that_is_most_of_the_rows_is_trained_on(seed: int) -> None:
+    texts = ["thanks"] * 600 + [f"text {i}" for i in range(400)]
+    labels = ["a"] * 600 + ["a", "b"] * 200
+    train, valid = split_texts(texts, labels, 0.1, seed)
+    assert set(range(600)) <= set(train.tolist())
+    assert len(valid) == 40
+
+
+@pytest.mark.parametrize("n", [2, 3, 4, 10])
+def test_of_few_texts_one_is_held_out(n: int) -> None:
+    train, valid = split_texts([f"text {i}" for i in range(n)], ["a"] * n, 0.1, 0)
+    assert (len(train), len(valid)) == (n - 1, 1)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_texts_whose_copies_contradict_each_other_are_trained_on(seed: int) -> None:
+    texts = [*(f"text {i}" for i in range(20)), "text 3", "text 4"]
+    labels = ["a", "b"] * 10 + ["c", "c"]
+    train, valid = split_texts(texts, labels, 0.5, seed)
+    assert {3, 4, 20, 21} <= set(train.tolist())
+    assert len(train) + len(valid) == 22
+
+
 def test_copies_with_several_labels_a_row() -> None:
     texts = ["x", "y", "x", "z", "y", "w"]
-    labels = [("a",), ("a", "b"), ("b",), ("a",), (), ("b",)]
+    labels = [("a",), ("a", "b"), ("a",), ("a",), ("a", "b"), ("b",)]
     train, valid = split_texts(texts, labels, 0.5, 0)
     assert not {texts[row] for row in train} & {texts[row] for row in valid}
     assert len(train) + len(valid) == 6
     assert len(valid)
+
+
+def test_there_is_nothing_to_hold_out_of_copies_of_one_text() -> None:
+    with pytest.raises(InputError, match="nothing can be held out"):
+        split_texts(["thanks"] * 20, ["a"] * 20, 0.2, 0)
 
 
 @settings(deadline=None)

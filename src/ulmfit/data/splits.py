@@ -64,18 +64,19 @@ def split_texts(
     """`stratified_split` of different texts: rows with the same text stay on one side.
 
     A text that was trained on would be recognised rather than classified. A repeated text counts
-    once, by the label of its first row; one with more copies than the share wanted is trained on.
+    once. Trained on are texts with more copies than the share wanted, of which one alone could be
+    most of what is held out, and texts whose copies have different labels.
 
     Raises:
-        InputError: no class has two different texts, or the fraction is out of range.
+        InputError: no class has two such texts, or the fraction is out of range.
     """
-    place = {text: i for i, text in enumerate(dict.fromkeys(texts))}
-    which = np.array([place[text] for text in texts], dtype=np.int64)
-    _, firsts = np.unique(which, return_index=True)
-    _, valid = stratified_split([labels[row] for row in firsts], fraction, seed)
-    # A text with many copies is trained on: held out, it alone could be most of the rows.
-    copies = np.bincount(which)
-    held_out = np.isin(which, [each for each in valid if copies[each] <= fraction * len(texts)])
+    first: dict[str, int] = {}
+    firsts = [first.setdefault(text, row) for row, text in enumerate(texts)]
+    contradicted = {own for row, own in enumerate(firsts) if labels[row] != labels[own]}
+    most = max(1.0, fraction * len(texts))
+    eligible = [own for own, n in Counter(firsts).items() if n <= most and own not in contradicted]
+    _, chosen = stratified_split(cast(Labels, [labels[row] for row in eligible]), fraction, seed)
+    held_out = np.isin(firsts, [eligible[i] for i in chosen])
     return np.flatnonzero(~held_out), np.flatnonzero(held_out)
 
 

@@ -100,6 +100,15 @@ def test_with_many_classes_each_has_fewer_terms(monkeypatch: pytest.MonkeyPatch)
         assert member.weights.size == 12
 
 
+def test_the_most_frequent_terms_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ulmfit.stages.fit_ngrams.MOST_TERMS", 2)
+    often, seldom, never = 20, 21, 22
+    documents = [np.array(words) for words in ([often, often, seldom], [often], [seldom, often])]
+    documents = [*documents, np.array([never])] * 3
+    member = fit_ngrams(documents, np.eye(2)[[0, 1, 0, 1] * 3], multi_label=False, seed=0)
+    assert member.keys.tolist() == [often, seldom]
+
+
 def test_of_very_much_text_a_part_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     documents, targets = reviews(300)
     whole = fit_ngrams(documents, targets, multi_label=False, seed=0)

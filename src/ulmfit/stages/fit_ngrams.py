@@ -53,21 +53,20 @@ def fit_ngrams(
     order = np.random.default_rng(seed).permutation(len(documents))
     read = np.cumsum([len(documents[i]) for i in order])
     order = order[: max(1, int((read <= MOST_TOKENS).sum()))]
-    order = np.sort(order)
     documents, targets = [documents[i] for i in order], targets[order]
     terms, counts = _counts(documents)
     whole = _fit(terms, counts, targets, multi_label=multi_label)
-    order = np.random.default_rng(seed).permutation(len(documents))[:_MOST_FOLDED]
-    folds = np.array_split(order, min(FOLDS, len(order)))
+    folded = np.arange(min(len(documents), _MOST_FOLDED))
+    folds = np.array_split(folded, min(FOLDS, len(folded)))
     if len(folds) < 2:
         return whole
     unseen = []
     for fold in folds:
-        rest = np.setdiff1d(order, fold)
+        rest = np.setdiff1d(folded, fold)
         part = _fit(terms, counts[rest], targets[rest], multi_label=multi_label)
         unseen.append(part.scores([documents[i] for i in fold]))
     scores = np.concatenate(unseen)
-    temperature = np.float32(fit_temperature(scores, targets[order], multi_label=multi_label))
+    temperature = np.float32(fit_temperature(scores, targets[folded], multi_label=multi_label))
     return replace(whole, weights=whole.weights / temperature, bias=whole.bias / temperature)
 
 

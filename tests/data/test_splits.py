@@ -126,6 +126,12 @@ def test_copies_with_several_labels_a_row() -> None:
     assert len(valid)
 
 
+def test_where_all_texts_are_frequent_some_are_held_out() -> None:
+    texts = [f"text {i % 4}" for i in range(40)]
+    train, valid = split_texts(texts, ["a"] * 40, 0.2, 0)
+    assert (len(train), len(valid)) == (30, 10)
+
+
 def test_there_is_nothing_to_hold_out_of_copies_of_one_text() -> None:
     with pytest.raises(InputError, match="nothing can be held out"):
         split_texts(["thanks"] * 20, ["a"] * 20, 0.2, 0)

@@ -64,8 +64,9 @@ def split_texts(
     """`stratified_split` of different texts: rows with the same text stay on one side.
 
     A text that was trained on would be recognised rather than classified. A repeated text counts
-    once. Trained on are texts with more copies than the share wanted, of which one alone could be
-    most of what is held out, and texts whose copies have different labels.
+    once. Trained on are texts with more copies than the share wanted and than a text has on
+    average, as one alone could be most of what is held out, and texts whose copies have different
+    labels.
 
     Raises:
         InputError: no class has two such texts, or the fraction is out of range.
@@ -73,7 +74,7 @@ def split_texts(
     first: dict[str, int] = {}
     firsts = [first.setdefault(text, row) for row, text in enumerate(texts)]
     contradicted = {own for row, own in enumerate(firsts) if labels[row] != labels[own]}
-    most = max(1.0, fraction * len(texts))
+    most = max(fraction * len(texts), len(texts) / max(1, len(first)))
     eligible = [own for own, n in Counter(firsts).items() if n <= most and own not in contradicted]
     _, chosen = stratified_split(cast(Labels, [labels[row] for row in eligible]), fraction, seed)
     held_out = np.isin(firsts, [eligible[i] for i in chosen])

@@ -76,24 +76,6 @@ def test_the_accelerator_can_be_kept_from_the_gpu() -> None:
         assert torch.mm(torch.ones(1, 1), torch.ones(1, 1)).dtype == torch.float32
 
 
-def smallest_half_is_zero() -> bool:
-    """Whether half of the smallest normal number is zero."""
-    return bool(torch.finfo(torch.float32).tiny * torch.ones(()) * 0.5 == 0)
-
-
-@pytest.mark.skipif(not torch.set_flush_denormal(False), reason="this processor has no such mode")
-@pytest.mark.parametrize("before", [False, True])
-def test_tiny_numbers_are_zero_within_the_block_and_as_before_after_it(before: bool) -> None:
-    torch.set_flush_denormal(before)
-    try:
-        with pytest.raises(RuntimeError), runtime.tiny_numbers_are_zero():
-            assert smallest_half_is_zero()
-            raise RuntimeError
-        assert smallest_half_is_zero() == before
-    finally:
-        torch.set_flush_denormal(False)
-
-
 def test_processors() -> None:
     assert 1 <= cpu_count() <= (os.cpu_count() or 1)
 

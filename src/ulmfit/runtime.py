@@ -103,26 +103,6 @@ def make_accelerator(precision: Precision = "float32", *, cpu: bool = False) -> 
     return Accelerator(mixed_precision="bf16" if chosen == "bf16" else "no", cpu=cpu)
 
 
-@contextmanager
-def tiny_numbers_are_zero() -> Iterator[None]:
-    """On a CPU, take numbers under 1e-38 for zero within the block.
-
-    The first moment of a word that does not come again shrinks by beta1 a step until it is such a
-    number, which rounding then keeps for ever; processors take 26 times as long for Adam's step on
-    them (docs/log.md). It is a mode of the calling thread: threads that torch has started keep
-    their own.
-    """
-    import torch
-
-    smallest = torch.finfo(torch.float32).tiny
-    before = bool(torch.full((8,), smallest).mul_(0.5).eq(0).all())
-    torch.set_flush_denormal(True)
-    try:
-        yield
-    finally:
-        torch.set_flush_denormal(before)
-
-
 def cpu_count() -> int:
     """Processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -15,9 +15,10 @@ from torch.optim import AdamW, Optimizer
 
 from ulmfit import ranks
 from ulmfit.errors import Interrupted, TrainingError, is_out_of_memory
+from ulmfit.optim import moments
 from ulmfit.optim.nt_asgd import NTASGD
 from ulmfit.optim.unfreezing import Phase
-from ulmfit.runtime import StopRequest, stop_on_signal, tiny_numbers_are_zero
+from ulmfit.runtime import StopRequest, stop_on_signal
 from ulmfit.settings import OptimizerSettings, ScheduleSettings
 from ulmfit.train import checkpoint as ckpt
 from ulmfit.train.checkpoint import Checkpoints, Snapshot
@@ -158,7 +159,7 @@ def fit(
         run.restore(snapshot)
     else:
         run.start_afresh()
-    with stop_on_signal() as stop, _memory_told(), tiny_numbers_are_zero():
+    with stop_on_signal() as stop, _memory_told():
         run.train(stop)
     return run.finish()
 
@@ -257,6 +258,8 @@ class _Run:
         self.optimizer.zero_grad(set_to_none=True)
         self.state.carry = result.carry
         progress.step += 1
+        if progress.step % moments.EVERY == 0:
+            moments.forget_tiny_moments(self.optimizer)
         progress.metric_sum += metric * n_items
         progress.n_items += n_items
         self.tracker.display.advance(

@@ -32,6 +32,13 @@ def test_padding_keeps_its_id() -> None:
     assert words.renumbered([np.array([PAD_ID])])[0].tolist() == [PAD_ID]
 
 
+def test_a_word_that_was_not_there_has_no_row() -> None:
+    words = UsedWords(DOCUMENTS, vocab_size=12)
+    (new,) = words.renumbered([np.array([5])])
+    with pytest.raises(IndexError):
+        F.embedding(torch.from_numpy(new), torch.zeros(len(words), 2))
+
+
 def test_a_word_out_of_the_vocabulary_is_refused() -> None:
     with pytest.raises(IndexError):
         UsedWords([np.array([12])], vocab_size=12)

@@ -45,12 +45,12 @@ def dropout_mask(like: Tensor, shape: Sequence[int], p: float) -> Tensor:
 def embed(tokens: Tensor, weight: Tensor, p: float, *, training: bool) -> Tensor:
     """Look up embeddings, dropping whole words: a dropped word is zero wherever it occurs.
 
-    The mask is drawn per word of the vocabulary (V numbers) but applied only to the rows in the
-    batch: a masked copy of the whole matrix, (V, E), would cost more than the lookup.
+    The mask is drawn per row of `weight` (V numbers) but applied only to the words in the batch: a
+    masked copy of the whole matrix, (V, E), would cost more than the lookup.
 
     Args:
         tokens: word ids, (B, T).
-        weight: embedding matrix, (V, E).
+        weight: embedding matrix, (V, E), or those of its rows in which `tokens` are positions.
         p: probability that a word is dropped in this batch.
         training: plain lookup if false.
 

@@ -239,7 +239,7 @@ def finetune_classifier(
         "seed": context.seed,
         "data": [_checksum(part) for part in parts],
         "first weights": checksum(lm.weights),
-        "words": len(words),
+        "words": len(words),  # so that a checkpoint with all rows is refused by name
     }
     parts = [(_as_read(part[0], lm.direction, words), part[1]) for part in parts]
     metrics = _fit(model, parts, settings, context, identity)

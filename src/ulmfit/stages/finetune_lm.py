@@ -75,8 +75,9 @@ def pack_task_corpus(
     return train, valid
 
 
-# TREC-6's 62,000 tokens, read three times instead of five, made no more errors with 100, 500 and
-# all labels; a text of 100 questions alone did (docs/log.md). Ours.
+# With TREC-6's 62,000 tokens, read three times instead of five, three seeds show no difference with
+# 100 and 500 labels; a text of 100 questions alone made more errors (docs/log.md). Longer texts are
+# taken to need no more: not measured. Ours.
 ENOUGH_TOKENS, LEAST_PASSES = 180_000, 3
 
 # After a twentieth of IMDb: perplexity 124 with the rates for short texts and whole dropouts, 109

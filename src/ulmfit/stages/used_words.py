@@ -1,8 +1,8 @@
 """The rows of an embedding that some documents can change: those of the words that they have.
 
-A row without a gradient does not move, but its zero gradient, its moments and its step of the
-optimiser cost as much as any other row's. A few hundred documents have a tenth of the words. Weight
-decay does not reach the other rows either: they stay those of the language model.
+The row of any other word has no gradient, but a zero one, moments and a step of the optimiser cost
+as much as for a word that is there. A few hundred documents have a tenth of the words. The other
+rows stay those of the language model: weight decay does not reach them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class UsedWords:
     """Words by ascending id, numbered anew from 0; padding keeps its id.
 
     Args:
-        documents: word ids of every document that the model will read.
+        documents: word ids of every document that the model will read, held-out ones too.
         vocab_size: V.
     """
 
@@ -33,7 +33,8 @@ class UsedWords:
         for document in documents:
             used[document] = True
         self.ids = torch.from_numpy(np.flatnonzero(used))
-        self._new = np.cumsum(used, dtype=np.int32) - 1
+        # A word that was not there has no row: a look-up of -1 fails.
+        self._new = np.where(used, np.cumsum(used, dtype=np.int32) - 1, np.int32(-1))
 
     def __len__(self) -> int:
         return len(self.ids)

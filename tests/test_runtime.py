@@ -42,9 +42,15 @@ def test_a_seed_is_for_all_libraries(seed: int) -> None:
     [
         (True, {torch.float32: 2.0, torch.bfloat16: 1.0}, "bf16"),
         (True, {torch.float32: 1.0, torch.bfloat16: 2.0}, "float32"),
+        (True, {torch.float32: 1.1, torch.bfloat16: 1.0}, "float32"),
         (False, {torch.float32: 2.0, torch.bfloat16: 1.0}, "float32"),
     ],
-    ids=["it has it, faster", "it has it, slower", "it does not have it"],
+    ids=[
+        "it has it, faster",
+        "it has it, slower",
+        "it has it, hardly faster",
+        "it does not have it",
+    ],
 )
 def test_bf16_is_for_processors_that_multiply_it_faster(
     can: bool,

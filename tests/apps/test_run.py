@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ulmfit.apps.run import TrainingRun
+from ulmfit.apps.run import TrainingRun, precision_of
 from ulmfit.errors import SettingsError
 from ulmfit.runtime import make_accelerator
 from ulmfit.train.tracker import Silent
@@ -41,6 +41,15 @@ def test_a_run_of_something_else_is_not_resumed(
     run_in(work).claim({"data": "a"})
     with pytest.raises(SettingsError, match=f"of other {named}.*--resume"):
         run_in(work, seed=seed, resume=True).claim(identity)
+
+
+def test_a_resumed_run_has_the_precision_that_it_began_with(tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    assert precision_of(work) == "auto"
+    for precision in ("float32", "bf16"):
+        accelerator = make_accelerator(precision, cpu=True)
+        TrainingRun(work, accelerator, Silent()).claim({"data": "a"})
+        assert precision_of(work) == precision
 
 
 def test_each_stage_has_a_folder_of_its_own(tmp_path: Path) -> None:

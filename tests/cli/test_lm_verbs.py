@@ -145,6 +145,9 @@ def test_a_packed_corpus_and_a_time_budget(data: Path, tmp_path: Path) -> None:
     again = run("pretrain", packed, data / "more.txt", "--out", out)
     assert again.code == 2
     assert "is a packed corpus" in again.err
+    again = run("pretrain", packed, "--valid", data / "more.txt", "--out", out)
+    assert again.code == 2
+    assert "--where, --text and --valid are for" in again.err
 
 
 def test_conditions_have_a_column_and_values(data: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -97,6 +98,19 @@ def work_in(where: Place, error: BaseException | None) -> None:
         (run.work / "forward").mkdir()
         if error is not None:
             raise error
+
+
+def test_a_resumed_run_does_not_choose_its_precision_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where = place(tmp_path / "m", resume=True)
+    chosen: list[Literal["float32", "bf16"]] = ["bf16", "float32"]
+    monkeypatch.setattr("ulmfit.runtime.fast_precision", lambda *, cpu: chosen.pop(0))
+    for _ in range(2):
+        with pytest.raises(Interrupted), where.run(where.display()) as run:
+            run.claim({})
+            raise Interrupted("stopped")
+        assert run.accelerator.mixed_precision == "bf16"
 
 
 def test_what_a_run_keeps_goes_when_it_is_done_or_refused(tmp_path: Path) -> None:

@@ -20,6 +20,8 @@ from ulmfit.train.tracker import Display
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
+    from ulmfit.runtime import Precision
+
 # Says whose run a work folder is of.
 MARK = "run.json"
 
@@ -121,6 +123,18 @@ class TrainingRun:
             if entry.name not in (MARK, LOCK):
                 _remove(entry)
         atomic_write(self.work / MARK, json.dumps(identity).encode())
+
+
+def precision_of(work: Path) -> Precision:
+    """The precision of the run in a work folder, `auto` where there is none.
+
+    The faster one is measured, and another load of the machine may measure another one.
+
+    Raises:
+        InputError: what says so cannot be read.
+    """
+    found = _read_mark(work / MARK).get("precision")
+    return "float32" if found == "no" else "bf16" if found == "bf16" else "auto"
 
 
 def text_digest(texts: Iterable[str]) -> str:

@@ -141,7 +141,7 @@ def pretrain(
     settings = read_settings(preset, config, changes).pretrain
     given = keys_by_hand(config, changes, "pretrain") if preset == "default" else None
     columns = Columns(text=text, encoding=encoding, data_dir=data_dir, where=parse_where(where))
-    texts, facts = _opened(corpus, columns)
+    texts, facts = _opened(corpus, columns, valid)
     held_out = reader([valid] if valid else None, replace(columns, where=None))
     from ulmfit.apps.language_models import pretrain_lms, save_lms  # takes a while
 
@@ -176,20 +176,22 @@ def _next_commands(out: str, direction: str) -> list[str]:
     ]
 
 
-def _opened(corpus: list[str], columns: Columns) -> tuple[Texts | Path, dict[str, str]]:
+def _opened(
+    corpus: list[str], columns: Columns, valid: str | None
+) -> tuple[Texts | Path, dict[str, str]]:
     """The corpus, and what is known of it for the model card.
 
     Raises:
-        InputError: a packed file among others, or one that a filter cannot be used on.
+        InputError: a packed file among others, or with options that it leaves no use for.
     """
     from ulmfit.apps.packed_corpus import is_packed, read_packed
 
     packed = [path for path in map(Path, corpus) if is_packed(path)]
     if packed:
-        if len(corpus) > 1 or columns.where or columns.text:
+        if len(corpus) > 1 or columns.where or columns.text or valid:
             raise InputError(
                 f"{packed[0]}: is a packed corpus",
-                expected="it alone, without --where or --text, which belong to `ulmfit pack`",
+                expected="it alone; --where, --text and --valid are for `ulmfit pack`",
             )
         return packed[0], dict(read_packed(packed[0])["info"])
     texts = reader(corpus, columns)
@@ -250,7 +252,7 @@ def pack(
 
     settings = read_settings(preset, config, changes).pretrain
     columns = Columns(text=text, encoding=encoding, data_dir=data_dir, where=parse_where(where))
-    texts, told = _opened(corpus, columns)
+    texts, told = _opened(corpus, columns, valid)
     if isinstance(texts, Path):
         raise InputError(f"{texts}: is packed already", expected="text")
     held_out = reader([valid] if valid else None, replace(columns, where=None))

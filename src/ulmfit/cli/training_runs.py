@@ -95,12 +95,14 @@ class Place:
 
     @contextmanager
     def _run(self, display: Display, *, kept: bool) -> Iterator[TrainingRun]:
-        from ulmfit.apps.run import TrainingRun
+        from ulmfit.apps.run import TrainingRun, precision_of
         from ulmfit.runtime import make_accelerator
 
         began = time.monotonic()
         try:
-            accelerator = make_accelerator(self.precision, cpu=self.device == "cpu")
+            as_begun = self.resume and self.precision == "auto"
+            precision = precision_of(self.work) if as_begun else self.precision
+            accelerator = make_accelerator(precision, cpu=self.device == "cpu")
             run = TrainingRun(self.work, accelerator, display, self.seed, self.resume)
             if ranks.size() > 1:
                 display.note(f"{ranks.size()} processes train together, a batch each in every step")

@@ -117,6 +117,11 @@ def test_texts_whose_copies_contradict_each_other_are_trained_on(seed: int) -> N
     assert len(train) + len(valid) == 22
 
 
+def test_nothing_can_be_held_out_where_all_texts_contradict_themselves() -> None:
+    with pytest.raises(InputError, match="every text has copies with different labels"):
+        split_texts(["same"] * 4 + ["too"] * 4, ["a", "b"] * 4, 0.5, 0)
+
+
 def test_copies_with_several_labels_a_row() -> None:
     texts = ["x", "y", "x", "z", "y", "w"]
     labels = [("a",), ("a", "b"), ("a",), ("a",), ("a", "b"), ("b",)]

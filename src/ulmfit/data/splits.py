@@ -76,6 +76,11 @@ def split_texts(
     contradicted = {own for row, own in enumerate(firsts) if labels[row] != labels[own]}
     most = max(fraction * len(texts), len(texts) / max(1, len(first)))
     eligible = [own for own, n in Counter(firsts).items() if n <= most and own not in contradicted]
+    if contradicted and not eligible:
+        raise InputError(
+            "nothing can be held out: every text has copies with different labels",
+            hint="Mend the labels (`ulmfit check` shows them), or give a test file of your own.",
+        )
     _, chosen = stratified_split(cast(Labels, [labels[row] for row in eligible]), fraction, seed)
     held_out = np.isin(firsts, [eligible[i] for i in chosen])
     return np.flatnonzero(~held_out), np.flatnonzero(held_out)

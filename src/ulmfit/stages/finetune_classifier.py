@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ulmfit import ranks
@@ -278,16 +278,16 @@ def _fresh_classifier(
     """The LM's encoder, for these words, under a head that starts from scratch."""
     first_p, second_p = settings.head_p
     head_dropouts = HeadDropouts(first_p=first_p, second_p=second_p)
-    sizes = config.lm.model_copy(update={"vocab_size": len(words)})
-    config = config.model_copy(update={"lm": sizes})
+    # With all words first: which of them documents have is not to change the head's first weights.
     model = TextClassifierModel(config, settings.dropouts, head_dropouts)
     encoder = {
         name.removeprefix("encoder."): value
         for name, value in lm.weights.items()
         if name.startswith("encoder.")
     }
-    encoder["embedding.weight"] = words.rows_of(encoder["embedding.weight"])
     model.encoder.load_state_dict(encoder)
+    rows = words.rows_of(encoder["embedding.weight"])
+    model.encoder.embedding.weight = nn.Parameter(rows)
     return model
 
 

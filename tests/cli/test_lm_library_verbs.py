@@ -1,15 +1,10 @@
 from __future__ import annotations
 
 import json
-import os
-import pickle
 from pathlib import Path
-from typing import Any
 
 import pytest
-import torch
 
-from tests import tiny
 from tests.cli.conftest import run
 
 WIKITEXT = " = A title = \n \n The film was a well @-@ made story , with <unk> .\n"
@@ -68,68 +63,3 @@ def test_wikitext_is_made_natural_text_first(tiny_lm: Path, tmp_path: Path) -> N
     words = len(["A", "title", "The", "film", "was", "a", "well-made", "story,", "with", "<unk>."])
     assert f"1 documents, {words} white-space words" in done.out
     assert done.out.rstrip().endswith("1 <unk> in the text itself")
-
-
-def weights(words: int = 20) -> dict[str, Any]:
-    torch.manual_seed(0)
-    found: dict[str, Any] = {}
-    for name, value in tiny.lm_model(words).state_dict().items():
-        name = name.replace("encoder.embedding.", "0.encoder.").replace("encoder.rnns", "0.rnns")
-        name = name.replace("decoder_bias", "1.decoder.bias")
-        found[name.replace("hh_l0", "hh_l0_raw") if "weight" in name else name] = value
-    return found
-
-
-@pytest.fixture
-def foreign(tmp_path: Path) -> Path:
-    """A folder as fastai leaves it."""
-    folder = tmp_path / "fastai"
-    folder.mkdir()
-    torch.save(weights(), folder / "lm_fwd.pth")
-    (folder / "itos.pkl").write_bytes(pickle.dumps(["_unk_", *(f"w{i}" for i in range(19))]))
-    return folder
-
-
-def test_weights_of_fastai_become_a_language_model(foreign: Path, tmp_path: Path) -> None:
-    out = tmp_path / "lm"
-    done = run("import-lm", foreign, "--out", out, "--info", "licence=CC0")
-    assert done.code == 0, done
-    assert done.out.startswith(f"Language model: {out} (forward, 28 words, 6 / 8 x 2)")
-    assert done.out.rstrip().endswith(f"train DATA --lm {out} --direction forward")
-    assert "licence: CC0" in (out / "README.md").read_text()
-    torch.save(weights(), foreign / "lm_bwd.pth")
-    two = run("import-lm", foreign, "--out", tmp_path / "x")
-    assert two.code == 2
-    assert "has 2 files that end in .pth or" in two.err
-    both = run(
-        *("import-lm", foreign / "lm_fwd.pth", "--backward", foreign / "lm_bwd.pth"),
-        *("--out", tmp_path / "both", "--json"),
-    )
-    assert json.loads(both.out)["directions"] == ["forward", "backward"]
-
-
-class Runs:
-    def __init__(self, command: str) -> None:
-        self.command = command
-
-    def __reduce__(self) -> Any:
-        return os.system, (self.command,)
-
-
-def test_a_malicious_file_is_refused_and_nothing_is_left(foreign: Path, tmp_path: Path) -> None:
-    marker = tmp_path / "marker"
-    torch.save({**weights(), "opt": Runs(f"touch {marker}")}, foreign / "lm_fwd.pth")
-    done = run("import-lm", foreign, "--out", tmp_path / "lm")
-    assert done.code == 2
-    assert "asks for 'posix.system' and was not read" in done.err
-    assert "Nothing in it was run." in done.err
-    assert not marker.exists()
-    assert not (tmp_path / "lm").exists()
-
-
-def test_weights_that_are_not_there_are_told(foreign: Path, tmp_path: Path) -> None:
-    there, none = foreign / "lm_fwd.pth", tmp_path / "none" / "fwd.pth"
-    for given in ([none], [there, "--vocab", none], [there, "--backward", none]):
-        done = run("import-lm", *given, "--out", tmp_path / "lm")
-        assert done.code == 2
-        assert done.err.startswith(f"Error: {none}: no such file, nor a folder {none.parent}")

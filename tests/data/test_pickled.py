@@ -168,6 +168,8 @@ def test_a_name_in_the_table_is_data_of_ours() -> None:
         (b"\x8a\xff", "cut or broken"),
         (b"I" + b"9" * 5000 + b"\n.", "cut or broken"),
         (b"\x96\xff\xff\xff\xff\xff\xff\xff\x7f", "cut or broken"),
+        (b"\x80\x02})K\x01s.", "a dictionary has a tuple as a key"),
+        (b"\x80\x02})K\x01u.", "cut or broken"),
     ],
 )
 def test_what_is_broken_is_refused(data: bytes, problem: str) -> None:
@@ -179,6 +181,24 @@ def test_a_small_file_cannot_ask_for_much_work(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("ulmfit.data.pickled.MAX_INSTRUCTIONS", 100)
     with pytest.raises(InputError, match="has more than 100 instructions"):
         read(b"N0" * 100 + b"N.")
+
+
+def test_nor_a_name_that_copies_what_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ulmfit.data.pickled.MAX_INSTRUCTIONS", 1000)
+    pairs = b"](" + b"K\x01K\x02\x86" * 100 + b"eq\x00"
+    copies = b"ccollections\nOrderedDict\nh\x00\x85R0" * 10
+    with pytest.raises(InputError, match="has more than 1,000 instructions"):
+        read_pickle(
+            io.BytesIO(b"\x80\x02" + pairs + copies + b"N."),
+            "x",
+            names={"collections.OrderedDict": ordered_dict},
+        )
+
+
+def test_tuples_in_tuples_are_no_keys_which_take_for_ever_to_hash() -> None:
+    nested = b")" + b"q\x00h\x00\x86" * 60
+    with pytest.raises(InputError, match="a dictionary has a tuple as a key"):
+        read(b"\x80\x02}" + nested + b"K\x01s.")
 
 
 def test_lists_of_lists_that_share_their_parts_are_walked_once() -> None:

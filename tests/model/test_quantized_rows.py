@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from safetensors.torch import load, save
 
+from ulmfit.errors import SettingsError
 from ulmfit.model.quantized_rows import dequantize_rows, quantize_rows, stored
 
 
@@ -60,3 +62,8 @@ def test_half_precision_takes_half_the_bytes_and_three_digits_stay() -> None:
     torch.testing.assert_close(half["w"].float(), tensors["w"], rtol=5e-4, atol=1e-6)
     assert stored(tensors, "float32")["w"] is tensors["w"]
     assert stored(tensors, "8bit").keys() == quantize_rows(tensors).keys()
+
+
+def test_weights_that_half_precision_does_not_have_are_refused() -> None:
+    with pytest.raises(SettingsError, match="weights 'w' reach 70,000: expected at most 65,504"):
+        stored({"w": torch.tensor([1.0, -70_000.0])}, "half")

@@ -259,3 +259,14 @@ def test_other_things_are_no_vocabulary(tmp_path: Path, value: Any, problem: str
     (tmp_path / "x.json").write_text("[")
     with pytest.raises(InputError, match="is no JSON"):
         read_vocabulary(tmp_path / "x.json")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_refused(
+    tmp_path: Path, state: dict[str, Tensor], value: float
+) -> None:
+    changed = {name: tensor.clone() for name, tensor in state.items()}
+    name = next(name for name in changed if name.endswith("bias_ih_l0"))
+    changed[name][3] = value
+    with pytest.raises(InputError, match="bias_ih_l0' have values that are no numbers"):
+        import_lm(*written(tmp_path, changed))

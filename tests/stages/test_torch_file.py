@@ -116,6 +116,21 @@ def test_a_cut_file_is_refused(tmp_path: Path, new: bool, share: float) -> None:
         tensors(file, file.value)
 
 
+@pytest.mark.parametrize("new", [NEW, OLD])
+def test_a_damaged_file_is_an_error_of_the_input_or_still_a_file(tmp_path: Path, new: bool) -> None:
+    path = saved(tmp_path / "x.pth", {"w": torch.randn(20), "v": torch.ones(3)}, new)
+    content = path.read_bytes()
+    refused = 0
+    for at in range(0, len(content), 3):
+        path.write_bytes(content[:at] + bytes([content[at] ^ 0xFF]) + content[at + 1 :])
+        try:
+            file = read_torch_file(path)
+            tensors(file, file.value)
+        except InputError:
+            refused += 1
+    assert refused > len(content) / 50
+
+
 def test_other_files_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "x.pth"
     for content in (b"hello", b"PK\x03\x04", b"\x80\x02K\x01."):

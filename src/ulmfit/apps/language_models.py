@@ -270,6 +270,21 @@ def save_lms(lms: Mapping[Direction, TrainedLM], path: Path, *, store: Store = "
     write_folder(path, files, carry=(WORK_FOLDER,))
 
 
+def require_one_vocabulary(lms: Mapping[Direction, TrainedLM]) -> None:
+    """Two directions are of use together only if they number the same words alike.
+
+    Raises:
+        InputError: they do not.
+    """
+    sizes = [f"{lm.config.vocab_size:,} entries ({d})" for d, lm in lms.items()]
+    if len({lm.tokenizer.digest for lm in lms.values()}) > 1:
+        raise InputError(
+            f"the two directions have different vocabularies: {' and '.join(sizes)}",
+            expected="one vocabulary",
+            hint="Train the second one with --start and the folder of the first.",
+        )
+
+
 def _keep(lm: TrainedLM, place: Path) -> None:
     def write() -> None:
         log = place / "log.jsonl"

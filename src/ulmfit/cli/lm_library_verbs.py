@@ -1,17 +1,16 @@
-"""Verbs about language models that are there: list them, score them, import others'."""
+"""Verbs about language models that are there: list them, score them."""
 
 from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ulmfit.cli.app import app
-from ulmfit.cli.help import Verb, example_command, examples
+from ulmfit.cli.help import Verb, examples
 from ulmfit.cli.labelled import Columns
 from ulmfit.cli.options import (
     DATA,
@@ -21,15 +20,11 @@ from ulmfit.cli.options import (
     Debug,
     Device,
     Encoding,
-    Info,
     Json,
-    Out,
     Quiet,
-    Store,
     Text,
     Threads,
     Where,
-    parse_info,
     parse_where,
     use_threads,
 )
@@ -44,8 +39,6 @@ if TYPE_CHECKING:
     from ulmfit.train.tracker import Display
 
 PANEL = "Language models"
-WEIGHTS = (".pth", ".pt", ".h5", ".bin", ".safetensors")
-VOCABULARIES = (".pkl", ".pickle", ".json", ".txt")
 
 ScoredLM = Annotated[
     str,
@@ -242,116 +235,3 @@ def _score_text(scores: dict[Any, TextScore]) -> str:
     if first.n_given:
         title += f"; {first.n_given:,} <unk> in the text itself"
     return f"{table(rows)}\n\n{title}"
-
-
-Source = Annotated[
-    Path,
-    typer.Argument(
-        metavar="SOURCE",
-        help="Weights that torch.save wrote (.pth), or the folder with them and the vocabulary.",
-    ),
-]
-Vocabulary = Annotated[
-    Path | None,
-    typer.Option(
-        "--vocab",
-        metavar="FILE",
-        help="Words by id: a pickled list (.pkl), JSON or lines.  [default: the one beside the "
-        "weights]",
-        rich_help_panel=DATA,
-    ),
-]
-BackwardWeights = Annotated[
-    Path | None,
-    typer.Option(
-        "--backward",
-        metavar="FILE",
-        help="Weights of the backward model of the same vocabulary.",
-        rich_help_panel=DATA,
-    ),
-]
-OneDirection = Annotated[
-    Literal["forward", "backward"],
-    typer.Option(
-        "--direction",
-        metavar="NAME",
-        help="Reading order of SOURCE: forward or backward.",
-        rich_help_panel=DATA,
-    ),
-]
-
-
-@app.command(
-    "import-lm",
-    cls=Verb,
-    rich_help_panel=PANEL,
-    short_help="Take over weights of fastai 1, 2 or awd-lstm-lm.",
-    epilog=examples(
-        "ulmfit import-lm wt103-fwd/ --out wt103",
-        "ulmfit import-lm fwd.pth --vocab itos.pkl --backward bwd.pth --out german",
-        "ulmfit import-lm wt103-fwd/ --info licence='CC BY-SA 4.0' --out wt103",
-    ),
-)
-def import_lm_verb(
-    source: Source,
-    out: Out,
-    vocab: Vocabulary = None,
-    backward: BackwardWeights = None,
-    direction: OneDirection = "forward",
-    info: Info = None,
-    store: Store = "half",
-    as_json: Json = False,
-    debug: Debug = False,
-) -> None:
-    """Make a language model for --lm of weights that fastai or awd-lstm-lm saved.
-
-    The files are read as data: pickles are not run, and what is no tensor, number, text, list or
-    dictionary is refused.
-    """
-    from ulmfit.artifacts import check_target
-    from ulmfit.data.sources import require_exists
-
-    check_target(out)
-    for path in (source, vocab, backward):
-        if path is not None:
-            require_exists(path)
-    weights = _only(source, WEIGHTS) if source.is_dir() else source
-    words = vocab if vocab is not None else _only(weights.parent, VOCABULARIES)
-    from ulmfit.apps.language_models import save_lms
-    from ulmfit.stages.import_lm import import_lm
-
-    facts = parse_info(info)
-    found = {direction: import_lm(weights, words, direction=direction, info=facts)}
-    if backward is not None:
-        if direction == "backward":
-            raise InputError("both SOURCE and --backward are backward", expected="one of each")
-        found["backward"] = import_lm(backward, words, direction="backward", info=facts)
-    save_lms(found, out, store=store)
-    config = next(iter(found.values())).config
-    if as_json:
-        print_json({"model": str(out), "directions": list(found), "lm": config.model_dump()})
-        return
-    both = [] if len(found) == 2 else ["--direction", direction]
-    typer.echo(
-        f"Language model: {out} ({' and '.join(found)}, {config.vocab_size:,} words, "
-        f"{config.emb_size} / {config.hidden_size} x {config.n_layers})\n\nNext:\n"
-        f"  {example_command('evaluate-lm', str(out), 'TEXT')}\n"
-        f"  {example_command('train', 'DATA', '--lm', str(out), *both)}"
-    )
-
-
-def _only(folder: Path, endings: Sequence[str]) -> Path:
-    """The one file in a folder with one of these endings.
-
-    Raises:
-        InputError: there is none, or several.
-    """
-    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in endings)
-    if len(found) != 1:
-        names = ", ".join(path.name for path in found[:4]) or "none"
-        raise InputError(
-            f"{folder}: has {len(found)} files that end in {' or '.join(endings)} ({names})",
-            expected="one",
-            hint="Name the weights themselves, and the vocabulary with --vocab.",
-        )
-    return found[0]

@@ -19,6 +19,9 @@ from ulmfit.errors import InputError
 MAX_INSTRUCTIONS: Final = 5_000_000
 MAX_DEPTH: Final = 64  # of values in values
 
+# What a dictionary may have as a key: the hash of tuples in tuples can take for ever.
+_KEYS: Final = (str, bytes, int, float, type(None))
+
 Maker = Callable[..., Any]
 Names = Mapping[str, Maker]
 
@@ -50,7 +53,7 @@ def inert(name: str) -> Maker:
 
 def ordered_dict(*arguments: Any) -> dict[Any, Any]:
     """A table entry for `collections.OrderedDict`: a dictionary of the pairs, if there are any."""
-    return dict(arguments[0]) if arguments else {}
+    return _pairs([part for pair in arguments[0] for part in _two(pair)]) if arguments else {}
 
 
 def read_pickle(
@@ -73,17 +76,19 @@ def read_pickle(
     """
     machine = _Machine(source, names or {}, persistent)
     try:
-        for n, (opcode, argument, _) in enumerate(pickletools.genops(file)):
-            if n >= MAX_INSTRUCTIONS:
-                raise _refused(source, f"has more than {MAX_INSTRUCTIONS:,} instructions")
+        for opcode, argument, _ in pickletools.genops(file):
+            machine.count(1)
             if opcode.name == "STOP":
                 break
             machine.run(opcode.name, argument)
         value = machine.pop()
     except InputError:
         raise
-    except (ValueError, TypeError, LookupError, AttributeError, OverflowError) as error:
-        # Whatever a broken pickle breaks: too few values, a list where a dictionary belongs.
+    except (
+        *(ValueError, TypeError, LookupError, AttributeError, OverflowError, MemoryError),
+    ) as error:
+        # Whatever a broken pickle breaks: too few values, a list where a dictionary belongs, a
+        # length that no memory holds.
         raise _refused(source, f"is a cut or broken pickle ({error})") from error
     _require_shallow(value, source)
     return value
@@ -109,6 +114,13 @@ class _Machine:
         self.stack: list[Any] = []
         self.marks: list[int] = []
         self.memo: dict[int, Any] = {}
+        self.work = 0
+
+    def count(self, n: int) -> None:
+        """Instructions, and the values that they copy: a few bytes may ask for much of both."""
+        self.work += n
+        if self.work > MAX_INSTRUCTIONS:
+            raise _refused(self.source, f"has more than {MAX_INSTRUCTIONS:,} instructions")
 
     def pop(self) -> Any:
         if not self.stack or (self.marks and len(self.stack) <= self.marks[-1]):
@@ -161,7 +173,7 @@ class _Machine:
                 self.top(list).extend(values)
             case "SETITEM":
                 value, key = self.pop(), self.pop()
-                self.top(dict)[key] = value
+                self.top(dict).update(_pairs([key, value]))
             case "SETITEMS":
                 values = self.since_mark()
                 self.top(dict).update(_pairs(values))
@@ -228,11 +240,22 @@ class _Machine:
     def apply(self, maker: Any, arguments: Any) -> Any:
         if not isinstance(maker, Name) or not isinstance(arguments, tuple):
             raise ValueError("it calls a value that is no name")
+        self.count(sum(len(value) for value in arguments if isinstance(value, list | tuple | dict)))
         return self.names[maker.path](*arguments)
 
 
 def _pairs(values: list[Any]) -> dict[Any, Any]:
+    """A dictionary of keys and values by turns."""
+    strange = next((key for key in values[::2] if not isinstance(key, _KEYS)), "")
+    if not isinstance(strange, _KEYS):
+        raise ValueError(f"a dictionary has a {type(strange).__name__} as a key")
     return dict(zip(values[::2], values[1::2], strict=True))
+
+
+def _two(pair: Any) -> tuple[Any, Any]:
+    if not isinstance(pair, list | tuple) or len(pair) != 2:
+        raise ValueError("an ordered dictionary is made of something else than pairs")
+    return pair[0], pair[1]
 
 
 def _require_shallow(value: Any, source: str) -> None:

@@ -8,6 +8,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from ulmfit.errors import SettingsError
+
 SCALE = ".row_scale"
 
 # Bytes per weight: 4, 2, 1. Reading gives float32 again, whichever it was.
@@ -15,12 +17,30 @@ Store = Literal["float32", "half", "8bit"]
 
 
 def stored(tensors: Mapping[str, Tensor], store: Store) -> dict[str, Tensor]:
-    """Weights as they are written to disk."""
+    """Weights as they are written to disk.
+
+    Raises:
+        SettingsError: half precision has no numbers as large as these.
+    """
     if store == "8bit":
         return quantize_rows(tensors)
     if store == "half":
-        return {n: v.half() if v.is_floating_point() else v for n, v in tensors.items()}
+        return {name: _half(name, value) for name, value in tensors.items()}
     return dict(tensors)
+
+
+def _half(name: str, value: Tensor) -> Tensor:
+    if not value.is_floating_point():
+        return value
+    halved = value.half()
+    if halved.isinf().any() and not value.isinf().any():
+        raise SettingsError(
+            f"weights '{name}' reach {value.abs().max().item():,.0f}",
+            expected=f"at most {torch.finfo(torch.half).max:,.0f}, the largest number that half "
+            "precision has",
+            hint="Store them as float32: --store float32.",
+        )
+    return halved
 
 
 def quantize_rows(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

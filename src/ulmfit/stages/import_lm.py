@@ -74,6 +74,7 @@ def import_lm(
     words = read_vocabulary(vocabulary)
     tensors = _renamed(_read_weights(weights), str(weights))
     config = _config_of(tensors, str(weights))
+    _require_finite(tensors, str(weights))
     if config.vocab_size != len(words):
         raise InputError(
             f"{vocabulary}: has {len(words):,} words",
@@ -131,10 +132,10 @@ def _plain(value: Any) -> Any:
     """The list in fastai's containers, and in a dictionary from word to id."""
     if isinstance(value, Inert) and isinstance(value.state, dict):
         value = value.state.get("itos", value.state.get("items"))
-    if isinstance(value, dict) and sorted(map(str, value.values())) == sorted(
-        map(str, range(len(value)))
-    ):
-        value = sorted(value, key=lambda word: int(value[word]))
+    if isinstance(value, dict):
+        ids = [number for number in value.values() if type(number) is int]
+        if sorted(ids) == list(range(len(value))):
+            value = sorted(value, key=lambda word: int(value[word]))
     return value
 
 
@@ -210,6 +211,16 @@ def _require_tied(tensors: Mapping[str, Tensor], embedding: Tensor, source: str)
             raise InputError(
                 f"{source}: '{name}' is not the embedding",
                 expected="a softmax tied to the embedding (tie_weights=True)",
+            )
+
+
+def _require_finite(tensors: Mapping[str, Tensor], source: str) -> None:
+    for name, value in tensors.items():
+        if not torch.isfinite(value).all():
+            raise InputError(
+                f"{source}: weights '{name}' have values that are no numbers (NaN or infinite)",
+                expected="finite numbers",
+                hint="The training that made them went wrong, or the file is damaged.",
             )
 
 

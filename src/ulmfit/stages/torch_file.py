@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import math
+import os
 import struct
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -81,6 +83,10 @@ class TorchFile:
         Raises:
             InputError: it reaches beyond its storage, or the file is cut.
         """
+        with _told(self.name):
+            return self._tensor(stored)
+
+    def _tensor(self, stored: StoredTensor) -> Tensor:
         storage, n = stored.storage, math.prod(stored.shape)
         reach = sum(
             (size - 1) * step for size, step in zip(stored.shape, stored.strides, strict=True)
@@ -106,13 +112,24 @@ def read_torch_file(path: Path) -> TorchFile:
         InputError: it is none, is cut, or asks for anything but tensors and plain values.
     """
     name = str(require_exists(path))
+    with _told(name), path.open("rb") as file:
+        is_zip = file.read(len(_ZIP)) == _ZIP
+        file.seek(0)
+        return _read_zip(path, name) if is_zip else _read_old(file, name)
+
+
+@contextmanager
+def _told(name: str) -> Iterator[None]:
+    """Whatever a damaged file makes zipfile, struct and torch raise, as an error of the input."""
     try:
-        with path.open("rb") as file:
-            is_zip = file.read(len(_ZIP)) == _ZIP
-            file.seek(0)
-            return _read_zip(path, name) if is_zip else _read_old(file, name)
-    except (OSError, zipfile.BadZipFile, struct.error) as error:
-        raise _broken(name, f"cannot be read: {error}") from error
+        yield
+    except InputError:
+        raise
+    except (
+        *(OSError, zipfile.BadZipFile, struct.error, EOFError, ValueError, TypeError),
+        *(LookupError, OverflowError, MemoryError, RuntimeError),
+    ) as error:
+        raise _broken(name, f"cannot be read: {error or type(error).__name__}") from error
 
 
 def _read_zip(path: Path, name: str) -> TorchFile:
@@ -155,13 +172,17 @@ def _read_old(file: BinaryIO, name: str) -> TorchFile:
     value = read_pickle(file, name, names=_NAMES, persistent=named)
     keys = read_pickle(file, name)
     raw: dict[str, bytes] = {}
+    size = os.fstat(file.fileno()).st_size
     for key in keys if isinstance(keys, list) else []:
-        if key not in storages:
+        if not isinstance(key, str) or key not in storages:
             raise _broken(name, "data that no tensor names")
         (n,) = struct.unpack("<q", file.read(8))
         if n != storages[key].n_elements:
             raise _broken(name, f"{n:,} numbers where {storages[key].n_elements:,} belong")
-        raw[key] = file.read(n * storages[key].dtype.itemsize)
+        wanted = n * storages[key].dtype.itemsize
+        if wanted > size - file.tell():
+            raise _broken(name, f"less data than the {n:,} numbers it names")
+        raw[key] = file.read(wanted)
     return TorchFile(name, value, lambda storage: raw.get(storage.key, b""))
 
 
@@ -170,9 +191,9 @@ def _storage(key: Any) -> _Storage:
     kind, dtype, name, _device, n, *view = key
     if kind != "storage" or not isinstance(dtype, Name) or any(part is not None for part in view):
         raise ValueError("it names data in an unknown way")
-    if not isinstance(n, int) or n < 0:
-        raise ValueError(f"a storage of {n} elements")
-    return _Storage(_DTYPES[dtype.path], str(name), n)
+    if not isinstance(n, int) or n < 0 or not isinstance(name, str):
+        raise ValueError("a storage without a name or a number of elements")
+    return _Storage(_DTYPES[dtype.path], name, n)
 
 
 def _tensor(

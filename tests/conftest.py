@@ -15,6 +15,8 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    skip_without(items, "bf16", "the LSTM of this processor has no bf16")
+    skip_without(items, "int8", "this processor has no VNNI: 8-bit products would overflow")
     on_gpu = [item for item in items if item.get_closest_marker("gpu")]
     if not on_gpu:
         return
@@ -23,6 +25,29 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if not torch.accelerator.is_available():
         for item in on_gpu:
             item.add_marker(pytest.mark.skip(reason="there is no accelerator on this machine"))
+
+
+def skip_without(items: list[pytest.Item], mark: str, reason: str) -> None:
+    """Leave out tests of arithmetic that this processor does not have."""
+    marked = [item for item in items if item.get_closest_marker(mark)]
+    if not marked:
+        return
+    from ulmfit.runtime import cpu_runs_bf16
+
+    if not (cpu_runs_bf16() if mark == "bf16" else runs_int8()):
+        for item in marked:
+            item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def runs_int8() -> bool:
+    from ulmfit.errors import SettingsError
+    from ulmfit.model.int8_encoder import require_int8
+
+    try:
+        require_int8()
+    except SettingsError:
+        return False
+    return True
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -168,3 +168,23 @@ def test_several_processes_that_have_not_joined_are_refused(
         make_accelerator(cpu=True)
     assert caught.value.expected == "one"
     assert "without torchrun" in str(caught.value.hint)
+
+
+def test_bf16_is_refused_where_the_processor_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtime, "cpu_runs_bf16", lambda: False)
+    with pytest.raises(SettingsError, match="this processor cannot train in bf16"):
+        runtime.make_accelerator("bf16", cpu=True)
+    monkeypatch.setattr(runtime, "fast_precision", lambda *, cpu: "float32")
+    assert runtime.make_accelerator("auto", cpu=True).mixed_precision == "no"
+
+
+def test_whether_the_processor_has_bf16_is_tried() -> None:
+    found = runtime.cpu_runs_bf16()
+    layer, x = torch.nn.LSTM(16, 16), torch.zeros(1, 1, 16)
+    try:
+        with torch.autocast("cpu", torch.bfloat16):
+            layer(x)
+    except RuntimeError:
+        assert not found
+    else:
+        assert found

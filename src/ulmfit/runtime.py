@@ -71,6 +71,21 @@ def _cpu_multiplies_faster_in_bf16() -> bool:
     return best["bf16"] * CLEARLY_FASTER < best["float32"]
 
 
+@cache
+def cpu_runs_bf16() -> bool:
+    """Whether the LSTM of this processor and this torch takes bf16: not without AVX-512 on x86."""
+    import torch
+
+    x, state = torch.zeros(1, 1, 16), torch.zeros(1, 1, 16)
+    weights = [torch.zeros(64, 16)] * 2 + [torch.zeros(64)] * 2
+    try:
+        with torch.autocast("cpu", torch.bfloat16):
+            torch.lstm(x, (state, state), weights, True, 1, 0.0, True, False, True)
+    except RuntimeError:
+        return False
+    return True
+
+
 def make_accelerator(precision: Precision = "float32", *, cpu: bool = False) -> Accelerator:
     """Device placement and mixed precision of this process.
 
@@ -83,7 +98,8 @@ def make_accelerator(precision: Precision = "float32", *, cpu: bool = False) -> 
 
     Raises:
         SettingsError: the process is one of several that `torchrun` started, and they have not
-            joined; or there are more of them on this host than GPUs.
+            joined; or there are more of them on this host than GPUs; or this processor does not
+            compute in bf16.
     """
     import torch
     from accelerate import Accelerator
@@ -99,12 +115,18 @@ def make_accelerator(precision: Precision = "float32", *, cpu: bool = False) -> 
         )
     if torch.cuda.is_available() and not cpu:
         ranks.require_room(torch.cuda.device_count())
+    chosen = fast_precision(cpu=cpu) if precision == "auto" else precision
+    if chosen == "bf16" and (cpu or not torch.cuda.is_available()) and not cpu_runs_bf16():
+        raise SettingsError(
+            "this processor cannot train in bf16",
+            expected="--precision float32 or auto",
+            hint="A run that was begun in bf16 goes on only where there is bf16.",
+        )
     # accelerate keeps the first request for the life of the process: another one would be refused,
     # or, from a CPU to a GPU, ignored.
     AcceleratorState._reset_state(reset_partial_state=True)
     # TF32 has 10 bits: the same text would get another answer in another batch.
     torch.backends.cudnn.allow_tf32 = False
-    chosen = fast_precision(cpu=cpu) if precision == "auto" else precision
     return Accelerator(mixed_precision="bf16" if chosen == "bf16" else "no", cpu=cpu)
 
 

@@ -1,16 +1,20 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 from tests import tiny
+from ulmfit.apps.corpus_facts import measure_corpus
 from ulmfit.apps.language_models import finetune_lms, pretrain_lms, save_lms
+from ulmfit.apps.packed_corpus import pack_corpus
 from ulmfit.apps.pretrained import resolve_lms
 from ulmfit.apps.run import TrainingRun
 from ulmfit.config import Direction
 from ulmfit.data.corpus import TokenCorpus
+from ulmfit.data.tokenizer import Tokenizer
 from ulmfit.errors import InputError, SettingsError
 from ulmfit.runtime import make_accelerator
 from ulmfit.settings import FinetuneLMSettings, PretrainSettings, TextSettings
@@ -91,3 +95,40 @@ def test_a_start_of_other_sizes_is_an_error(tmp_path: Path) -> None:
     other = PRETRAIN.model_copy(update={"hidden_size": 9})
     with pytest.raises(SettingsError, match="the language model to start from has sizes"):
         pretrain_lms(lambda: iter(TEXTS), other, ["forward"], run_in(tmp_path / "w"), start=start)
+
+
+def test_a_resumed_run_has_the_held_out_text_that_it_began_with(tmp_path: Path) -> None:
+    work = tmp_path / "w"
+    pretrain_lms(
+        lambda: iter(TEXTS), PRETRAIN, ["forward"], run_in(work), valid=lambda: iter(TEXTS[:40])
+    )
+    again = replace(run_in(work), resume=True)
+    with pytest.raises(SettingsError, match=r"was of other held-out text \(it has changed\)"):
+        pretrain_lms(
+            lambda: iter(TEXTS), PRETRAIN, ["forward"], again, valid=lambda: iter(TEXTS[:41])
+        )
+
+
+def test_a_packed_corpus_of_other_words_than_the_start_is_refused_first(tmp_path: Path) -> None:
+    packed = tmp_path / "x.packed"
+    facts = measure_corpus(lambda: TEXTS)
+    pack_corpus(lambda: TEXTS, lambda: TEXTS[:60], PRETRAIN, facts, packed)
+    words = Tokenizer.train(["quite other words"], min_freq=1)
+    start: dict[Direction, TrainedLM] = {"forward": tiny.trained_lm(words)}
+    with pytest.raises(SettingsError, match=r"has another vocabulary.*Pack the corpus again"):
+        pretrain_lms(packed, PRETRAIN, ["forward"], run_in(tmp_path / "w"), start=start)
+    assert not (tmp_path / "w").exists()
+
+
+def test_where_a_start_came_from_is_told(tmp_path: Path) -> None:
+    info = {"corpus": "encyclopedia", "licence": "CC BY-SA", "settings": {"epochs": 1}}
+    begin = replace(tiny.trained_lm(tiny.tokenizer()), info=info)
+    settings = PRETRAIN.model_copy(
+        update=begin.config.model_dump(exclude={"vocab_size"}) | {"max_tokens": 60}
+    )
+    start: dict[Direction, TrainedLM] = {"forward": begin}
+    found = pretrain_lms(
+        lambda: iter(TEXTS), settings, ["forward"], run_in(tmp_path / "w"), start=start
+    )
+    assert found["forward"].info["started from a model of"] == "encyclopedia"
+    assert found["forward"].info["licence of that model"] == "CC BY-SA"

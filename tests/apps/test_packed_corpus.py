@@ -8,7 +8,13 @@ import pytest
 
 from tests import tiny
 from ulmfit.apps.corpus_facts import measure_corpus
-from ulmfit.apps.packed_corpus import is_packed, pack_corpus, read_packed, unpack_corpus
+from ulmfit.apps.packed_corpus import (
+    is_packed,
+    pack_corpus,
+    packed_tokenizer,
+    read_packed,
+    unpack_corpus,
+)
 from ulmfit.data.corpus import TokenCorpus
 from ulmfit.data.tokenizer import Tokenizer
 from ulmfit.errors import InputError, StorageError
@@ -70,6 +76,35 @@ def test_a_changed_byte_is_noticed(packed: Path, tmp_path: Path, name: str) -> N
     path.write_bytes(content)
     with pytest.raises(InputError, match="is cut or broken"):
         unpack_corpus(path, tmp_path / "out")
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.99])
+def test_a_cut_file_is_one_still_and_told(packed: Path, tmp_path: Path, share: float) -> None:
+    content = packed.read_bytes()
+    path = tmp_path / "x.packed"
+    path.write_bytes(content[: int(share * len(content))])
+    assert is_packed(path)
+    for read in (read_packed, packed_tokenizer):
+        with pytest.raises(InputError, match="is cut or broken"):
+            read(path)
+
+
+def test_its_vocabulary_can_be_read_alone(packed: Path) -> None:
+    with zipfile.ZipFile(packed) as archive:
+        assert packed_tokenizer(packed).to_json() == archive.read("tokenizer.json").decode()
+
+
+def test_a_damaged_file_is_an_error_of_the_input(packed: Path, tmp_path: Path) -> None:
+    content = packed.read_bytes()
+    path, refused = tmp_path / "x.packed", 0
+    for i, at in enumerate(range(0, len(content), max(1, len(content) // 150))):
+        path.write_bytes(content[:at] + bytes([content[at] ^ 0xFF]) + content[at + 1 :])
+        try:
+            read_packed(path)
+            unpack_corpus(path, tmp_path / str(i))
+        except InputError:
+            refused += 1
+    assert refused > 100
 
 
 def test_the_folder_of_the_file_is_made(tmp_path: Path) -> None:

@@ -10,8 +10,9 @@ from tests import tiny
 from ulmfit.apps import planned
 from ulmfit.apps.corpus_facts import CorpusFacts
 from ulmfit.apps.planned import Plan, machine_of
-from ulmfit.apps.pretrain_plan import Machine
+from ulmfit.apps.pretrain_plan import Machine, plan_path
 from ulmfit.apps.run import TrainingRun
+from ulmfit.errors import InputError
 from ulmfit.runtime import make_accelerator
 from ulmfit.settings import PretrainSettings, TextSettings
 from ulmfit.train.tracker import Silent
@@ -30,6 +31,13 @@ def test_a_resumed_run_keeps_its_plan(tmp_path: Path, monkeypatch: pytest.Monkey
     assert Plan(run_in(tmp_path), FACTS, ()).adapted(PretrainSettings()) == first
     other = Plan(run_in(tmp_path / "other"), FACTS, ()).adapted(PretrainSettings())
     assert other.emb_size == 400
+
+
+@pytest.mark.parametrize("content", ["{", "[1]", '{"settings": {"epochs": "many"}}'])
+def test_a_plan_that_cannot_be_read_is_told(tmp_path: Path, content: str) -> None:
+    plan_path(tmp_path).write_text(content)
+    with pytest.raises(InputError, match=r"plan.json' cannot be read.*Leave --resume out"):
+        Plan(run_in(tmp_path), FACTS, ()).adapted(PretrainSettings())
 
 
 def test_settings_that_are_to_stay(tmp_path: Path) -> None:

@@ -21,6 +21,12 @@ from ulmfit.settings import PretrainSettings
 from ulmfit.stages.lm_speed import Speed
 
 ENGLISH = CorpusFacts(20_000, 30_000_000, 180_000_000, "", 0.05)
+
+
+def english(words: int, unknown_share: float = 0.05) -> CorpusFacts:
+    return replace(ENGLISH, words=words, chars=6 * words, unknown_share=unknown_share)
+
+
 CPU, GPU = Machine(False, "2 processors"), Machine(True, "a GPU")
 
 
@@ -35,21 +41,29 @@ def test_much_text_on_a_gpu_gets_the_papers_sizes() -> None:
 
 
 def test_little_text_gets_less_and_more_often() -> None:
-    small = replace(ENGLISH, words=100_000)
+    small = english(100_000)
     assert sizes(small, CPU) == ("word", 30_000, 128, 2, 64, 12)
-    assert sizes(replace(ENGLISH, words=2_000_000), GPU) == ("word", 30_000, 256, 2, 128, 12)
+    assert sizes(english(2_000_000), GPU) == ("word", 30_000, 256, 2, 128, 12)
 
 
 def test_words_that_a_vocabulary_cannot_hold_become_subwords() -> None:
     glued = replace(ENGLISH, unknown_share=0.3)
     assert sizes(glued, CPU)[:2] == ("unigram", 15_000)
-    assert sizes(replace(glued, words=600_000), CPU)[:2] == ("unigram", 8_000)
-    assert sizes(replace(glued, words=1_000), CPU)[:2] == ("unigram", 4_000)
+    assert sizes(english(600_000, 0.3), CPU)[:2] == ("unigram", 8_000)
+    assert sizes(english(1_000, 0.3), CPU)[:2] == ("unigram", 4_000)
+
+
+def test_writing_without_spaces_is_measured_by_its_characters() -> None:
+    chinese = CorpusFacts(10_000, 40_000, 2_000_000, "", 0.9)
+    assert chinese.size == 1_000_000
+    assert sizes(chinese, CPU) == ("unigram", 8_000, 256, 2, 64, 6)
+    assert "1,000,000 words or so, without spaces, on 2 processors" in suggest(chinese, CPU).reason
+    assert ENGLISH.size == ENGLISH.words
 
 
 def test_text_that_is_read_often_needs_more_dropout() -> None:
     once, often = (
-        filled(PretrainSettings(), suggest(replace(ENGLISH, words=n), CPU).values, ())
+        filled(PretrainSettings(), suggest(english(n), CPU).values, ())
         for n in (30_000_000, 100_000)
     )
     assert once.dropouts == PretrainSettings().dropouts

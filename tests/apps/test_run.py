@@ -32,7 +32,12 @@ def test_a_resumed_run_finds_what_the_first_one_left(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("identity", "seed", "named"),
-    [({"data": "b"}, 0, "data"), ({"data": "a"}, 1, "seed"), ({"data": "b"}, 1, "data and seed")],
+    [
+        ({"data": "b"}, 0, 'data: "a", now "b"'),
+        ({"data": "a"}, 1, "seed: 0, now 1"),
+        ({"data": "b" * 50}, 1, "data and seed: 0, now 1"),
+        ({"data": {"lr": 1, "kind": "x"}}, 0, 'data: "a", now'),
+    ],
 )
 def test_a_run_of_something_else_is_not_resumed(
     tmp_path: Path, identity: dict[str, object], seed: int, named: str
@@ -43,7 +48,32 @@ def test_a_run_of_something_else_is_not_resumed(
         run_in(work, seed=seed, resume=True).claim(identity)
 
 
-def test_a_resumed_run_has_the_precision_that_it_began_with(tmp_path: Path) -> None:
+def test_settings_that_differ_are_told_one_by_one(tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    before = {
+        "lr": 1,
+        "rates": {"kind": "uniform", "decay": 2.6},
+        "same": 3,
+        "a": 1,
+        "b": 2,
+        "c": 3,
+    }
+    run_in(work).claim({"settings": before})
+    now = {**before, "lr": 2, "rates": {"kind": "discriminative", "decay": 2.6}}
+    with pytest.raises(SettingsError) as refused:
+        run_in(work, resume=True).claim({"settings": now})
+    assert 'settings (lr: 1, now 2, rates (kind: "uniform", now "discriminative")).' in str(
+        refused.value
+    )
+    now |= {"a": 0, "b": 0, "c": 0}
+    with pytest.raises(SettingsError, match=r"a: 1, now 0, b: 2, now 0 and 1 more\)"):
+        run_in(work, resume=True).claim({"settings": now})
+
+
+def test_a_resumed_run_has_the_precision_that_it_began_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ulmfit.runtime.cpu_runs_bf16", lambda: True)
     work = tmp_path / "work"
     assert precision_of(work) == "auto"
     for precision in ("float32", "bf16"):

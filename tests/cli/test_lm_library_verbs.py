@@ -45,10 +45,25 @@ def test_a_text_is_scored_in_both_directions_and_recorded(
     monkeypatch.setattr("ulmfit.apps.pretrained.SHIPPED", tiny_lm.parent)
     before = (tiny_lm / "model.safetensors").read_bytes()
     options = ("--limit", 5, "--json", "-q", "--record", "five rows")
-    found = json.loads(run("evaluate-lm", "lm", data / "test.csv", *options).out)
+    shipped = run("evaluate-lm", "lm", data / "test.csv", *options)
+    assert shipped.code == 2
+    assert "--record would write into the installed language model 'lm'" in shipped.err
+    (tiny_lm / "backward" / "README.md").write_text("my own words")
+    found = json.loads(run("evaluate-lm", tiny_lm, data / "test.csv", *options).out)
     assert found["directions"]["forward"]["documents"] == 5
     assert (tiny_lm / "model.safetensors").read_bytes() == before
     assert "forward on five rows: perplexity " in run("lms").out
+    assert "five rows: " in (tiny_lm / "README.md").read_text()
+    assert (tiny_lm / "backward" / "README.md").read_text() == "my own words"
+
+
+def test_text_without_spaces_has_no_figures_per_word(tiny_lm: Path, tmp_path: Path) -> None:
+    path = tmp_path / "zh.txt"
+    path.write_text("这部电影非常好看我很喜欢它的故事和演员表演得也很自然\n" * 20)
+    done = run("evaluate-lm", tiny_lm, path, "-q")
+    assert done.code == 0, done
+    assert "per word" not in done.out
+    assert "bits per character" in done.out
 
 
 def test_wikitext_is_made_natural_text_first(tiny_lm: Path, tmp_path: Path) -> None:

@@ -22,7 +22,8 @@ def test_pretraining_says_what_came_out(data: Path, tmp_path: Path) -> None:
     done = run("pretrain", data / "more.txt", data / "train.csv", "--out", out, *options)
     assert done.code == 0, done
     head, row, _, place, _, title, example, *more = done.out.splitlines()
-    assert head.split() == ["direction", "vocabulary", "perplexity", "per", "word"]
+    names = ["direction", "vocabulary", "perplexity", "per", "word", "bits/char"]
+    assert head.split() == names
     assert ["finetune-lm" in more[0], "evaluate-lm" in more[1]] == [True, True]
     assert row.split()[0] == "backward"
     assert place == f"Language model: {out}"
@@ -107,7 +108,7 @@ def test_a_filter_a_start_and_a_resume(data: Path, tiny_lm: Path, tmp_path: Path
     write()
     options = [
         *("pretrain", corpus, "--where", "source=a,b", "--start", tiny_lm, "--out", out),
-        *("--direction", "backward", "--info", "licence=CC0", "--precision", "bf16", "--resume"),
+        *("--direction", "backward", "--info", "licence=CC0", "--precision", "float32", "--resume"),
         *settings(SHORT),
     ]
     stopped = run(*options, "--stop-after", "0.0001")
@@ -136,7 +137,10 @@ def test_a_packed_corpus_and_a_time_budget(data: Path, tmp_path: Path) -> None:
     done = run("pack", data / "more.txt", "--out", packed, "--info", "licence=CC0", *vocabulary)
     assert done.code == 0, done
     assert done.out.startswith(f"{packed}: 0.0 MB, ")
-    changes = settings({name: value for name, value in TINY_LM.items() if "epochs" not in name})
+    decided = ("epochs", "text", "valid_fraction")
+    changes = settings(
+        {name: value for name, value in TINY_LM.items() if not any(key in name for key in decided)}
+    )
     done = run("pretrain", packed, "--hours", "0.02", "--out", out, *changes)
     assert done.code == 0, done
     assert " hours read " in done.err
@@ -147,7 +151,7 @@ def test_a_packed_corpus_and_a_time_budget(data: Path, tmp_path: Path) -> None:
     assert "is a packed corpus" in again.err
     again = run("pretrain", packed, "--valid", data / "more.txt", "--out", out)
     assert again.code == 2
-    assert "--where, --text and --valid are for" in again.err
+    assert "--where, --text, --valid and --wikitext are for" in again.err
 
 
 def test_conditions_have_a_column_and_values(data: Path, tmp_path: Path) -> None:
@@ -165,10 +169,12 @@ def test_a_packed_corpus_that_cannot_be_written_is_refused_first(
     monkeypatch.setattr("ulmfit.apps.corpus_facts.measure_corpus", read)
     corpus = tmp_path / "more.txt"
     corpus.write_text("a film\n")
+    (tmp_path / "notes.md").write_text("of years")
     for out, code, said in (
         (tmp_path, 2, "is a folder"),
         (corpus, 2, "is read, and cannot be written"),
         (corpus / "x.packed", 1, "file exists"),
+        (tmp_path / "notes.md", 2, "is there and no packed corpus"),
     ):
         done = run("pack", corpus, "--out", out)
         assert (done.code, said in done.err.lower()) == (code, True), done

@@ -105,6 +105,7 @@ def test_a_resumed_run_does_not_choose_its_precision_anew(
 ) -> None:
     where = place(tmp_path / "m", resume=True)
     chosen: list[Literal["float32", "bf16"]] = ["bf16", "float32"]
+    monkeypatch.setattr("ulmfit.runtime.cpu_runs_bf16", lambda: True)
     monkeypatch.setattr("ulmfit.runtime.fast_precision", lambda *, cpu: chosen.pop(0))
     for _ in range(2):
         with pytest.raises(Interrupted), where.run(where.display()) as run:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ulmfit.data.corpus import TokenCorpus, build_corpus, read_meta
+from ulmfit.data.corpus import TokenCorpus, build_corpus, parts_words, read_meta
 from ulmfit.data.rules import SPECIALS
 from ulmfit.data.tokenizer import Tokenizer
 from ulmfit.errors import InputError, SettingsError
@@ -206,3 +206,9 @@ def test_a_corpus_of_another_tokenizer_is_refused(
     TokenCorpus.open(tmp_path / "corpus", tokenizer=tokenizer)
     with pytest.raises(InputError, match=r"was made with another tokenizer: expected one with dig"):
         TokenCorpus.open(tmp_path / "corpus", tokenizer=Tokenizer.train(["other"], min_freq=1))
+
+
+def test_writing_without_spaces_has_no_words() -> None:
+    assert parts_words(1_000, 5_900)
+    assert parts_words(1_000, 20_000)
+    assert not parts_words(1_000, 20_001)

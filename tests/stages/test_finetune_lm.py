@@ -153,6 +153,8 @@ def test_fine_tuning_makes_the_text_more_likely(direction: str, tmp_path: Path) 
     ]
     assert scores[1].perplexity < 0.5 * scores[0].perplexity
     assert tuned.metrics["perplexity"] == pytest.approx(scores[1].perplexity, rel=1e-6)
+    for name, value in scores[1].figures().items():
+        assert tuned.metrics[name] == pytest.approx(value, rel=1e-6)
     assert tuned.direction == direction
     assert tuned.info["settings"]["epochs"] == 10
     json.dumps(tuned.info)

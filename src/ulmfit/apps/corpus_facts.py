@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 from zlib import crc32
 
+from ulmfit.data.corpus import parts_words
 from ulmfit.data.vocab import build_vocab, count_words
 
 Texts = Callable[[], Iterable[str]]
@@ -18,6 +19,8 @@ Texts = Callable[[], Iterable[str]]
 SAMPLE_CHARS = 6_000_000
 SAMPLE_VOCABULARY, SAMPLE_MIN_FREQ = 30_000, 2
 FULL_WORDS = 500_000  # to learn from; of a shorter text it is foretold what so many would leave
+CHARS_OF_UNPARTED_WORD = 2  # Chinese: 1.5 to 2, by segmenter
+_PIECE = 20_000  # characters of a document that stay together: a book alone has two halves too
 _PARTS = 4  # of the half to learn from: the first one shows how fast the share falls
 
 
@@ -39,6 +42,12 @@ class CorpusFacts:
     chars: int
     sha256: str
     unknown_share: float = 0.0
+
+    @property
+    def size(self) -> int:
+        """Words; of writing without spaces, as many as its characters are likely to make."""
+        parted = parts_words(self.words, self.chars)
+        return self.words if parted else self.chars // CHARS_OF_UNPARTED_WORD
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -85,10 +94,12 @@ def _sample(texts: Texts) -> tuple[list[Counter[str]], Counter[str]]:
     looked_up: list[str] = []
     left = SAMPLE_CHARS
     for text in texts():
-        check = crc32(text.encode("utf-8", "surrogatepass"))
-        chosen = looked_up if check % 2 else parts[check // 2 % _PARTS]
-        chosen.append(text[:left])
-        left -= len(text)
+        for start in range(0, min(len(text), left), _PIECE):
+            piece = text[start : start + min(_PIECE, left)]
+            check = crc32(piece.encode("utf-8", "surrogatepass"))
+            chosen = looked_up if check % 2 else parts[check // 2 % _PARTS]
+            chosen.append(piece)
+            left -= len(piece)
         if left <= 0:
             break
     return [count_words(part) for part in parts], count_words(looked_up)

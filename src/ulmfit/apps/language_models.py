@@ -8,17 +8,23 @@ from pathlib import Path
 
 from ulmfit import ranks
 from ulmfit.apps.corpus_facts import CorpusFacts, measure_corpus
-from ulmfit.apps.packed_corpus import read_packed, unpack_corpus
+from ulmfit.apps.corpus_parts import (
+    require_enough,
+    training_parts,
+    warn_of_unknown_words,
+    watched,
+)
+from ulmfit.apps.packed_corpus import packed_tokenizer, read_packed, unpack_corpus
 from ulmfit.apps.planned import Plan
-from ulmfit.apps.run import Texts, TrainingRun
+from ulmfit.apps.run import Texts, TrainingRun, text_digest
 from ulmfit.artifacts import write_folder
 from ulmfit.config import Direction
 from ulmfit.data.corpus import TokenCorpus
 from ulmfit.data.tokenizer import Tokenizer
-from ulmfit.errors import InputError
+from ulmfit.errors import InputError, SettingsError
 from ulmfit.model.quantized_rows import Store
 from ulmfit.settings import FinetuneLMSettings, PretrainSettings
-from ulmfit.stages.finetune_lm import finetune_lm, is_held_out, pack_task_corpus, task_tokenizer
+from ulmfit.stages.finetune_lm import finetune_lm, pack_task_corpus, task_tokenizer
 from ulmfit.stages.lm_folder import WORK_FOLDER, TrainedLM
 from ulmfit.stages.pretrain import prepare_corpus, pretrain
 from ulmfit.storage import atomic_write
@@ -29,9 +35,6 @@ Corpora = tuple[Tokenizer, TokenCorpus, TokenCorpus]
 
 # Settings that a language model to start from decides.
 STARTED = ("emb_size", "hidden_size", "n_layers", "text")
-
-# Less text than this teaches nothing and leaves no window to validate on.
-MIN_TOKENS = 200
 
 
 def pretrain_lms(
@@ -70,23 +73,20 @@ def pretrain_lms(
     """
     began = time.monotonic()
     run.display.note("reading the corpus")
-    packed = texts if isinstance(texts, Path) else None
-    if packed:
-        facts = read_packed(packed)["corpus"]
-    else:
-        measured = ranks.first("the corpus", lambda: measure_corpus(_opened(texts)).to_dict())
-        facts = CorpusFacts(**measured)
-    run.claim(_identity(run, facts, settings, directions, start, given, seconds))
+    facts = _facts_of(texts, start, run)
+    run.claim(_identity(run, facts, settings, directions, start, given, seconds) | _held_out(valid))
     if start and given is not None:
         settings, given = _like(start, settings), [*given, *STARTED]
     plan = Plan(run, facts, given)
     settings = plan.adapted(settings, timed=seconds is not None)
-    corpora = _corpora(texts, valid, settings, start, run.work / "corpus")
+    corpora = _corpora(texts, valid, settings, start, run, facts.words)
+    if start:
+        warn_of_unknown_words(corpora[1], corpora[0], run.display)
     by_direction: dict[Direction, PretrainSettings] = dict.fromkeys(directions, settings)
     if seconds is not None:
         left = seconds - (time.monotonic() - began)
         by_direction = plan.timed(settings, directions, left, not start, corpora)
-    told = {"vocabulary": corpora[0].kind, **(info or {}), **_counts(facts)}
+    told = {"vocabulary": corpora[0].kind, **(info or {}), **_counts(facts), **_origin(start)}
     found: LMs = {}
     for direction, chosen in by_direction.items():
         begin = (start or {}).get(direction)
@@ -125,9 +125,11 @@ def _corpora(
     valid: Texts | None,
     settings: PretrainSettings,
     start: Mapping[Direction, TrainedLM] | None,
-    folder: Path,
+    run: TrainingRun,
+    n_words: int,
 ) -> Corpora:
-    """Vocabulary, training and held-out tokens below a folder; what is done is not repeated."""
+    """Vocabulary, training and held-out tokens in the work folder; what is done stays."""
+    folder = run.work / "corpus"
 
     def read() -> Corpora:
         words = Tokenizer.from_json((folder / "tokenizer.json").read_text(encoding="utf-8"))
@@ -143,11 +145,12 @@ def _corpora(
         if start:
             words = next(iter(start.values())).tokenizer
             atomic_write(folder / "tokenizer.json", words.to_json().encode())
-        parts = training_parts(texts, valid, settings.valid_fraction)
+        read_text = watched(texts, run.display, "tokenising the corpus", n_words)
+        parts = training_parts(read_text, valid, settings.valid_fraction)
         return prepare_corpus(*parts, settings, folder)
 
     corpora = ranks.made_by_first("the packed corpus", pack, read, folder / "valid")
-    _require_enough(*corpora[1:])
+    require_enough(*corpora[1:], given=valid is not None)
     return corpora
 
 
@@ -155,9 +158,34 @@ def _nothing() -> Iterator[str]:
     return iter(())
 
 
-def _opened(texts: Texts | Path) -> Texts:
-    assert not isinstance(texts, Path)
-    return texts
+def _facts_of(
+    texts: Texts | Path, start: Mapping[Direction, TrainedLM] | None, run: TrainingRun
+) -> CorpusFacts:
+    """Counts of the corpus; of a packed one, that it has the words of the model to start from.
+
+    Raises:
+        SettingsError: it has others.
+    """
+    if not isinstance(texts, Path):
+        counted = watched(texts, run.display, "counting the corpus")
+        return CorpusFacts(**ranks.first("the corpus", lambda: measure_corpus(counted).to_dict()))
+    if start and packed_tokenizer(texts).digest != next(iter(start.values())).tokenizer.digest:
+        raise SettingsError(
+            f"{texts} has another vocabulary than the language model to start from",
+            expected="the same one",
+            hint="Pack the corpus again with --start.",
+        )
+    found: CorpusFacts = read_packed(texts)["corpus"]
+    return found
+
+
+def _origin(start: Mapping[Direction, TrainedLM] | None) -> dict[str, object]:
+    """What is known of the language model that this one goes on from."""
+    if not start:
+        return {}
+    info = next(iter(start.values())).info
+    names = {"corpus": "started from a model of", "licence": "licence of that model"}
+    return {name: info[key] for key, name in names.items() if key in info}
 
 
 def _identity(
@@ -181,6 +209,14 @@ def _identity(
     }
 
 
+def _held_out(valid: Texts | None) -> dict[str, object]:
+    """The same of held-out text that is given."""
+    if valid is None:
+        return {}
+    digest = ranks.first("the held-out text", lambda: text_digest(valid()))
+    return {"held-out text (it has changed)": digest}
+
+
 def _like(start: Mapping[Direction, TrainedLM], settings: PretrainSettings) -> PretrainSettings:
     """Settings with the sizes of the language model to start from."""
     config = next(iter(start.values())).config.model_dump(exclude={"vocab_size"})
@@ -194,29 +230,6 @@ def _counts(facts: CorpusFacts) -> dict[str, object]:
         "characters": facts.chars,
         "corpus SHA-256": facts.sha256,
     }
-
-
-def _require_enough(train: TokenCorpus, held_out: TokenCorpus) -> None:
-    if min(train.n_tokens, held_out.n_tokens) < MIN_TOKENS:
-        raise InputError(
-            f"{train.n_tokens} tokens to train on and {held_out.n_tokens} held out",
-            expected=f"at least {MIN_TOKENS} of each",
-            hint="Give more text.",
-        )
-
-
-def training_parts(texts: Texts, valid: Texts | None, fraction: float) -> tuple[Texts, Texts]:
-    """Training and held-out text: what is given, or a share of the documents."""
-    if valid is not None:
-        return texts, valid
-
-    def train_texts() -> Iterator[str]:
-        return (text for text in texts() if not is_held_out(text, fraction))
-
-    def valid_texts() -> Iterator[str]:
-        return (text for text in texts() if is_held_out(text, fraction))
-
-    return train_texts, valid_texts
 
 
 def finetune_lms(
@@ -320,8 +333,11 @@ def task_corpus(
         if done.exists():
             return read()
         run.display.note("reading the task's text")
-        tokenizer = task_tokenizer(next(iter(base.values())).tokenizer, texts, settings)
-        train, valid = pack_task_corpus(texts, tokenizer, settings.valid_fraction, folder)
+        pretrained = next(iter(base.values())).tokenizer
+        read_text = watched(texts, run.display, "reading the task's text")
+        tokenizer = task_tokenizer(pretrained, read_text, settings)
+        train, valid = pack_task_corpus(read_text, tokenizer, settings.valid_fraction, folder)
+        warn_of_unknown_words(train, tokenizer, run.display, pretrained.vocab)
         atomic_write(done, tokenizer.to_json().encode())
         return tokenizer, train, valid
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,8 @@ def record_facts(
     info: Mapping[str, str] | None = None,
 ) -> None:
     """Add to `metrics.json`, `config.json` and the model card; the weights stay byte by byte.
+
+    A card that somebody has changed stays too.
 
     Args:
         path: folder of a language model, of one direction or both.
@@ -51,14 +52,17 @@ def _with_facts(
     info: Mapping[str, str],
 ) -> dict[str, bytes]:
     config, metrics = read_lm_config(part), read_metrics(part)
+    path = part.path / README
+    there = path.read_bytes() if path.is_file() else None
+    kind = read_tokenizer(part, config.lm.vocab_size).kind
+    card = lm_card(config.lm, config.direction, kind, config.info, metrics).encode()
     new = {name: dict(figures) for name, figures in scores.get(config.direction, {}).items()}
     if new:
         metrics[SCORES] = {**metrics.get(SCORES, {}), **new}
     told = LMFolderConfig(direction=config.direction, lm=config.lm, info={**config.info, **info})
-    kind = read_tokenizer(part, config.lm.vocab_size).kind
-    card = lm_card(told.lm, told.direction, kind, told.info, metrics)
+    new_card = lm_card(told.lm, told.direction, kind, told.info, metrics).encode()
     return {
-        CONFIG: json.dumps(told.model_dump(mode="json")).encode(),
+        CONFIG: to_json(told.model_dump(mode="json")),
         METRICS: to_json(metrics),
-        README: card.encode(),
+        README: new_card if there in (None, card) else there,  # what somebody wrote stays
     }

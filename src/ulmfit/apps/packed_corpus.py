@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import lzma
+import struct
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -27,6 +29,13 @@ FACTS: Final = "packed.json"
 TOKENIZER: Final = "tokenizer.json"
 PARTS: Final = ("train", "valid")
 FILES: Final = (IDS_FILE, STARTS_FILE, META_FILE)
+_NAME_AT: Final = 30  # of the first file in a ZIP archive: the length of the header before it
+
+# What zipfile and lzma raise, by where a file is damaged.
+_DAMAGED: Final = (
+    *(zipfile.BadZipFile, lzma.LZMAError, zlib.error, struct.error, EOFError),
+    *(LookupError, TypeError, ValueError, AttributeError, RuntimeError),
+)
 
 
 def pack_corpus(
@@ -84,7 +93,7 @@ def check_packed(out: Path, inputs: Iterable[Path] = ()) -> None:
     """Find out before a long run whether the file can be written, and make the folder for it.
 
     Raises:
-        SettingsError: `out` is a folder, or one of the inputs.
+        SettingsError: `out` is a folder, one of the inputs, or a file of another kind.
         StorageError: nothing can be written there.
     """
     try:
@@ -92,6 +101,10 @@ def check_packed(out: Path, inputs: Iterable[Path] = ()) -> None:
             raise SettingsError(f"'{out}' is a folder", expected="a file")
         if any(path.exists() and out.exists() and path.samefile(out) for path in inputs):
             raise SettingsError(f"'{out}' is read, and cannot be written", expected="another name")
+        if out.exists() and not is_packed(out):
+            raise SettingsError(
+                f"'{out}' is there and no packed corpus", expected="another name, or its removal"
+            )
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=out.parent):
             pass
@@ -104,10 +117,11 @@ def check_packed(out: Path, inputs: Iterable[Path] = ()) -> None:
 
 def is_packed(path: Path) -> bool:
     """Whether a file is one that `pack_corpus` wrote."""
-    if not path.is_file() or not zipfile.is_zipfile(path):
+    if not path.is_file():
         return False
-    with zipfile.ZipFile(path) as archive:
-        return FACTS in archive.namelist()
+    with path.open("rb") as file:  # by its start, so that a file which is cut is one too
+        head = file.read(_NAME_AT + len(FACTS))
+    return head.startswith(b"PK\x03\x04") and head[_NAME_AT:] == FACTS.encode()
 
 
 def read_packed(path: Path) -> dict[str, Any]:
@@ -120,11 +134,24 @@ def read_packed(path: Path) -> dict[str, Any]:
         with zipfile.ZipFile(path) as archive:
             content = json.loads(archive.read(FACTS))
             facts = CorpusFacts(**content["corpus"])
-    except (OSError, zipfile.BadZipFile, KeyError, TypeError, ValueError) as error:
+    except (OSError, *_DAMAGED) as error:
         raise _broken(path, error) from error
     if content.get("format") != FORMAT:
         raise InputError(f"{path}: has format {content.get('format')}", expected=f"{FORMAT}")
     return {**content, "corpus": facts}
+
+
+def packed_tokenizer(path: Path) -> Tokenizer:
+    """The vocabulary of a packed corpus.
+
+    Raises:
+        InputError: the file is cut or broken.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return Tokenizer.from_json(archive.read(TOKENIZER).decode())
+    except (OSError, *_DAMAGED) as error:
+        raise _broken(path, error) from error
 
 
 def unpack_corpus(path: Path, folder: Path) -> None:
@@ -144,7 +171,7 @@ def unpack_corpus(path: Path, folder: Path) -> None:
                 with atomic_directory(folder / part) as draft:
                     for inner in FILES:
                         (draft / inner).write_bytes(archive.read(f"{part}/{inner}"))
-    except (zipfile.BadZipFile, lzma.LZMAError, KeyError, EOFError, ValueError) as error:
+    except _DAMAGED as error:
         raise _broken(path, error) from error
     for part in PARTS:
         TokenCorpus.open(folder / part)

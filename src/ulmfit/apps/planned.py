@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Sequence
+from pathlib import Path
 from typing import Any
 
 from ulmfit import ranks
 from ulmfit.apps.corpus_facts import CorpusFacts
 from ulmfit.apps.pretrain_plan import (
+    MOST_BUDGET_EPOCHS,
     Machine,
     describe,
     filled,
@@ -21,6 +23,7 @@ from ulmfit.apps.run import TrainingRun
 from ulmfit.config import Direction
 from ulmfit.data.corpus import TokenCorpus
 from ulmfit.data.tokenizer import Tokenizer
+from ulmfit.errors import InputError
 from ulmfit.runtime import cpu_count
 from ulmfit.settings import PretrainSettings
 from ulmfit.stages.lm_speed import MEASURED_SECONDS, measure_speed
@@ -44,7 +47,12 @@ class Plan:
         path = plan_path(run.work)
 
         def read() -> dict[str, Any]:
-            found: dict[str, Any] = json.loads(path.read_bytes()) if path.exists() else {}
+            try:
+                found = json.loads(path.read_bytes()) if path.exists() else {}
+            except ValueError as error:
+                raise _unreadable(path, str(error)) from error
+            if not isinstance(found, dict):
+                raise _unreadable(path, f"a {type(found).__name__}")
             return found
 
         self.kept = ranks.first("the plan so far", read)
@@ -62,7 +70,7 @@ class Plan:
 
         if "settings" not in self.kept:
             self._keep("settings", ranks.first("the plan", chosen))
-        return PretrainSettings.model_validate(self.kept["settings"])
+        return self._read(self.kept["settings"])
 
     def timed(
         self,
@@ -75,7 +83,7 @@ class Plan:
         """Settings of each direction whose schedules end within the time; says so."""
         if "timed" in self.kept:
             kept = self.kept["timed"]
-            return {d: PretrainSettings.model_validate(kept[d]) for d in directions}
+            return {d: self._read(kept[d]) for d in directions}
         tokenizer, train, valid = corpora
         seconds = ranks.exchange("the time left", seconds)[0][0]
         self.run.display.note("measuring the speed")
@@ -99,13 +107,30 @@ class Plan:
         self.run.display.note(
             f"{speed.training:,.0f} tokens/s: {seconds / 3600:.2f} hours read {tokens} tokens"
         )
+        if any(s.epochs == MOST_BUDGET_EPOCHS for s in found.values()):
+            self.run.display.note(
+                f"{MOST_BUDGET_EPOCHS} passes over this text are enough: it will be done earlier"
+            )
         self._keep("timed", {d: s.model_dump() for d, s in found.items()})
         return found
+
+    def _read(self, value: Any) -> PretrainSettings:
+        try:
+            return PretrainSettings.model_validate(value)
+        except ValueError as error:
+            raise _unreadable(plan_path(self.run.work), str(error)) from error
 
     def _keep(self, key: str, value: Any) -> None:
         self.kept[key] = value
         if ranks.rank() == 0:
             atomic_write(plan_path(self.run.work), json.dumps(self.kept).encode())
+
+
+def _unreadable(path: Path, why: str) -> InputError:
+    first = why.splitlines()[0]
+    return InputError(
+        f"'{path}' cannot be read: {first}", hint="Leave --resume out to start again."
+    )
 
 
 def machine_of(run: TrainingRun) -> Machine:

@@ -62,25 +62,26 @@ class Suggestion:
 def suggest(facts: CorpusFacts, machine: Machine) -> Suggestion:
     """Vocabulary, sizes, batch, passes and dropouts for a corpus on a machine."""
     subwords = facts.unknown_share > MOST_UNKNOWN
-    vocab_size = _by_size(SUBWORDS, facts.words) if subwords else WORDS
-    if machine.gpu and facts.words >= LARGE_WORDS:
+    vocab_size = _by_size(SUBWORDS, facts.size) if subwords else WORDS
+    if machine.gpu and facts.size >= LARGE_WORDS:
         sizes = (400, 1150, 3)  # paper, section 4.1
     else:
-        sizes = (128, 320, 2) if facts.words < SMALL_WORDS else (256, 640, 2)
+        sizes = (128, 320, 2) if facts.size < SMALL_WORDS else (256, 640, 2)
     wanted = GPU_WORDS if machine.gpu else CPU_WORDS
-    epochs = min(MOST_EPOCHS, max(1, round(wanted / max(1, facts.words))))
+    epochs = min(MOST_EPOCHS, max(1, round(wanted / max(1, facts.size))))
     values = {
         "text.kind": "unigram" if subwords else "word",
         "text.vocab_size": vocab_size,
         "emb_size": sizes[0],
         "hidden_size": sizes[1],
         "n_layers": sizes[2],
-        "batch_size": _by_size(GPU_BATCHES, facts.words) if machine.gpu else 64,
+        "batch_size": _by_size(GPU_BATCHES, facts.size) if machine.gpu else 64,
         "epochs": epochs,
         "dropouts": dropouts_for(epochs),
     }
+    guessed = "" if facts.size == facts.words else " or so, without spaces,"
     why = f"{facts.unknown_share:.0%} of words of its kind would be unknown to {WORDS:,}"
-    reason = f"{facts.words:,} words on {machine.name}; {why}"
+    reason = f"{facts.size:,} words{guessed} on {machine.name}; {why}"
     return Suggestion(values, reason)
 
 

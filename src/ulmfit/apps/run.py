@@ -28,6 +28,9 @@ MARK = "run.json"
 # Says that a process is at work in it.
 LOCK = "lock"
 
+# Of two runs that differ: changes that are told, and characters of a value.
+_MOST_CHANGES, _LONGEST_VALUE = 4, 40
+
 # Opens a stream of documents anew on each call.
 Texts = Callable[[], Iterable[str]]
 
@@ -110,8 +113,9 @@ class TrainingRun:
         now = json.loads(json.dumps(identity))
         changed = [key for key in now if before.get(key) != now[key] and key != PROCESSES]
         if changed:
+            told = " and ".join(f"{key}{_change(before.get(key), now[key])}" for key in changed)
             raise SettingsError(
-                f"the run in '{self.work}' was of other {' and '.join(changed)}",
+                f"the run in '{self.work}' was of other {told}",
                 hint="Give the same data, settings and --precision to resume it, or leave --resume "
                 "out to start again.",
             )
@@ -123,6 +127,17 @@ class TrainingRun:
             if entry.name not in (MARK, LOCK):
                 _remove(entry)
         atomic_write(self.work / MARK, json.dumps(identity).encode())
+
+
+def _change(before: object, now: object) -> str:
+    """` (epochs: 5, now 3)`: what is short enough to be told."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        keys = [key for key in {**before, **now} if before.get(key) != now.get(key)]
+        shown = [f"{key}{_change(before.get(key), now.get(key))}" for key in keys[:_MOST_CHANGES]]
+        more = len(keys) - len(shown)
+        return f" ({', '.join(shown)}{f' and {more} more' if more else ''})"
+    texts = [json.dumps(value) for value in (before, now)]
+    return "" if max(map(len, texts)) > _LONGEST_VALUE else f": {texts[0]}, now {texts[1]}"
 
 
 def precision_of(work: Path) -> Precision:

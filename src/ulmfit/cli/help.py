@@ -104,8 +104,8 @@ def _write_examples(command: Any, formatter: Any) -> None:
 def _entry(param: Any, ctx: Any) -> tuple[str, str]:
     """Name and description of a parameter, without what the description says anyhow."""
     name, text = param.get_help_record(ctx)
-    text = re.sub(r"; x>=\d+]", "]", text)
-    text = re.sub(r"\s*\[x>=\d+]", "", text)
+    text = re.sub(r"; [\d<=x>]+]", "]", text)
+    text = re.sub(r"\s*\[[\d<=]*x[\d<=>]*]", "", text)
     if param.param_type_name == "argument":
         text = text.removesuffix("  [required]")
     # room for a short name where there is none, so that the long ones stand in a column

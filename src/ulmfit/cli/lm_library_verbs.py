@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ulmfit.cli.app import app
+from ulmfit.cli.corpora import Wikitext, documents
 from ulmfit.cli.help import Verb, examples
 from ulmfit.cli.labelled import Columns
 from ulmfit.cli.options import (
@@ -29,8 +30,7 @@ from ulmfit.cli.options import (
     use_threads,
 )
 from ulmfit.cli.printing import WIDTH, percent, print_json, table
-from ulmfit.cli.training_runs import reader
-from ulmfit.errors import InputError
+from ulmfit.errors import SettingsError
 
 if TYPE_CHECKING:
     from ulmfit.apps.pretrained import LMRecord
@@ -43,15 +43,6 @@ PANEL = "Language models"
 ScoredLM = Annotated[
     str,
     typer.Argument(metavar="LM", help="A name that `ulmfit lms` lists, or a folder."),
-]
-Wikitext = Annotated[
-    bool,
-    typer.Option(
-        "--wikitext",
-        help="The text is tokenised as WikiText is (` @-@ `, spaces around punctuation): make "
-        "natural text of it first.",
-        rich_help_panel=DATA,
-    ),
 ]
 FirstDocuments = Annotated[
     int | None,
@@ -155,10 +146,12 @@ def evaluate_lm(
     """
     from ulmfit.apps.display import make_display
     from ulmfit.apps.predictor import choose_device
-    from ulmfit.apps.pretrained import locate_lm, resolve_lms
+    from ulmfit.apps.pretrained import resolve_lms
 
     columns = Columns(text=text, encoding=encoding, data_dir=data_dir, where=parse_where(where))
-    texts = _documents(corpus, columns, wikitext=wikitext, limit=limit)
+    texts = documents(corpus, columns, wikitext=wikitext, limit=limit)
+    if record is not None:
+        _require_own(lm)
     use_threads(threads)
     found = resolve_lms(lm, None)
     display = make_display(quiet=quiet)
@@ -167,37 +160,35 @@ def evaluate_lm(
         for direction, model in found.items()
     }
     figures = {direction: score.to_dict() for direction, score in scores.items()}
-    if record is not None:
+    if as_json:
+        print_json({"lm": lm, "corpus": corpus, "wikitext": wikitext, "directions": figures})
+    else:
+        typer.echo(_score_text(scores))
+    if record is not None:  # after all has been said: the folder may not take it
         from ulmfit.apps.lm_records import record_facts
 
         named = {direction: {record: values} for direction, values in figures.items()}
-        record_facts(locate_lm(lm), scores=named)
-    if as_json:
-        print_json({"lm": lm, "corpus": corpus, "wikitext": wikitext, "directions": figures})
-        return
-    typer.echo(_score_text(scores))
+        record_facts(Path(lm), scores=named)
 
 
-def _documents(
-    corpus: Sequence[str], columns: Columns, *, wikitext: bool, limit: int | None
-) -> Callable[[], Iterable[str]]:
-    """Opens the documents to score, as natural text."""
-    from ulmfit.data.wikitext import is_wikitext, natural_text
+def _require_own(lm: str) -> None:
+    """`--record` is for folders that can be written, and not for what others use too.
 
-    texts = reader(corpus, columns)
-    assert texts is not None
-    if not wikitext and any(map(is_wikitext, islice(texts(), 3))):
-        raise InputError(
-            f"{corpus[0]}: is tokenised as WikiText is (it has ' @-@ ' or ' @,@ ')",
-            expected="natural text",
-            hint="Add --wikitext to make natural text of it.",
+    Raises:
+        SettingsError: a name, which stands for a part of the installation.
+        StorageError: the folder cannot be written.
+    """
+    from ulmfit.apps.pretrained import shipped_lms
+    from ulmfit.artifacts import check_target
+    from ulmfit.stages.lm_folder import WORK_FOLDER
+
+    if lm in shipped_lms():
+        raise SettingsError(
+            f"--record would write into the installed language model '{lm}'",
+            expected="the folder of a model of your own",
         )
-
-    def opened() -> Iterator[str]:
-        found = islice(texts(), limit)
-        return map(natural_text, found) if wikitext else iter(found)
-
-    return opened
+    if Path(lm).is_dir():
+        check_target(Path(lm), carry=(WORK_FOLDER,))
 
 
 def _scored(
@@ -214,9 +205,13 @@ def _scored(
 
 
 def _score_text(scores: dict[Any, TextScore]) -> str:
-    """Figures of each direction side by side, for people."""
+    """Figures of each direction side by side, for people; none per word of text without spaces."""
+    from ulmfit.data.corpus import parts_words
+
     rows: list[tuple[str, ...]] = [("", *scores)]
     figures = list(scores.values())
+    first = figures[0]
+    parted = parts_words(first.n_words, first.n_chars)
     for name, shown in (
         ("perplexity per word, unknown words spelled", "spelled_word_perplexity"),
         ("perplexity per word", "word_perplexity"),
@@ -225,9 +220,10 @@ def _score_text(scores: dict[Any, TextScore]) -> str:
         ("perplexity per token", "perplexity"),
     ):
         digits = 3 if "bits" in shown else 1
+        if "word" in shown and not parted:
+            continue
         rows.append((name, *(f"{getattr(score, shown):,.{digits}f}" for score in figures)))
     rows.append(("unknown words", *(percent(score.unknown_share) for score in figures)))
-    first = figures[0]
     title = (
         f"{first.n_documents:,} documents, {first.n_words:,} white-space words, "
         f"{first.n_chars:,} characters"

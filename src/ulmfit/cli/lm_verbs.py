@@ -11,6 +11,7 @@ import typer
 
 from ulmfit import ranks
 from ulmfit.cli.app import app
+from ulmfit.cli.corpora import HeldOutText, Wikitext, opened, refuse_idle, require_times
 from ulmfit.cli.help import TrainingVerb, Verb, example_command, examples
 from ulmfit.cli.labelled import Columns
 from ulmfit.cli.options import (
@@ -36,7 +37,6 @@ from ulmfit.cli.options import (
     Text,
     Threads,
     TrainingPrecision,
-    Valid,
     Where,
     parse_info,
     parse_where,
@@ -53,8 +53,8 @@ from ulmfit.cli.training_runs import (
 from ulmfit.errors import InputError, SettingsError
 
 if TYPE_CHECKING:
-    from ulmfit.apps.run import Texts
     from ulmfit.config import Direction
+    from ulmfit.settings import PretrainSettings
     from ulmfit.stages.lm_folder import TrainedLM
 
 PANEL = "Train"
@@ -109,9 +109,10 @@ PackedOut = Annotated[
 def pretrain(
     corpus: Corpora,
     out: Out,
-    valid: Valid = None,
+    valid: HeldOutText = None,
     text: Text = None,
     where: Where = None,
+    wikitext: Wikitext = False,
     encoding: Encoding = None,
     data_dir: DataDir = None,
     hours: Hours = None,
@@ -138,11 +139,12 @@ def pretrain(
     may be larger than memory; a file of `ulmfit pack` will do too. Vocabulary, sizes and passes are
     chosen by the text and the machine, and told; --set, --config and --preset have the last word.
     """
-    settings = read_settings(preset, config, changes).pretrain
+    settings = _settings(preset, config, changes)
     given = keys_by_hand(config, changes, "pretrain") if preset == "default" else None
+    require_times({"--hours": hours, "--stop-after": stop_after})
     columns = Columns(text=text, encoding=encoding, data_dir=data_dir, where=parse_where(where))
-    texts, facts = _opened(corpus, columns, valid)
-    held_out = reader([valid] if valid else None, replace(columns, where=None))
+    texts, held_out, facts = opened(corpus, columns, valid, wikitext=wikitext)
+    refuse_idle(changes, isinstance(texts, Path), start is not None, hours is not None)
     from ulmfit.apps.language_models import pretrain_lms, save_lms  # takes a while
 
     place = Place(out, seed, resume, quiet, device, precision, stop_after)
@@ -166,6 +168,16 @@ def pretrain(
     _answer(found, place, as_json=as_json, examples=_next_commands(str(out), direction))
 
 
+def _settings(preset: str, config: Path | None, changes: list[str] | None) -> PretrainSettings:
+    """Of pretraining, the only stage here."""
+    idle = ["finetune_lm", "classifier", "self_training", "ngrams"]
+    return read_settings(preset, config, changes, unused=idle).pretrain
+
+
+def _names(corpus: Sequence[str]) -> str:
+    return ", ".join(Path(name).name for name in corpus)
+
+
 def _next_commands(out: str, direction: str) -> list[str]:
     """What a new language model is for."""
     one = _direction_option(direction)
@@ -174,29 +186,6 @@ def _next_commands(out: str, direction: str) -> list[str]:
         example_command("finetune-lm", "TEXTS", "--lm", out, *one, "--out", "tuned-lm"),
         example_command("evaluate-lm", out, "OTHER_TEXT"),
     ]
-
-
-def _opened(
-    corpus: list[str], columns: Columns, valid: str | None
-) -> tuple[Texts | Path, dict[str, str]]:
-    """The corpus, and what is known of it for the model card.
-
-    Raises:
-        InputError: a packed file among others, or with options that it leaves no use for.
-    """
-    from ulmfit.apps.packed_corpus import is_packed, read_packed
-
-    packed = [path for path in map(Path, corpus) if is_packed(path)]
-    if packed:
-        if len(corpus) > 1 or columns.where or columns.text or valid:
-            raise InputError(
-                f"{packed[0]}: is a packed corpus",
-                expected="it alone; --where, --text and --valid are for `ulmfit pack`",
-            )
-        return packed[0], dict(read_packed(packed[0])["info"])
-    texts = reader(corpus, columns)
-    assert texts is not None
-    return texts, {"corpus": ", ".join(Path(name).name for name in corpus)}
 
 
 def _start(name: str | None, directions: Sequence[Direction]) -> dict[Direction, TrainedLM] | None:
@@ -225,9 +214,10 @@ def _start(name: str | None, directions: Sequence[Direction]) -> dict[Direction,
 def pack(
     corpus: Corpora,
     out: PackedOut,
-    valid: Valid = None,
+    valid: HeldOutText = None,
     text: Text = None,
     where: Where = None,
+    wikitext: Wikitext = False,
     encoding: Encoding = None,
     data_dir: DataDir = None,
     start: Start = None,
@@ -245,17 +235,17 @@ def pack(
     the text's size.
     """
     from ulmfit.apps.corpus_facts import measure_corpus
+    from ulmfit.apps.corpus_parts import training_parts, watched
     from ulmfit.apps.display import make_display
-    from ulmfit.apps.language_models import training_parts
     from ulmfit.apps.packed_corpus import check_packed, pack_corpus
     from ulmfit.apps.pretrain_plan import Machine, filled, suggest
 
-    settings = read_settings(preset, config, changes).pretrain
+    settings = _settings(preset, config, changes)
     columns = Columns(text=text, encoding=encoding, data_dir=data_dir, where=parse_where(where))
-    texts, told = _opened(corpus, columns, valid)
+    texts, held_out, told = opened(corpus, columns, valid, wikitext=wikitext)
     if isinstance(texts, Path):
         raise InputError(f"{texts}: is packed already", expected="text")
-    held_out = reader([valid] if valid else None, replace(columns, where=None))
+    refuse_idle(changes, False, start is not None, False)
     check_packed(out, [Path(path) for path in (*corpus, *([valid] if valid else []))])
     display = make_display(quiet=quiet)
     display.note("reading the corpus")
@@ -265,7 +255,8 @@ def pack(
         settings = filled(settings, suggest(facts, Machine(False, "any machine")).values, by_hand)
     base = _start(start, ["forward"])
     tokenizer = base["forward"].tokenizer if base else None
-    parts = training_parts(texts, held_out, settings.valid_fraction)
+    reading = watched(texts, display, "reading the corpus", facts.words)
+    parts = training_parts(reading, held_out, settings.valid_fraction)
     display.note(f"packing {facts.words:,} words")
     told |= parse_info(info)
     content = pack_corpus(*parts, settings, facts, out, info=told, tokenizer=tokenizer)
@@ -314,7 +305,8 @@ def finetune_lm(
 
     `ulmfit finetune-classifier` makes a classifier of the result.
     """
-    settings = read_settings(preset, config, changes).finetune_lm
+    idle = ["pretrain", "classifier", "self_training", "ngrams"]
+    settings = read_settings(preset, config, changes, unused=idle).finetune_lm
     if settings is None:
         raise SettingsError("finetune_lm is none in these settings", expected="a table of settings")
     texts = reader(corpus, Columns(text=text, encoding=encoding, data_dir=data_dir))
@@ -327,7 +319,10 @@ def finetune_lm(
     place = Place(out, seed, resume, quiet, device, precision)
     place.prepare()
     use_threads(threads)
-    base = resolve_lms(lm, directions_of(direction))
+    base = {
+        direction: replace(lm, info={**lm.info, "fine-tuned on": _names(corpus)})
+        for direction, lm in resolve_lms(lm, directions_of(direction)).items()
+    }
     identity = {
         "settings": settings.model_dump(),
         "language model": {direction: checksum(lm.weights) for direction, lm in base.items()},
@@ -355,10 +350,15 @@ def _answer(
         scores: dict[str, Any] = {direction: lm.metrics for direction, lm in found.items()}
         print_json({"model": str(place.out), "directions": scores})
         return
-    rows: list[tuple[str, ...]] = [("direction", "vocabulary", "perplexity", "per word")]
+    rows: list[tuple[str, ...]] = [
+        ("direction", "vocabulary", "perplexity", "per word", "bits/char")
+    ]
     for direction, lm in found.items():
-        figures = (lm.metrics.get("perplexity"), lm.metrics.get("word_perplexity"))
-        shown = ("" if figure is None else f"{figure:,.1f}" for figure in figures)
+        figures = [("perplexity", 1), ("word_perplexity", 1), ("bits_per_char", 3)]
+        shown = (
+            f"{lm.metrics[name]:,.{digits}f}" if name in lm.metrics else ""
+            for name, digits in figures
+        )
         rows.append((direction, f"{lm.config.vocab_size:,}", *shown))
     commands = "\n".join(f"  {example}" for example in examples)
     typer.echo(f"{table(rows)}\n\nLanguage model: {place.out}\n\nNext:\n{commands}")

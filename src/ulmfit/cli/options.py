@@ -169,6 +169,7 @@ Seed = Annotated[
         "--seed",
         metavar="N",
         min=0,
+        max=2**32 - 1,
         help="Of everything that is drawn by chance.",
         rich_help_panel=TRAINING,
     ),
@@ -213,7 +214,8 @@ Set = Annotated[
     typer.Option(
         "--set",
         metavar="KEY=VALUE",
-        help="Change one setting, such as classifier.epochs=5; may be given several times.",
+        help="Change one setting, such as classifier.epochs=5, or of `pretrain` pretrain.epochs=5; "
+        "may be given several times.",
         rich_help_panel=TRAINING,
     ),
 ]

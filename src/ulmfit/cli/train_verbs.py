@@ -137,7 +137,7 @@ def train(
     A pretrained language model learns the texts, then the labels. The result is tested, beside
     TF-IDF with logistic regression on the same rows; without --test a part of DATA is held out.
     """
-    settings = read_settings(preset, config, changes)
+    settings = read_settings(preset, config, changes, unused=["pretrain"])
     if unlabeled and settings.finetune_lm is None and settings.self_training is None:
         raise SettingsError(
             "--unlabeled is for fine-tuning the language model, which these settings leave out"
@@ -213,7 +213,8 @@ def finetune_classifier(
     As `ulmfit train`, without fine-tuning the language model: that was done by
     `ulmfit finetune-lm`, for one classifier or for several.
     """
-    settings = read_settings(preset, config, changes).model_copy(update={"finetune_lm": None})
+    settings = read_settings(preset, config, changes, unused=["pretrain", "finetune_lm"])
+    settings = settings.model_copy(update={"finetune_lm": None})
     columns = Columns(text, label, label_separator, encoding, data_dir, multi_label)
     parts = load_parts(
         data, columns, test=test, test_fraction=test_fraction, limit=limit, seed=seed

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -143,11 +143,19 @@ class Place:
             self.out.rmdir()
 
 
-def read_settings(preset: str, config: Path | None, changes: Sequence[str] | None) -> Settings:
+def read_settings(
+    preset: str, config: Path | None, changes: Sequence[str] | None, *, unused: Collection[str] = ()
+) -> Settings:
     """Settings of a preset, changed by a file, changed by `--set` options.
 
+    Args:
+        preset: its name.
+        config: a file, which may be for several verbs.
+        changes: values of `--set`.
+        unused: sections that the verb does without: to set one of their keys is a mistake.
+
     Raises:
-        SettingsError: an option without "=", or what `load_settings` refuses.
+        SettingsError: an option without "=", of an unused section, or what `load_settings` refuses.
     """
     from ulmfit.presets import load_settings
 
@@ -160,7 +168,15 @@ def read_settings(preset: str, config: Path | None, changes: Sequence[str] | Non
                 expected="KEY=VALUE, such as classifier.epochs=5",
             )
         overrides[key.strip()] = value.strip()
-    return load_settings(preset, file=config, overrides=overrides)
+    found = load_settings(preset, file=config, overrides=overrides)
+    for key in overrides:
+        if key.partition(".")[0] in unused:
+            raise SettingsError(
+                f"--set {key} changes nothing here",
+                expected="a setting of "
+                + " or ".join(name for name in type(found).model_fields if name not in unused),
+            )
+    return found
 
 
 def keys_by_hand(config: Path | None, changes: Sequence[str] | None, section: str) -> set[str]:

@@ -28,9 +28,18 @@ IDS_FILE: Final = "ids.bin"
 STARTS_FILE: Final = "starts.bin"
 META_FILE: Final = "corpus.json"
 
+# Longer words on average are none: writing without spaces, such as Chinese. German has 6 letters,
+# Finnish 8.
+LONGEST_MEAN_WORD: Final = 20
+
 _START: Final = np.dtype("<i8")
 _BATCH_CHARS: Final = 1 << 20  # characters held at a time, longer documents apart
 _REBUILD: Final = "Delete the folder and build the corpus again."
+
+
+def parts_words(n_words: int | float, n_chars: int | float) -> bool:
+    """Whether a text with so many white-space words and characters has spaces between words."""
+    return n_chars <= LONGEST_MEAN_WORD * n_words
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from ulmfit.stages.lm_training import (
     train_language_model,
     word_counts,
 )
+from ulmfit.train.evaluate import LMScore
 
 Texts = Callable[[], Iterable[str]]
 
@@ -114,13 +115,18 @@ def finetune_lm(
     counts = word_counts(train, tokenizer.vocab_size)
     data = LMData(train, valid, base.direction, counts, base.weights)
     result = train_language_model(model, data, settings, context)
+    metrics = dict(result.best)
+    if valid is not None and "valid_loss" in metrics:  # of a part, if there is much of it
+        nll = metrics["valid_loss"] * valid.n_tokens
+        score = LMScore(nll, valid.n_tokens, valid.n_words, valid.n_chars)
+        metrics = {**score.figures(), **metrics}
     return TrainedLM(
         config=model.config,
         direction=base.direction,
         tokenizer=tokenizer,
         weights={name: value.cpu() for name, value in model.state_dict().items()},
         info={**base.info, "settings": settings.model_dump()},
-        metrics={**result.best, "steps": result.steps, "seconds": round(result.seconds)},
+        metrics={**metrics, "steps": result.steps, "seconds": round(result.seconds)},
     )
 
 

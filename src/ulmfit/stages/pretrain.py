@@ -95,9 +95,7 @@ def pretrain(
     result = train_language_model(model, data, settings, context, validated=sampler)
     score = score_language_model(model, valid, backward=direction == "backward")
     metrics = {
-        "perplexity": score.perplexity,
-        "word_perplexity": score.word_perplexity,
-        "bits_per_char": score.bits_per_char,
+        **score.figures(),
         "steps": result.steps,
         "seconds": round(result.seconds),
     }

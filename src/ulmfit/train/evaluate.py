@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ulmfit.data.batches import by_length, pad
 from ulmfit.data.bptt import BPTTStream
-from ulmfit.data.corpus import TokenCorpus
+from ulmfit.data.corpus import TokenCorpus, parts_words
 from ulmfit.errors import InputError
 from ulmfit.model.awd_lstm import detach
 from ulmfit.model.bpt3c import Encoder, encode_documents
@@ -61,6 +61,15 @@ class LMScore:
     def bits_per_char(self) -> float:
         """Bits per character of the original text."""
         return self.nll / self.n_chars / math.log(2)
+
+    def figures(self) -> dict[str, float]:
+        """All of them for a model's folder; per word only where spaces part words."""
+        parted = parts_words(self.n_words, self.n_chars)
+        return {
+            "perplexity": self.perplexity,
+            **({"word_perplexity": self.word_perplexity} if parted else {}),
+            "bits_per_char": self.bits_per_char,
+        }
 
 
 @torch.no_grad()

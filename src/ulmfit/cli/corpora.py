@@ -1,0 +1,138 @@
+"""Where the verbs of language models get their text: files of many kinds, WikiText, packed ones."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ulmfit.cli.labelled import Columns
+from ulmfit.cli.options import DATA
+from ulmfit.cli.training_runs import reader
+from ulmfit.errors import InputError, SettingsError
+
+if TYPE_CHECKING:
+    from ulmfit.apps.run import Texts
+
+Wikitext = Annotated[
+    bool,
+    typer.Option(
+        "--wikitext",
+        help="The text is tokenised as WikiText is (` @-@ `, spaces around punctuation): make "
+        "natural text of it first.",
+        rich_help_panel=DATA,
+    ),
+]
+HeldOutText = Annotated[
+    str | None,
+    typer.Option(
+        "--valid",
+        metavar="FILE",
+        help="Held-out text to measure perplexity on; not trained on even if the corpus has it.  "
+        "[default: a part of the corpus]",
+        rich_help_panel=DATA,
+    ),
+]
+
+# By what stands in front of a setting: why it cannot be chosen any more.
+_PACKED = ("text", "valid_fraction")
+_STARTED = ("text", "emb_size", "hidden_size", "n_layers")
+_TIMED = ("epochs", "max_tokens")
+
+
+def documents(
+    corpus: Sequence[str], columns: Columns, *, wikitext: bool, limit: int | None = None
+) -> Callable[[], Iterable[str]]:
+    """Opens the documents anew on each call, as natural text.
+
+    Args:
+        corpus: files, folders, names.
+        columns: where the text is.
+        wikitext: whether it is tokenised as WikiText is.
+        limit: documents, None for all.
+
+    Raises:
+        InputError: nothing to read, or text of WikiText's kind that is not said to be.
+    """
+    from ulmfit.data.wikitext import is_wikitext, natural_text
+
+    texts = reader(corpus, columns)
+    assert texts is not None
+    if not wikitext and any(map(is_wikitext, islice(texts(), 3))):
+        raise InputError(
+            f"{corpus[0]}: is tokenised as WikiText is (it has ' @-@ ' or ' @,@ ')",
+            expected="natural text",
+            hint="Add --wikitext to make natural text of it.",
+        )
+
+    def opened() -> Iterator[str]:
+        found = islice(texts(), limit)
+        return map(natural_text, found) if wikitext else iter(found)
+
+    return opened
+
+
+def opened(
+    corpus: list[str], columns: Columns, valid: str | None, *, wikitext: bool
+) -> tuple[Texts | Path, Texts | None, dict[str, str]]:
+    """The corpus, the held-out text if any, and what is known of them for the model card.
+
+    Raises:
+        InputError: a packed file among others, or with options that it leaves no use for.
+    """
+    from ulmfit.apps.packed_corpus import is_packed, read_packed
+
+    packed = [path for path in map(Path, corpus) if is_packed(path)]
+    if packed:
+        if len(corpus) > 1 or columns.where or columns.text or valid or wikitext:
+            raise InputError(
+                f"{packed[0]}: is a packed corpus",
+                expected="it alone; --where, --text, --valid and --wikitext are for `ulmfit pack`",
+            )
+        return packed[0], None, dict(read_packed(packed[0])["info"])
+    texts = documents(corpus, columns, wikitext=wikitext)
+    without = replace(columns, where=None)
+    held_out = documents([valid], without, wikitext=wikitext) if valid else None
+    return texts, held_out, {"corpus": ", ".join(Path(name).name for name in corpus)}
+
+
+def refuse_idle(changes: Sequence[str] | None, packed: bool, started: bool, timed: bool) -> None:
+    """Settings that `--set` names although something else has decided them.
+
+    Args:
+        changes: values of `--set`.
+        packed: whether the corpus is packed.
+        started: whether there is a language model to start from.
+        timed: whether the time is given.
+
+    Raises:
+        SettingsError: there are some.
+    """
+    for there, keys, who in (
+        (packed, _PACKED, "the packed corpus"),
+        (started, _STARTED, "the language model of --start"),
+        (timed, _TIMED, "--hours"),
+    ):
+        for change in (changes or ()) if there else ():
+            name = change.partition("=")[0].strip()
+            if name.removeprefix("pretrain.").partition(".")[0] in keys:
+                raise SettingsError(
+                    f"--set {name} changes nothing: {who} decides it",
+                    expected=f"one or the other of {name} and {who}",
+                )
+
+
+def require_times(given: Mapping[str, float | None]) -> None:
+    """Hours and minutes are numbers above zero.
+
+    Raises:
+        SettingsError: another one; its option is named.
+    """
+    for option, value in given.items():
+        if value is not None and not (math.isfinite(value) and value > 0):
+            raise SettingsError(f"{option} {value:g}", expected="a number above 0")

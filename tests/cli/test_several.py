@@ -85,12 +85,17 @@ def files(tmp_path: Path) -> Path:
 def command(verb: str, folder: Path, out: str, batch_size: int, *more: str) -> list[str]:
     """A verb on the files; `out` is in their folder."""
     settings = {
-        "finetune_lm.softmax_samples": "none",
-        "finetune_lm.batch_size": batch_size,
-        "classifier.batch_size": batch_size,
-        "classifier.max_tokens": "none",
+        "finetune_lm": {"softmax_samples": "none", "batch_size": batch_size},
+        "classifier": {"max_tokens": "none", "batch_size": batch_size},
     }
-    changes = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
+    idle = {"finetune-lm": "classifier", "finetune-classifier": "finetune_lm"}.get(verb)
+    changes = [
+        part
+        for stage, values in settings.items()
+        if stage != idle
+        for key, value in values.items()
+        for part in ("--set", f"{stage}.{key}={value}")
+    ]
     paths = ["--lm", str(folder / "lm"), "--out", str(folder / out)]
     kind = ["--config", str(folder / "settings.toml"), "--device", "cpu", "--precision", "float32"]
     return [verb, str(folder / "texts.csv"), *paths, *kind, *changes, *more]

@@ -83,6 +83,7 @@ def test_what_is_frozen_gets_no_gradient() -> None:
     assert a["w_hh"].grad is not None
 
 
+@pytest.mark.bf16
 @pytest.mark.parametrize(("rows", "small"), [(2, True), (SMALL_WINDOW // 4, False)])
 def test_small_windows_in_bf16_training_go_this_way_and_no_others(
     rows: int, small: bool, monkeypatch: pytest.MonkeyPatch

@@ -46,7 +46,9 @@ def test_the_window_changes_no_output() -> None:
     tokens, lengths = each_word_once([13, 4, 20, 9])
     whole = encode(model, tokens, lengths, None).pooled
     for window in (1, 5, 11, 20, 1000):
-        assert torch.equal(encode(model, tokens, lengths, window).pooled, whole)
+        # Without AVX-512 oneDNN sums in another order where no gradient is wanted: a last bit.
+        found = encode(model, tokens, lengths, window).pooled
+        torch.testing.assert_close(found, whole, rtol=0.0, atol=1e-7)
 
 
 def test_a_window_as_long_as_the_document_is_no_window() -> None:

@@ -56,6 +56,7 @@ def slow_layer(x: Tensor, h: Tensor, c: Tensor, layer: nn.LSTM, x_scale: float) 
     return torch.stack(outputs)
 
 
+@pytest.mark.int8
 def test_products_of_bytes_are_exact() -> None:
     torch.manual_seed(1)
     x = torch.randint(1, 256, (5, 300), dtype=torch.uint8)
@@ -70,6 +71,7 @@ def test_bytes_are_rounded_and_clipped() -> None:
     assert to_bytes(x, 1.0).tolist() == [128, 128, 129, 127, 255, 1]
 
 
+@pytest.mark.int8
 def test_a_layer_is_the_slow_one() -> None:
     torch.manual_seed(2)
     layer = nn.LSTM(24, 40)
@@ -85,6 +87,7 @@ def test_a_layer_is_the_slow_one() -> None:
     assert torch.equal(state[0], hidden[-1])
 
 
+@pytest.mark.int8
 def test_the_encoder_is_close_to_the_exact_one() -> None:
     exact = small_encoder()
     tokens = torch.randint(0, 50, (6, 30))
@@ -99,6 +102,7 @@ def test_the_encoder_is_close_to_the_exact_one() -> None:
         assert (c - c8).abs().max() < 0.05
 
 
+@pytest.mark.int8
 def test_answers_depend_neither_on_the_batch_nor_on_the_chunks() -> None:
     encoder = Int8Encoder(small_encoder(hidden_size=96))
     tokens = torch.randint(0, 50, (300, 12))
@@ -110,6 +114,7 @@ def test_answers_depend_neither_on_the_batch_nor_on_the_chunks() -> None:
         assert (hidden - together[row : row + 1]).abs().max() < 1e-5
 
 
+@pytest.mark.int8
 def test_the_state_that_goes_in_is_not_changed() -> None:
     encoder = Int8Encoder(small_encoder())
     state = tuple(
@@ -122,6 +127,7 @@ def test_the_state_that_goes_in_is_not_changed() -> None:
         assert torch.equal(c, c0)
 
 
+@pytest.mark.int8
 def test_weights_of_zero_do_not_divide_by_zero() -> None:
     encoder = small_encoder()
     for parameter in encoder.parameters():

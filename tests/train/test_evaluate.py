@@ -169,6 +169,7 @@ def _small_groups(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
+@pytest.mark.int8
 @pytest.mark.usefixtures("_small_groups")
 def test_several_threads_give_the_logits_of_one() -> None:
     classifier = tiny.classifier_model().eval()

@@ -136,6 +136,8 @@ def _change(before: object, now: object) -> str:
         shown = [f"{key}{_change(before.get(key), now.get(key))}" for key in keys[:_MOST_CHANGES]]
         more = len(keys) - len(shown)
         return f" ({', '.join(shown)}{f' and {more} more' if more else ''})"
+    if any(isinstance(value, list | dict) for value in (before, now)):
+        return ""
     texts = [json.dumps(value) for value in (before, now)]
     return "" if max(map(len, texts)) > _LONGEST_VALUE else f": {texts[0]}, now {texts[1]}"
 

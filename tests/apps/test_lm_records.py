@@ -29,7 +29,7 @@ def test_scores_and_facts_are_added_and_the_weights_stay(tmp_path: Path) -> None
     assert "scores" not in lms["backward"].metrics
     assert {lm.info["licence"] for lm in lms.values()} == {"CC0"}
     card = (path / "README.md").read_text()
-    assert "- some text: 12.3 per word, unknown words spelled" in card
+    assert "- some text: perplexity 12.3 per word, unknown words spelled" in card
     assert "licence: CC0" in (path / "backward" / "README.md").read_text()
 
 

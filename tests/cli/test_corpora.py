@@ -6,7 +6,15 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import run, settings
-from ulmfit.cli.corpora import refuse_idle, require_times
+from ulmfit.cli.corpora import (
+    HELD_OUT,
+    PACKED,
+    STARTED,
+    TIMED,
+    TO_PACK,
+    refuse_idle,
+    require_times,
+)
 from ulmfit.errors import SettingsError
 
 WIKITEXT = " = A title = \n \n The film was a well @-@ made story , with <unk> .\n"
@@ -22,18 +30,22 @@ def test_a_time_is_a_number_above_zero(value: float) -> None:
 @pytest.mark.parametrize(
     ("name", "who"),
     [
-        ("pretrain.text.kind", "the packed corpus"),
-        ("pretrain.valid_fraction", "the packed corpus"),
-        ("pretrain.hidden_size", "the language model of --start"),
-        ("pretrain.epochs", "--hours"),
+        ("pretrain.text.kind", PACKED),
+        ("pretrain.valid_fraction", PACKED),
+        ("pretrain.valid_fraction", HELD_OUT),
+        ("pretrain.hidden_size", STARTED),
+        ("pretrain.epochs", TIMED),
+        ("pretrain.epochs", TO_PACK),
+        ("pretrain.emb_size", TO_PACK),
     ],
 )
-def test_a_setting_that_something_else_has_decided_is_refused(name: str, who: str) -> None:
-    there = "packed" in who, "--start" in who, "--hours" in who
-    with pytest.raises(SettingsError, match=rf"--set {name} changes nothing: {who} decides it"):
-        refuse_idle([f"{name}=1"], *there)
-    refuse_idle([f"{name}=1"], False, False, False)
-    refuse_idle(["pretrain.batch_size=8"], True, True, True)
+def test_a_setting_that_something_else_decides_is_refused(name: str, who: str) -> None:
+    with pytest.raises(SettingsError, match=rf"--set {name} changes nothing here: {who} decides"):
+        refuse_idle([f"{name}=1"], {who: True})
+    refuse_idle([f"{name}=1"], {who: False})
+    everything = dict.fromkeys((PACKED, STARTED, TIMED, HELD_OUT), True)
+    refuse_idle(["pretrain.batch_size=8"], everything)
+    refuse_idle(["pretrain.text.kind=bpe"], {TO_PACK: True, HELD_OUT: True})
 
 
 def test_settings_of_other_stages_are_refused(data: Path, tmp_path: Path) -> None:

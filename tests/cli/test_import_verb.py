@@ -109,9 +109,48 @@ def test_directions_trained_apart_become_one_folder(foreign: Path, tmp_path: Pat
     wrong = run("import-lm", there, "--backward", there, "--out", tmp_path / "x")
     assert wrong.code != 0
     assert "has no backward direction" in wrong.err
+    for twice in (back, both):
+        done = run("import-lm", twice, "--backward", back, "--out", tmp_path / "x")
+        assert done.code == 2
+        assert f"{twice} has a backward direction already" in done.err
+    first = run("import-lm", both, "--direction", "forward", "--out", tmp_path / "one", "--json")
+    assert json.loads(first.out)["directions"] == ["forward"]
+    same = run("import-lm", both, "--out", both)
+    assert same.code == 2
+    assert "is read, and cannot be written" in same.err
+    shipped = run("import-lm", "en-small", "--out", tmp_path / "copy", "--json")
+    assert json.loads(shipped.out)["directions"] == ["forward", "backward"]
     named = run("import-lm", there, "--vocab", foreign / "itos.pkl", "--out", tmp_path / "x")
     assert named.code == 2
-    assert "has its own vocabulary" in named.err
+    assert "a model of ulmfit has its own vocabulary" in named.err
+
+
+def test_folders_of_others_may_have_a_config_too(foreign: Path, tmp_path: Path) -> None:
+    (foreign / "config.json").write_text("{}")
+    done = run("import-lm", foreign, "--vocab", foreign / "itos.pkl", "--out", tmp_path / "lm")
+    assert done.code == 0, done
+
+
+def test_a_folder_of_ours_is_joined_by_weights_of_others(foreign: Path, tmp_path: Path) -> None:
+    there, vocabulary = tmp_path / "there", foreign / "itos.pkl"
+    assert run("import-lm", foreign, "--out", there).code == 0
+    done = run(
+        *("import-lm", there, "--backward", foreign / "lm_fwd.pth", "--vocab", vocabulary),
+        *("--out", tmp_path / "both", "--json"),
+    )
+    assert done.code == 0, done
+    assert json.loads(done.out)["directions"] == ["forward", "backward"]
+
+
+def test_scores_of_finer_weights_stay_behind(foreign: Path, tmp_path: Path) -> None:
+    lm, text = tmp_path / "lm", tmp_path / "a.txt"
+    text.write_text("w1 w2 w3 w4\n" * 20)
+    assert run("import-lm", foreign, "--out", lm).code == 0
+    assert run("evaluate-lm", lm, text, "--record", "mine", "-q").code == 0
+    for store, kept in (("float32", True), ("8bit", False)):
+        out = tmp_path / store
+        assert run("import-lm", lm, "--store", store, "--out", out).code == 0
+        assert ("mine: perplexity " in (out / "README.md").read_text()) is kept
 
 
 def test_directions_of_other_words_are_refused(foreign: Path, tmp_path: Path) -> None:

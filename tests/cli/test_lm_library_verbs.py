@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,17 @@ def test_text_without_spaces_has_no_figures_per_word(tiny_lm: Path, tmp_path: Pa
     assert done.code == 0, done
     assert "per word" not in done.out
     assert "bits per character" in done.out
+    lm = tmp_path / "lm"
+    shutil.copytree(tiny_lm, lm)
+    done = run("evaluate-lm", lm, path, "--record", "zh", "--json")
+    assert "per word" not in done.err
+    assert "characters: " in done.err
+    forward = json.loads(done.out)["directions"]["forward"]
+    assert "word_perplexity" not in forward
+    assert 0 <= forward["unknown_share"] <= 1
+    assert "zh: " in (lm / "README.md").read_text()
+    assert "bits per character (20 documents)" in (lm / "README.md").read_text()
+    assert "--record has no name" in run("evaluate-lm", lm, path, "--record", " ").err
 
 
 def test_wikitext_is_made_natural_text_first(tiny_lm: Path, tmp_path: Path) -> None:

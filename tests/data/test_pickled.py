@@ -170,6 +170,8 @@ def test_a_name_in_the_table_is_data_of_ours() -> None:
         (b"\x96\xff\xff\xff\xff\xff\xff\xff\x7f", "cut or broken"),
         (b"\x80\x02})K\x01s.", "a dictionary has a tuple as a key"),
         (b"\x80\x02})K\x01u.", "cut or broken"),
+        (pickle.dumps({(1 << 61) - 1: 0}), "a dictionary has a large int as a key"),
+        (pickle.dumps({0.5: 0}), "a dictionary has a float as a key"),
     ],
 )
 def test_what_is_broken_is_refused(data: bytes, problem: str) -> None:

@@ -270,3 +270,37 @@ def test_weights_that_are_no_numbers_are_refused(
     changed[name][3] = value
     with pytest.raises(InputError, match="bias_ih_l0' have values that are no numbers"):
         import_lm(*written(tmp_path, changed))
+
+
+@pytest.mark.parametrize("shape", [(), (5,), (12, 0), (0, 4), (2, 3, 4)])
+def test_an_embedding_of_another_shape_is_refused(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    with pytest.raises(InputError, match=r"the embedding has the shape \("):
+        import_lm(*written(tmp_path, {"encoder.weight": torch.zeros(shape)}))
+
+
+def test_the_same_data_under_many_names_are_refused(tmp_path: Path) -> None:
+    data = torch.zeros(1000, 10)
+    with pytest.raises(InputError, match=r"has tensors of .* expected each weight once"):
+        import_lm(*written(tmp_path, {f"w{i}": data for i in range(100)}))
+
+
+def test_words_that_are_no_text_or_too_long_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "itos.pkl"
+    path.write_bytes(pickle.dumps(["a", "\ud800x"]))
+    with pytest.raises(InputError, match=r"entry 1 is no text \('.ud800x'\)"):
+        read_vocabulary(path)
+    word = "a" * 1000
+    path.write_bytes(pickle.dumps([word] * 1000))
+    monkeypatch.setattr("ulmfit.stages.import_lm.MAX_VOCABULARY_BYTES", 100_000)
+    with pytest.raises(InputError, match="has too much text"):
+        read_vocabulary(path)
+
+
+def test_names_that_come_again_get_numbers_that_are_free(tmp_path: Path) -> None:
+    path = tmp_path / "itos.pkl"
+    path.write_bytes(pickle.dumps(["a", "a", "a 2", "b", "a"]))
+    found = read_vocabulary(path)
+    assert (found[0], found[2], found[3]) == ("a", "a 2", "b")
+    assert len(set(found)) == 5

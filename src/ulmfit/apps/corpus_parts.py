@@ -44,27 +44,29 @@ def training_parts(texts: Texts, valid: Texts | None, fraction: float) -> tuple[
 
 
 def _digest(text: str) -> bytes:
-    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    """Of its words: other spaces or ends of lines make no other document."""
+    words = " ".join(text.split())
+    return blake2b(words.encode("utf-8", "surrogatepass"), digest_size=8).digest()
 
 
-def watched(texts: Texts, display: Display, doing: str, n_words: int | None = None) -> Texts:
+def watched(texts: Texts, display: Display, doing: str, n_chars: int | None = None) -> Texts:
     """The same documents, with a line now and then that says how far the reading is.
 
     Args:
         texts: opens the documents.
         display: gets the lines.
         doing: what they begin with.
-        n_words: in all, if known.
+        n_chars: characters in all, if known.
     """
 
     def opened() -> Iterator[str]:
         done, noted = 0, time.monotonic()
-        total = "" if n_words is None else f" of {n_words:,}"
+        total = "" if n_chars is None else f" of {n_chars:,}"
         for text in texts():
             yield text
-            done += len(text.split())
+            done += len(text)
             if time.monotonic() - noted >= NOTE_SECONDS:
-                display.note(f"{doing}: {done:,}{total} words")
+                display.note(f"{doing}: {done:,}{total} characters")
                 noted = time.monotonic()
 
     return opened

@@ -79,7 +79,9 @@ def pretrain_lms(
         settings, given = _like(start, settings), [*given, *STARTED]
     plan = Plan(run, facts, given)
     settings = plan.adapted(settings, timed=seconds is not None)
-    corpora = _corpora(texts, valid, settings, start, run, facts.words)
+    corpora = _corpora(texts, valid, settings, start, run, facts.chars)
+    if valid is not None and (known := facts.documents - corpora[1].n_docs):
+        run.display.note(f"{known:,} documents are held out by --valid: not trained on")
     if start:
         warn_of_unknown_words(corpora[1], corpora[0], run.display)
     by_direction: dict[Direction, PretrainSettings] = dict.fromkeys(directions, settings)
@@ -126,7 +128,7 @@ def _corpora(
     settings: PretrainSettings,
     start: Mapping[Direction, TrainedLM] | None,
     run: TrainingRun,
-    n_words: int,
+    n_chars: int,
 ) -> Corpora:
     """Vocabulary, training and held-out tokens in the work folder; what is done stays."""
     folder = run.work / "corpus"
@@ -145,7 +147,7 @@ def _corpora(
         if start:
             words = next(iter(start.values())).tokenizer
             atomic_write(folder / "tokenizer.json", words.to_json().encode())
-        read_text = watched(texts, run.display, "tokenising the corpus", n_words)
+        read_text = watched(texts, run.display, "tokenising the corpus", n_chars)
         parts = training_parts(read_text, valid, settings.valid_fraction)
         return prepare_corpus(*parts, settings, folder)
 

@@ -111,9 +111,10 @@ class TrainingRun:
             return
         refuse_other_number(before)
         now = json.loads(json.dumps(identity))
-        changed = [key for key in now if before.get(key) != now[key] and key != PROCESSES]
+        keys = [key for key in {**now, **before} if key != PROCESSES]
+        changed = [key for key in keys if before.get(key) != now.get(key)]
         if changed:
-            told = " and ".join(f"{key}{_change(before.get(key), now[key])}" for key in changed)
+            told = " and ".join(f"{key}{_change(before.get(key), now.get(key))}" for key in changed)
             raise SettingsError(
                 f"the run in '{self.work}' was of other {told}",
                 hint="Give the same data, settings and --precision to resume it, or leave --resume "

@@ -39,10 +39,16 @@ HeldOutText = Annotated[
     ),
 ]
 
-# By what stands in front of a setting: why it cannot be chosen any more.
-_PACKED = ("text", "valid_fraction")
-_STARTED = ("text", "emb_size", "hidden_size", "n_layers")
-_TIMED = ("epochs", "max_tokens")
+# What decides some settings of pretraining, and which.
+PACKED, STARTED, TIMED = "the packed corpus", "the language model of --start", "--hours"
+HELD_OUT, TO_PACK = "--valid", "`ulmfit pretrain`"
+_DECIDED = {
+    PACKED: {"text", "valid_fraction"},
+    STARTED: {"text", "emb_size", "hidden_size", "n_layers"},
+    TIMED: {"epochs", "max_tokens"},
+    HELD_OUT: {"valid_fraction"},
+}
+_FOR_PACKING = {"text", "valid_fraction"}  # the others are settings of training
 
 
 def documents(
@@ -89,10 +95,12 @@ def opened(
 
     packed = [path for path in map(Path, corpus) if is_packed(path)]
     if packed:
-        if len(corpus) > 1 or columns.where or columns.text or valid or wikitext:
+        named = columns.where or columns.text or columns.encoding or columns.data_dir
+        if len(corpus) > 1 or named or valid or wikitext:
             raise InputError(
                 f"{packed[0]}: is a packed corpus",
-                expected="it alone; --where, --text, --valid and --wikitext are for `ulmfit pack`",
+                expected="it alone; --where, --text, --encoding, --data-dir, --valid and "
+                "--wikitext are for `ulmfit pack`",
             )
         return packed[0], None, dict(read_packed(packed[0])["info"])
     texts = documents(corpus, columns, wikitext=wikitext)
@@ -101,29 +109,25 @@ def opened(
     return texts, held_out, {"corpus": ", ".join(Path(name).name for name in corpus)}
 
 
-def refuse_idle(changes: Sequence[str] | None, packed: bool, started: bool, timed: bool) -> None:
-    """Settings that `--set` names although something else has decided them.
+def refuse_idle(changes: Sequence[str] | None, there: Mapping[str, object]) -> None:
+    """Settings that `--set` names although something else decides them.
 
     Args:
         changes: values of `--set`.
-        packed: whether the corpus is packed.
-        started: whether there is a language model to start from.
-        timed: whether the time is given.
+        there: by what decides, something true if it is there.
 
     Raises:
         SettingsError: there are some.
     """
-    for there, keys, who in (
-        (packed, _PACKED, "the packed corpus"),
-        (started, _STARTED, "the language model of --start"),
-        (timed, _TIMED, "--hours"),
-    ):
-        for change in (changes or ()) if there else ():
-            name = change.partition("=")[0].strip()
-            if name.removeprefix("pretrain.").partition(".")[0] in keys:
+    for change in changes or ():
+        name = change.partition("=")[0].strip()
+        key = name.removeprefix("pretrain.").partition(".")[0]
+        for who in (who for who, given in there.items() if given):
+            idle = key not in _FOR_PACKING if who == TO_PACK else key in _DECIDED[who]
+            if idle:
                 raise SettingsError(
-                    f"--set {name} changes nothing: {who} decides it",
-                    expected=f"one or the other of {name} and {who}",
+                    f"--set {name} changes nothing here: {who} decides it",
+                    expected="a setting that takes effect",
                 )
 
 

@@ -25,11 +25,11 @@ WEIGHTS = (".pth", ".pt", ".h5", ".bin", ".safetensors")
 VOCABULARIES = (".pkl", ".pickle", ".json", ".txt")
 
 Source = Annotated[
-    Path,
+    str,
     typer.Argument(
         metavar="SOURCE",
         help="Weights that torch.save wrote (.pth), the folder with them and the vocabulary, or a "
-        "language model's folder that ulmfit wrote.",
+        "language model of ulmfit: a folder, or a name that `ulmfit lms` lists.",
     ),
 ]
 Vocabulary = Annotated[
@@ -43,20 +43,21 @@ Vocabulary = Annotated[
     ),
 ]
 BackwardWeights = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
         "--backward",
-        metavar="FILE",
-        help="The backward model of the same vocabulary: weights, or a folder that ulmfit wrote.",
+        metavar="SOURCE",
+        help="The backward model of the same vocabulary, in any of these forms.",
         rich_help_panel=DATA,
     ),
 ]
 OneDirection = Annotated[
-    Literal["forward", "backward"],
+    Literal["forward", "backward"] | None,
     typer.Option(
         "--direction",
         metavar="NAME",
-        help="Reading order of SOURCE: forward or backward.",
+        help="Reading order of SOURCE: forward or backward.  [default: forward, or what a model of "
+        "ulmfit has]",
         rich_help_panel=DATA,
     ),
 ]
@@ -79,7 +80,7 @@ def import_lm_verb(
     out: Out,
     vocab: Vocabulary = None,
     backward: BackwardWeights = None,
-    direction: OneDirection = "forward",
+    direction: OneDirection = None,
     info: Info = None,
     store: Store = "float32",
     as_json: Json = False,
@@ -92,23 +93,26 @@ def import_lm_verb(
     were trained apart into one folder, or to store them in less space.
     """
     from ulmfit.artifacts import CONFIG, check_target
-    from ulmfit.data.sources import require_exists
 
     check_target(out)
-    for path in (source, vocab, backward):
-        if path is not None:
-            require_exists(path)
-    if backward is not None and direction == "backward":
-        raise InputError("both SOURCE and --backward are backward", expected="one of each")
+    given = [source] if backward is None else [source, backward]
+    _check_given(given, vocab, out)
     if (out / CONFIG).exists():
         print_warning(f"the model in {out} is replaced")
     from ulmfit.apps.language_models import require_one_vocabulary, save_lms
 
     facts = parse_info(info)
-    found = _taken_over(source, vocab, direction, facts)
+    found = _taken_over(source, vocab, direction, facts, store)
     if backward is not None:
-        words = vocab if vocab is not None or _is_ours(source) else _vocabulary_of(source)
-        found |= _taken_over(backward, words, "backward", facts)
+        if "backward" in found:
+            raise InputError(
+                f"{source} has a backward direction already",
+                expected="one of each: a forward SOURCE, or no --backward",
+            )
+        words = vocab
+        if words is None and not (_is_ours(source) or _is_ours(backward)):
+            words = _vocabulary_of(Path(source))
+        found |= _taken_over(backward, words, "backward", facts, store)
         require_one_vocabulary(found)
     save_lms(found, out, store=store)
     config = next(iter(found.values())).config
@@ -116,44 +120,81 @@ def import_lm_verb(
         print_json({"model": str(out), "directions": list(found), "lm": config.model_dump()})
         return
     both = [] if len(found) == 2 else ["--direction", next(iter(found))]
+    entries = "words" if next(iter(found.values())).tokenizer.kind == "word" else "subwords"
     typer.echo(
-        f"Language model: {out} ({' and '.join(found)}, {config.vocab_size:,} "
-        f"{'words' if next(iter(found.values())).tokenizer.kind == 'word' else 'subwords'}, "
+        f"Language model: {out} ({' and '.join(found)}, {config.vocab_size:,} {entries}, "
         f"{config.emb_size} / {config.hidden_size} x {config.n_layers})\n\nNext:\n"
         f"  {example_command('evaluate-lm', str(out), 'TEXT')}\n"
         f"  {example_command('train', 'DATA', '--lm', str(out), *both)}"
     )
 
 
+def _check_given(given: Sequence[str], vocab: Path | None, out: Path) -> None:
+    """All is there, the vocabulary is of use, and nothing that is read is written over.
+
+    Raises:
+        InputError: it is not so.
+    """
+    from ulmfit.data.sources import require_exists
+
+    paths = [Path(name) for name in given if not _is_shipped(name)]
+    for path in [*paths, *([] if vocab is None else [vocab])]:
+        require_exists(path)
+        if out.exists() and path.samefile(out):
+            raise InputError(f"'{out}' is read, and cannot be written", expected="another folder")
+    if vocab is not None and all(map(_is_ours, given)):
+        raise InputError(
+            f"--vocab {vocab}: a model of ulmfit has its own vocabulary", expected="no --vocab"
+        )
+
+
 def _taken_over(
-    source: Path, vocab: Path | None, direction: Direction, facts: dict[str, str]
+    source: str,
+    vocab: Path | None,
+    direction: Direction | None,
+    facts: dict[str, str],
+    store: str,
 ) -> dict[Direction, TrainedLM]:
     """The language model in others' files, or the one or two in a folder of ours.
 
+    Scores that were recorded for finer weights than are to be written stay behind.
+
     Raises:
-        InputError: a vocabulary beside a folder of ours, which has its own; broken files.
-        ModelFolderError: a broken folder, or one without the backward direction asked for.
+        InputError: broken files.
+        ModelFolderError: a broken folder, or one without the direction asked for.
     """
     if not _is_ours(source):
         from ulmfit.stages.import_lm import import_lm
 
-        weights = _only(source, WEIGHTS) if source.is_dir() else source
-        words = vocab if vocab is not None else _vocabulary_of(source)
-        return {direction: import_lm(weights, words, direction=direction, info=facts)}
-    if vocab is not None:
-        raise InputError(
-            f"--vocab {vocab}: {source} has its own vocabulary", expected="no --vocab with it"
-        )
+        path = Path(source)
+        weights = _only(path, WEIGHTS) if path.is_dir() else path
+        words = vocab if vocab is not None else _vocabulary_of(path)
+        to = direction or "forward"
+        return {to: import_lm(weights, words, direction=to, info=facts)}
+    from ulmfit.apps.lm_records import SCORES
     from ulmfit.apps.pretrained import resolve_lms
 
-    lms = resolve_lms(source, ["backward"] if direction == "backward" else None)
-    return {d: replace(lm, info={**lm.info, **facts}) for d, lm in lms.items()}
+    found = {}
+    for there, lm in resolve_lms(source, [direction] if direction else None).items():
+        metrics = {k: v for k, v in lm.metrics.items() if k != SCORES or store == "float32"}
+        found[there] = replace(lm, info={**lm.info, **facts}, metrics=metrics)
+    return found
 
 
-def _is_ours(source: Path) -> bool:
-    from ulmfit.artifacts import CONFIG
+def _is_shipped(source: str) -> bool:
+    from ulmfit.apps.pretrained import shipped_lms
 
-    return (source / CONFIG).is_file()
+    return source in shipped_lms()
+
+
+def _is_ours(source: str) -> bool:
+    """A name, or a folder as `pretrain` writes it: a `config.json` alone is in others' too."""
+    from ulmfit.artifacts import CONFIG, TOKENIZER
+    from ulmfit.artifacts import WEIGHTS as OUR_WEIGHTS
+
+    folder = Path(source)
+    ours = all((folder / name).is_file() for name in (CONFIG, TOKENIZER, OUR_WEIGHTS))
+    return ours or _is_shipped(source)
 
 
 def _vocabulary_of(source: Path) -> Path:

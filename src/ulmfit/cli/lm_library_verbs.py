@@ -101,12 +101,13 @@ def lms(as_json: Json = False, debug: Debug = False) -> None:
 
 def _facts(name: str, records: Sequence[LMRecord]) -> str:
     """Corpus, licence, layers, scores and SHA-256 of a language model, for people."""
+    from ulmfit.stages.model_card import score_text
+
     first = records[0]
     lines = [f"{name}: {first.corpus}. Licence: {first.licence}.", f"  {first.layers}"]
     for record in records:
         for text, figures in record.scores.items():
-            facts = f"{figures['spelled_word_perplexity']:.1f} per word, unknown words spelled"
-            lines.append(f"  {record.direction} on {text}: perplexity {facts}")
+            lines.append(f"  {record.direction} on {text}: {score_text(figures)}")
     wrapped = [textwrap.fill(line, WIDTH, subsequent_indent="  ") for line in lines]
     wrapped += [f"  {record.direction} SHA-256 {record.sha256}" for record in records]
     return "\n" + "\n".join(wrapped)
@@ -151,7 +152,7 @@ def evaluate_lm(
     columns = Columns(text=text, encoding=encoding, data_dir=data_dir, where=parse_where(where))
     texts = documents(corpus, columns, wikitext=wikitext, limit=limit)
     if record is not None:
-        _require_own(lm)
+        _require_own(lm, record)
     use_threads(threads)
     found = resolve_lms(lm, None)
     display = make_display(quiet=quiet)
@@ -171,17 +172,19 @@ def evaluate_lm(
         record_facts(Path(lm), scores=named)
 
 
-def _require_own(lm: str) -> None:
+def _require_own(lm: str, record: str) -> None:
     """`--record` is for folders that can be written, and not for what others use too.
 
     Raises:
-        SettingsError: a name, which stands for a part of the installation.
+        SettingsError: a name, which stands for a part of the installation, or no name of the text.
         StorageError: the folder cannot be written.
     """
     from ulmfit.apps.pretrained import shipped_lms
     from ulmfit.artifacts import check_target
     from ulmfit.stages.lm_folder import WORK_FOLDER
 
+    if not record.strip():
+        raise SettingsError("--record has no name", expected="the name of the text")
     if lm in shipped_lms():
         raise SettingsError(
             f"--record would write into the installed language model '{lm}'",
@@ -200,18 +203,18 @@ def _scored(
     display.note(f"{lm.direction} language model")
     for score in score_texts(lm, texts(), device):
         total += score
-        display.note(f"  {total.n_words:,} words: {total.word_perplexity:.1f} per word")
+        told = f"  {total.n_words:,} words: {total.word_perplexity:.1f} per word"
+        if not total.parted:
+            told = f"  {total.n_chars:,} characters: {total.bits_per_char:.3f} bits each"
+        display.note(told)
     return total
 
 
 def _score_text(scores: dict[Any, TextScore]) -> str:
     """Figures of each direction side by side, for people; none per word of text without spaces."""
-    from ulmfit.data.corpus import parts_words
-
     rows: list[tuple[str, ...]] = [("", *scores)]
     figures = list(scores.values())
     first = figures[0]
-    parted = parts_words(first.n_words, first.n_chars)
     for name, shown in (
         ("perplexity per word, unknown words spelled", "spelled_word_perplexity"),
         ("perplexity per word", "word_perplexity"),
@@ -220,7 +223,7 @@ def _score_text(scores: dict[Any, TextScore]) -> str:
         ("perplexity per token", "perplexity"),
     ):
         digits = 3 if "bits" in shown else 1
-        if "word" in shown and not parted:
+        if "word" in shown and not first.parted:
             continue
         rows.append((name, *(f"{getattr(score, shown):,.{digits}f}" for score in figures)))
     rows.append(("unknown words", *(percent(score.unknown_share) for score in figures)))

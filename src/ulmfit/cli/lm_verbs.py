@@ -11,7 +11,18 @@ import typer
 
 from ulmfit import ranks
 from ulmfit.cli.app import app
-from ulmfit.cli.corpora import HeldOutText, Wikitext, opened, refuse_idle, require_times
+from ulmfit.cli.corpora import (
+    HELD_OUT,
+    PACKED,
+    STARTED,
+    TIMED,
+    TO_PACK,
+    HeldOutText,
+    Wikitext,
+    opened,
+    refuse_idle,
+    require_times,
+)
 from ulmfit.cli.help import TrainingVerb, Verb, example_command, examples
 from ulmfit.cli.labelled import Columns
 from ulmfit.cli.options import (
@@ -139,12 +150,12 @@ def pretrain(
     may be larger than memory; a file of `ulmfit pack` will do too. Vocabulary, sizes and passes are
     chosen by the text and the machine, and told; --set, --config and --preset have the last word.
     """
-    settings = _settings(preset, config, changes)
-    given = keys_by_hand(config, changes, "pretrain") if preset == "default" else None
+    settings, given = _settings(preset, config, changes)
     require_times({"--hours": hours, "--stop-after": stop_after})
     columns = Columns(text=text, encoding=encoding, data_dir=data_dir, where=parse_where(where))
     texts, held_out, facts = opened(corpus, columns, valid, wikitext=wikitext)
-    refuse_idle(changes, isinstance(texts, Path), start is not None, hours is not None)
+    there = {PACKED: isinstance(texts, Path), STARTED: start, TIMED: hours, HELD_OUT: valid}
+    refuse_idle(changes, there)
     from ulmfit.apps.language_models import pretrain_lms, save_lms  # takes a while
 
     place = Place(out, seed, resume, quiet, device, precision, stop_after)
@@ -168,10 +179,13 @@ def pretrain(
     _answer(found, place, as_json=as_json, examples=_next_commands(str(out), direction))
 
 
-def _settings(preset: str, config: Path | None, changes: list[str] | None) -> PretrainSettings:
-    """Of pretraining, the only stage here."""
+def _settings(
+    preset: str, config: Path | None, changes: list[str] | None
+) -> tuple[PretrainSettings, set[str] | None]:
+    """Of pretraining, and the keys that are to stay: None for all, as a preset has them."""
     idle = ["finetune_lm", "classifier", "self_training", "ngrams"]
-    return read_settings(preset, config, changes, unused=idle).pretrain
+    settings = read_settings(preset, config, changes, unused=idle).pretrain
+    return settings, keys_by_hand(config, changes, "pretrain") if preset == "default" else None
 
 
 def _names(corpus: Sequence[str]) -> str:
@@ -240,22 +254,21 @@ def pack(
     from ulmfit.apps.packed_corpus import check_packed, pack_corpus
     from ulmfit.apps.pretrain_plan import Machine, filled, suggest
 
-    settings = _settings(preset, config, changes)
+    settings, given = _settings(preset, config, changes)
     columns = Columns(text=text, encoding=encoding, data_dir=data_dir, where=parse_where(where))
     texts, held_out, told = opened(corpus, columns, valid, wikitext=wikitext)
     if isinstance(texts, Path):
         raise InputError(f"{texts}: is packed already", expected="text")
-    refuse_idle(changes, False, start is not None, False)
+    refuse_idle(changes, {TO_PACK: True, STARTED: start, HELD_OUT: valid})
     check_packed(out, [Path(path) for path in (*corpus, *([valid] if valid else []))])
     display = make_display(quiet=quiet)
     display.note("reading the corpus")
     facts = measure_corpus(texts)
-    if preset == "default":
-        by_hand = keys_by_hand(config, changes, "pretrain")
-        settings = filled(settings, suggest(facts, Machine(False, "any machine")).values, by_hand)
+    if given is not None:
+        settings = filled(settings, suggest(facts, Machine(False, "any machine")).values, given)
     base = _start(start, ["forward"])
     tokenizer = base["forward"].tokenizer if base else None
-    reading = watched(texts, display, "reading the corpus", facts.words)
+    reading = watched(texts, display, "reading the corpus", facts.chars)
     parts = training_parts(reading, held_out, settings.valid_fraction)
     display.note(f"packing {facts.words:,} words")
     told |= parse_info(info)

@@ -19,8 +19,16 @@ from ulmfit.errors import InputError
 MAX_INSTRUCTIONS: Final = 5_000_000
 MAX_DEPTH: Final = 64  # of values in values
 
-# What a dictionary may have as a key: the hash of tuples in tuples can take for ever.
-_KEYS: Final = (str, bytes, int, float, type(None))
+# What a dictionary may have as a key. The hash of tuples in tuples can take for ever, and many
+# integers from 2**61 - 1 on have the same.
+_KEYS: Final = (str, bytes, int, type(None))
+_KEYS_BELOW: Final = 1 << 60
+
+# What a broken pickle raises: too few values, a list where a dictionary belongs, a length that no
+# memory holds.
+_BROKEN: Final = (
+    *(ValueError, TypeError, LookupError, AttributeError, OverflowError, MemoryError),
+)
 
 Maker = Callable[..., Any]
 Names = Mapping[str, Maker]
@@ -84,11 +92,7 @@ def read_pickle(
         value = machine.pop()
     except InputError:
         raise
-    except (
-        *(ValueError, TypeError, LookupError, AttributeError, OverflowError, MemoryError),
-    ) as error:
-        # Whatever a broken pickle breaks: too few values, a list where a dictionary belongs, a
-        # length that no memory holds.
+    except _BROKEN as error:
         raise _refused(source, f"is a cut or broken pickle ({error})") from error
     _require_shallow(value, source)
     return value
@@ -246,9 +250,10 @@ class _Machine:
 
 def _pairs(values: list[Any]) -> dict[Any, Any]:
     """A dictionary of keys and values by turns."""
-    strange = next((key for key in values[::2] if not isinstance(key, _KEYS)), "")
-    if not isinstance(strange, _KEYS):
-        raise ValueError(f"a dictionary has a {type(strange).__name__} as a key")
+    for key in values[::2]:
+        if not isinstance(key, _KEYS) or (isinstance(key, int) and abs(key) >= _KEYS_BELOW):
+            large = "large " if isinstance(key, int) else ""
+            raise ValueError(f"a dictionary has a {large}{type(key).__name__} as a key")
     return dict(zip(values[::2], values[1::2], strict=True))
 
 

@@ -46,6 +46,7 @@ _EMBEDDING, _BIAS = "encoder.embedding.weight", "decoder_bias"
 _SECOND_NAMES: Final = {
     *("encoder_dp.emb.weight", "encoder_with_dropout.embed.weight", "decoder.weight"),
 }
+_MOST_COPIES: Final = 8  # names of the same data; fastai's embedding has three
 _RNN = re.compile(r"rnns\.(\d+)\.(?:module\.)?(weight_ih|weight_hh|bias_ih|bias_hh)_l0(_raw)?")
 
 
@@ -118,6 +119,13 @@ def read_vocabulary(path: Path) -> list[str]:
             hint="Pieces of SentencePiece cannot be made by our tokenizer; pretrain instead.",
         )
     words: list[str] = found
+    if sum(map(len, words)) > MAX_VOCABULARY_BYTES:
+        raise InputError(f"{path}: has too much text", expected="a list of words")
+    broken = next((n for n, word in enumerate(words) if not _is_text(word)), None)
+    if broken is not None:
+        raise InputError(
+            f"{path}: entry {broken} is no text ({words[broken]!a})", expected="words in Unicode"
+        )
     return _all_different([_SPECIAL_NAMES.get(word, word) for word in words])
 
 
@@ -141,12 +149,24 @@ def _plain(value: Any) -> Any:
 
 def _all_different(words: Sequence[str]) -> list[str]:
     """fastai fills its vocabulary up with `xxfake`; no text gives a word with a space in it."""
-    seen: dict[str, int] = {}
-    different = []
+    taken, seen, different = set(words), dict.fromkeys(words, 0), []
     for word in words:
-        seen[word] = seen.get(word, 0) + 1
-        different.append(word if seen[word] == 1 else f"{word} {seen[word]}")
+        seen[word] += 1
+        name = word
+        while seen[word] > 1 and name in taken:
+            name = f"{word} {seen[word]}"
+            seen[word] += name in taken
+        taken.add(name)
+        different.append(name)
     return different
+
+
+def _is_text(word: str) -> bool:
+    try:
+        word.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _special_first(words: Sequence[str]) -> list[str]:
@@ -166,11 +186,14 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
         value = value["model"]
     if not isinstance(value, dict):
         raise InputError(f"{path}: holds no state dict", expected="weights by name")
-    return {
-        str(name): file.tensor(stored)
-        for name, stored in value.items()
-        if isinstance(stored, StoredTensor)
-    }
+    found = {str(k): stored for k, stored in value.items() if isinstance(stored, StoredTensor)}
+    wanted, there = sum(stored.n_bytes for stored in found.values()), path.stat().st_size
+    if wanted > _MOST_COPIES * there:
+        raise InputError(
+            f"{path}: has tensors of {wanted:,} bytes in {there:,}",
+            expected="each weight once, or under a few names",
+        )
+    return {name: file.tensor(stored) for name, stored in found.items()}
 
 
 def _renamed(tensors: Mapping[str, Tensor], source: str) -> dict[str, Tensor]:
@@ -198,6 +221,11 @@ def _renamed(tensors: Mapping[str, Tensor], source: str) -> dict[str, Tensor]:
         raise InputError(
             f"{source}: is of another kind of model ({named})",
             expected="an AWD-LSTM language model: encoder.weight, rnns.0..., decoder.bias",
+        )
+    shape = tuple(found[_EMBEDDING].shape)
+    if len(shape) != 2 or not all(shape):
+        raise InputError(
+            f"{source}: the embedding has the shape {shape}", expected="a row for each word"
         )
     _require_tied(tensors, found[_EMBEDDING], source)
     if _BIAS not in found:  # `save_encoder` leaves the softmax out

@@ -32,6 +32,7 @@ import torch
 from numpy.typing import NDArray
 
 from ulmfit.config import Dropouts
+from ulmfit.data.corpus import parts_words
 from ulmfit.data.rules import BOS_ID, PAD_ID, SPACE, SPECIALS, UNK_ID
 from ulmfit.data.tokenizer import Tokenizer
 from ulmfit.errors import InputError
@@ -102,15 +103,23 @@ class TextScore:
 
     @property
     def unknown_share(self) -> float:
-        """Unknown words over white-space words."""
-        return self.n_unknown / self.n_words
+        """Unknown words over white-space words; of writing without spaces, over tokens."""
+        return self.n_unknown / (self.n_words if self.parted else self.n_tokens)
+
+    @property
+    def parted(self) -> bool:
+        """Whether there are spaces between words, without which figures per word say nothing."""
+        return parts_words(self.n_words, self.n_chars)
 
     def to_dict(self) -> dict[str, Any]:
-        """Figures for JSON."""
-        return {
-            "perplexity": self.perplexity,
+        """Figures for JSON; per word only where there are words."""
+        per_word = {
             "word_perplexity": self.word_perplexity,
             "spelled_word_perplexity": self.spelled_word_perplexity,
+        }
+        return {
+            "perplexity": self.perplexity,
+            **(per_word if self.parted else {}),
             "bits_per_char": self.bits_per_char,
             "spelled_bits_per_char": self.spelled_bits_per_char,
             "unknown_share": self.unknown_share,

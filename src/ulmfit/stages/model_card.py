@@ -233,9 +233,18 @@ def _lm_scores(metrics: Mapping[str, Any]) -> Iterator[str]:
     """Perplexities on texts that `ulmfit evaluate-lm --record` scored."""
     scores = metrics.get("scores")
     for name, figures in scores.items() if isinstance(scores, Mapping) else ():
-        value = _number(figures, "spelled_word_perplexity")
-        if value is not None:
-            yield f"- {name}: {value:.1f} per word, unknown words spelled"
+        if isinstance(figures, Mapping):
+            yield f"- {name}: {score_text(figures)}"
+
+
+def score_text(figures: Mapping[str, Any]) -> str:
+    """What `evaluate-lm --record` found on a text, in one line."""
+    word, bits = (_number(figures, f"spelled_{k}") for k in ("word_perplexity", "bits_per_char"))
+    documents = _number(figures, "documents")
+    said = "" if documents is None else f" ({documents:,.0f} documents)"
+    if word is not None:
+        return f"perplexity {word:,.1f} per word, unknown words spelled{said}"
+    return "not measured" if bits is None else f"{bits:.3f} bits per character{said}"
 
 
 def _tested(metrics: Mapping[str, Any]) -> Iterator[str]:

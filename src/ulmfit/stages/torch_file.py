@@ -25,6 +25,12 @@ _ZIP: Final = b"PK\x03\x04"
 _MAGIC, _VERSION = 0x1950A86A20F9469CFC6C, 1001
 MAX_PICKLE_BYTES: Final = 1 << 26  # of the part that is no raw data; a real one has some kilobytes
 
+# What a damaged file makes zipfile, struct and torch raise.
+_DAMAGED: Final = (
+    *(OSError, zipfile.BadZipFile, struct.error, EOFError, ValueError, TypeError),
+    *(LookupError, OverflowError, RuntimeError),
+)
+
 _DTYPES: Final = {
     "torch.DoubleStorage": torch.float64,
     "torch.FloatStorage": torch.float32,
@@ -61,6 +67,11 @@ class StoredTensor:
     offset: int
     shape: tuple[int, ...]
     strides: tuple[int, ...]
+
+    @property
+    def n_bytes(self) -> int:
+        """Of a copy of it."""
+        return math.prod(self.shape) * self.storage.dtype.itemsize
 
 
 @dataclass(frozen=True)
@@ -125,10 +136,7 @@ def _told(name: str) -> Iterator[None]:
         yield
     except InputError:
         raise
-    except (
-        *(OSError, zipfile.BadZipFile, struct.error, EOFError, ValueError, TypeError),
-        *(LookupError, OverflowError, MemoryError, RuntimeError),
-    ) as error:
+    except _DAMAGED as error:
         raise _broken(name, f"cannot be read: {error or type(error).__name__}") from error
 
 

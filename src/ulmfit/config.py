@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
 Direction = Literal["forward", "backward"]
 
@@ -31,6 +32,23 @@ class Frozen(BaseModel):
     """A value object: unknown keys are refused, fields cannot be reassigned."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class StageSettings(Frozen):
+    """Settings some of which a stage fits to its data, unless a person has chosen them."""
+
+    _by_hand: frozenset[str] = PrivateAttr(frozenset())
+
+    def with_choices(self, names: Iterable[str]) -> Self:
+        """The same, knowing which settings a person has chosen, even if they equal the defaults."""
+        found = self.model_copy()
+        found._by_hand = frozenset(names)
+        return found
+
+    def is_open(self, name: str) -> bool:
+        """Whether nobody has chosen a setting: it is the default, and not by hand."""
+        default: object = getattr(type(self)(), name)
+        return name not in self._by_hand and getattr(self, name) == default
 
 
 class Dropouts(Frozen):

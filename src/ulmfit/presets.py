@@ -255,9 +255,10 @@ def load_settings(
         path = str(key).split(".")
         tree = _merged(tree, _branch(path, _parsed(value, _choices(path))))
     try:
-        return Settings.model_validate_json(json.dumps(_plain(tree)), strict=True)
+        found = Settings.model_validate_json(json.dumps(_plain(tree)), strict=True)
     except ValidationError as error:
         raise SettingsError(_faults(error)) from None
+    return found.with_choices([*map(str, overrides or ()), *(keys_in_file(file) if file else ())])
 
 
 def keys_in_file(file: Path) -> set[str]:

@@ -6,11 +6,12 @@ its source. The other presets are in `presets`.
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Iterable
+from typing import Literal, Self
 
 from pydantic import Field
 
-from ulmfit.config import PAPER_DROPOUTS, Dropouts, Frozen
+from ulmfit.config import PAPER_DROPOUTS, Dropouts, Frozen, StageSettings
 
 
 class OptimizerSettings(Frozen):
@@ -83,7 +84,7 @@ class TextSettings(Frozen):
     min_freq: int = Field(2, ge=1)
 
 
-class LMSettings(Frozen):
+class LMSettings(StageSettings):
     """Training of a language model on a token stream, from scratch or from pretrained weights.
 
     Attributes:
@@ -160,8 +161,8 @@ class FinetuneLMSettings(LMSettings):
         max_vocab: at most so many words (released code: 60,000).
         min_freq: a task word that occurs less often is left out (ours: a word that is seen once
             teaches nothing that its mean embedding does not say).
-        by_length: fit passes, dropouts, AR, TAR and rates to the length of the text, as far as they
-            are the defaults (ours, `stages.finetune_lm.fitted_to_length`).
+        by_length: fit passes, dropouts, AR, TAR and rates to the length of the text, as far as
+            nobody has chosen them (ours, `stages.finetune_lm.fitted_to_length`).
     """
 
     # A corpus of 5,000 short texts would be read in 14 steps of 64 streams: ours, docs/log.md.
@@ -179,7 +180,7 @@ class FinetuneLMSettings(LMSettings):
     by_length: bool = True
 
 
-class ClassifierSettings(Frozen):
+class ClassifierSettings(StageSettings):
     """Training of the classifier on a fine-tuned encoder.
 
     Attributes:
@@ -203,7 +204,7 @@ class ClassifierSettings(Frozen):
         valid_fraction: share of the labelled documents held out to choose the best epoch (paper,
             section 5: 10 %).
         by_length: fewer passes and less dropout where there are many documents, smaller batches of
-            few very long ones, as far as these are the defaults (ours,
+            few very long ones, as far as nobody has chosen these (ours,
             `stages.finetune_classifier.fitted_to_length`).
     """
 
@@ -272,3 +273,21 @@ class Settings(Frozen):
     classifier: ClassifierSettings = ClassifierSettings()
     self_training: SelfTrainingSettings | None = None
     ngrams: NGramSettings | None = NGramSettings()
+
+    def with_choices(self, names: Iterable[str]) -> Self:
+        """The same, the stages knowing what a person has chosen.
+
+        Args:
+            names: dotted keys, such as `classifier.epochs`.
+        """
+        chosen: dict[str, set[str]] = {}
+        for name in names:
+            stage, _, key = name.partition(".")
+            chosen.setdefault(stage, set()).add(key.partition(".")[0])
+        stages = {stage: getattr(self, stage) for stage in chosen}
+        changes = {
+            stage: value.with_choices(chosen[stage])
+            for stage, value in stages.items()
+            if isinstance(value, StageSettings)
+        }
+        return self.model_copy(update=changes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -15,6 +16,7 @@ from tests import tiny
 from ulmfit.data.corpus import TokenCorpus
 from ulmfit.data.rules import SPECIALS
 from ulmfit.data.tokenizer import Tokenizer
+from ulmfit.presets import load_settings
 from ulmfit.settings import FinetuneLMSettings, RateSettings
 from ulmfit.stages import finetune_lm as stage
 from ulmfit.stages.finetune_lm import (
@@ -186,6 +188,19 @@ def test_a_longer_text_is_read_fewer_times(n_tokens: int, passes: int) -> None:
     as_set = FinetuneLMSettings(by_length=False)
     assert fitted_to_length(as_set, n_tokens).epochs == 5
     assert fitted_to_length(FinetuneLMSettings(epochs=8), n_tokens).epochs == 8
+
+
+def test_what_somebody_has_chosen_stays_even_if_it_is_the_default() -> None:
+    usual = FinetuneLMSettings()
+    assert fitted_to_length(usual, 100_000).epochs < usual.epochs
+    chosen = load_settings(overrides={"finetune_lm.epochs": usual.epochs}).finetune_lm
+    assert chosen is not None
+    found = fitted_to_length(pickle.loads(pickle.dumps(chosen)), 100_000)
+    assert found.epochs == usual.epochs
+    assert found.dropouts != usual.dropouts
+    part = load_settings(overrides={"finetune_lm.dropouts.output_p": usual.dropouts.output_p})
+    assert part.finetune_lm is not None
+    assert fitted_to_length(part.finetune_lm, 100_000).dropouts == usual.dropouts
 
 
 def test_a_long_text_takes_all_layers_further() -> None:

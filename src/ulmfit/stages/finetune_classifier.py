@@ -138,26 +138,25 @@ class ClassifierLoss:
 
 
 def fitted_to_length(settings: ClassifierSettings, documents: Documents) -> ClassifierSettings:
-    """Settings for so much to read; what differs from the defaults stays as it is.
+    """Settings for so much to read; what somebody has chosen stays as it is.
 
     Many documents need fewer passes, and with fewer passes less dropout. `max_tokens` bounds the
     passes in any case; where it leaves few long documents but some steps, batches are smaller.
     """
-    usual = ClassifierSettings()
     epochs, size = settings.epochs, settings.batch_size
-    if settings.by_length and epochs == usual.epochs:
+    if settings.by_length and settings.is_open("epochs"):
         steps = math.ceil(len(documents) / (size * ranks.size()))
         epochs = min(epochs, max(ENOUGH_EPOCHS, math.ceil(ENOUGH_STEPS / steps)))
     if settings.max_tokens is not None:
         n_tokens = max(1, sum(map(len, documents)))
         affordable = max(LEAST_EPOCHS, settings.max_tokens // n_tokens)
-        if affordable < epochs and settings.by_length and size == usual.batch_size:
+        if affordable < epochs and settings.by_length and settings.is_open("batch_size"):
             enough = affordable * len(documents) // (LEAST_STEPS * ranks.size())
             size = min(size, max(LEAST_BATCH, enough))
         epochs = min(epochs, affordable)
     changes: dict[str, object] = {"epochs": epochs, "batch_size": size}
     fewer = epochs < min(settings.epochs, FEW_EPOCHS + 1)
-    if settings.by_length and fewer and settings.dropouts == usual.dropouts:
+    if settings.by_length and fewer and settings.is_open("dropouts"):
         changes["dropouts"] = settings.dropouts.scaled(DROPOUT_SHARE)
     return settings.model_copy(update=changes)
 

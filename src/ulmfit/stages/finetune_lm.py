@@ -108,7 +108,12 @@ def finetune_lm(
         settings: training.
         context: device, folder, display, seed.
     """
-    settings = fitted_to_length(settings, train.n_tokens)
+    asked, settings = settings, fitted_to_length(settings, train.n_tokens)
+    if settings.epochs < asked.epochs:
+        context.display.note(
+            f"{settings.epochs} passes instead of {asked.epochs}, as there is much to read "
+            "(finetune_lm.by_length)"
+        )
     seed_everything(context.seed)
     model = adapted_model(base, tokenizer.vocab, settings)
     model.to(context.accelerator.device)
@@ -131,7 +136,7 @@ def finetune_lm(
 
 
 def fitted_to_length(settings: FinetuneLMSettings, n_tokens: int) -> FinetuneLMSettings:
-    """Settings for a text of so many tokens; what differs from the defaults stays as it is.
+    """Settings for a text of so many tokens; what somebody has chosen stays as it is.
 
     Short texts need more passes. Dropouts, AR and TAR go by the passes over the text. A long text
     that is read once or twice can take all layers further away from the pretrained ones: one large
@@ -141,7 +146,7 @@ def fitted_to_length(settings: FinetuneLMSettings, n_tokens: int) -> FinetuneLMS
         return settings
     usual = FinetuneLMSettings()
     epochs = settings.epochs
-    if epochs == usual.epochs:
+    if settings.is_open("epochs"):
         enough = math.ceil(ENOUGH_TOKENS / max(1, n_tokens))
         epochs = min(epochs, max(LEAST_PASSES, enough))
     read = epochs * n_tokens
@@ -155,7 +160,7 @@ def fitted_to_length(settings: FinetuneLMSettings, n_tokens: int) -> FinetuneLMS
     }
     if passes <= FEW_PASSES and n_tokens >= LONG_TEXT:
         wanted["rates"] = LONG_TEXT_RATES
-    changes = {k: v for k, v in wanted.items() if getattr(settings, k) == getattr(usual, k)}
+    changes = {k: v for k, v in wanted.items() if settings.is_open(k)}
     return settings.model_copy(update=changes)
 
 

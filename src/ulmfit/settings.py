@@ -204,7 +204,7 @@ class ClassifierSettings(StageSettings):
         valid_fraction: share of the labelled documents held out to choose the best epoch (paper,
             section 5: 10 %).
         by_length: fewer passes and less dropout where there are many documents, smaller batches of
-            few very long ones, as far as nobody has chosen these (ours,
+            a few or of few very long ones, as far as nobody has chosen these (ours,
             `stages.finetune_classifier.fitted_to_length`).
     """
 

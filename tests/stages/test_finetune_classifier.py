@@ -178,6 +178,12 @@ def test_the_wait_can_be_bounded() -> None:
     assert fitted(10_000, epochs=1, max_tokens=1000).epochs == 1
 
 
+def test_what_would_be_one_batch_becomes_two() -> None:
+    assert [fitted(n).batch_size for n in (65, 64, 63, 40, 20, 2)] == [64, 32, 32, 20, 16, 16]
+    assert fitted(40, batch_size=30).batch_size == 30
+    assert fitted(40, by_length=False).batch_size == 64
+
+
 def test_many_documents_need_fewer_passes_and_these_less_dropout() -> None:
     usual = ClassifierSettings()
     assert fitted(100) == fitted(2_000) == usual

@@ -15,28 +15,24 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    skip_without(items, "bf16", "the LSTM of this processor has no bf16")
-    skip_without(items, "int8", "this processor has no VNNI: 8-bit products would overflow")
-    on_gpu = [item for item in items if item.get_closest_marker("gpu")]
-    if not on_gpu:
-        return
-    import torch  # only where a test needs it: the import costs seconds
-
-    if not torch.accelerator.is_available():
-        for item in on_gpu:
-            item.add_marker(pytest.mark.skip(reason="there is no accelerator on this machine"))
+    for mark, (there, reason) in NEEDS.items():
+        marked = [item for item in items if item.get_closest_marker(mark)]
+        if marked and not there():
+            for item in marked:
+                item.add_marker(pytest.mark.skip(reason=reason))
 
 
-def skip_without(items: list[pytest.Item], mark: str, reason: str) -> None:
-    """Leave out tests of arithmetic that this processor does not have."""
-    marked = [item for item in items if item.get_closest_marker(mark)]
-    if not marked:
-        return
+# What some tests need is looked for where there are such tests alone: torch takes seconds.
+def has_gpu() -> bool:
+    import torch
+
+    return torch.accelerator.is_available()
+
+
+def runs_bf16() -> bool:
     from ulmfit.runtime import cpu_runs_bf16
 
-    if not (cpu_runs_bf16() if mark == "bf16" else runs_int8()):
-        for item in marked:
-            item.add_marker(pytest.mark.skip(reason=reason))
+    return cpu_runs_bf16()
 
 
 def runs_int8() -> bool:
@@ -48,6 +44,13 @@ def runs_int8() -> bool:
     except SettingsError:
         return False
     return True
+
+
+NEEDS: dict[str, tuple[Callable[[], bool], str]] = {
+    "gpu": (has_gpu, "there is no accelerator on this machine"),
+    "bf16": (runs_bf16, "the LSTM of this processor has no bf16"),
+    "int8": (runs_int8, "this processor has no VNNI: 8-bit products would overflow"),
+}
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import datetime
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, get_args, get_origin
@@ -15,7 +16,7 @@ from pydantic import BaseModel
 from ulmfit.cli.training_runs import read_settings
 from ulmfit.errors import SettingsError
 from ulmfit.optim.unfreezing import Phase
-from ulmfit.presets import PRESETS, keys_in_file, load_settings
+from ulmfit.presets import PRESETS, load_settings
 from ulmfit.settings import ClassifierSettings, FinetuneLMSettings, Settings
 from ulmfit.stages.finetune_classifier import unfreezing_plan
 from ulmfit.stages.rates import group_rates
@@ -371,7 +372,21 @@ def test_any_option_is_a_setting_or_named_as_a_fault(value: str, key: str) -> No
             assert 10 < len(str(error)) < 3000
 
 
-def test_keys_of_a_file(tmp_path: Path) -> None:
+def test_what_a_file_names_is_by_hand(tmp_path: Path) -> None:
     path = tmp_path / "a.toml"
     path.write_text("[pretrain]\nepochs = 3\n[pretrain.text]\nkind = 'bpe'\n")
-    assert keys_in_file(path) == {"pretrain.epochs", "pretrain.text.kind"}
+    assert load_settings(file=path).pretrain.by_hand == {"epochs", "text"}
+    found = load_settings(file=path, overrides={"pretrain.dropouts.output_p": "0.1"})
+    assert found.pretrain.by_hand == {"epochs", "text", "dropouts"}
+    assert found.classifier.by_hand == load_settings().pretrain.by_hand == frozenset()
+
+
+@pytest.mark.skipif(not Path("/dev/fd").exists(), reason="there is no /dev/fd here")
+def test_a_file_that_can_be_read_once_is_read_once() -> None:
+    end, start = os.pipe()
+    os.write(start, b"[pretrain]\nepochs = 3\n")
+    os.close(start)
+    found = load_settings(file=Path(f"/dev/fd/{end}")).pretrain
+    os.close(end)
+    assert found.epochs == 3
+    assert found.by_hand == {"epochs"}

@@ -45,6 +45,11 @@ class StageSettings(Frozen):
         found._by_hand = frozenset(names)
         return found
 
+    @property
+    def by_hand(self) -> frozenset[str]:
+        """Names of the settings that a person has chosen."""
+        return self._by_hand
+
     def is_open(self, name: str) -> bool:
         """Whether nobody has chosen a setting: it is the default, and not by hand."""
         default: object = getattr(type(self)(), name)

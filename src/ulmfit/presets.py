@@ -249,8 +249,8 @@ def load_settings(
             hint=f"Did you mean {close[0]!r}?" if close else None,
         )
     tree = _merged(Settings().model_dump(mode="json"), PRESETS[preset])
-    if file is not None:
-        tree = _merged(tree, _read_toml(file))
+    in_file = _read_toml(file) if file is not None else {}
+    tree = _merged(tree, in_file)
     for key, value in (overrides or {}).items():
         path = str(key).split(".")
         tree = _merged(tree, _branch(path, _parsed(value, _choices(path))))
@@ -258,24 +258,9 @@ def load_settings(
         found = Settings.model_validate_json(json.dumps(_plain(tree)), strict=True)
     except ValidationError as error:
         raise SettingsError(_faults(error)) from None
-    return found.with_choices([*map(str, overrides or ()), *(keys_in_file(file) if file else ())])
-
-
-def keys_in_file(file: Path) -> set[str]:
-    """Dotted keys of all values in a settings file.
-
-    Raises:
-        SettingsError: it cannot be read.
-    """
-
-    def inside(tree: Tree, prefix: str) -> set[str]:
-        found: set[str] = set()
-        for key, value in tree.items():
-            name = f"{prefix}{key}"
-            found |= inside(value, f"{name}.") if isinstance(value, dict) else {name}
-        return found
-
-    return inside(_read_toml(file), "")
+    tables = {stage: table for stage, table in in_file.items() if isinstance(table, dict)}
+    names = [f"{stage}.{name}" for stage, table in tables.items() for name in table]
+    return found.with_choices([*names, *map(str, overrides or ())])
 
 
 def _merged(base: Tree, changes: Tree) -> Tree:

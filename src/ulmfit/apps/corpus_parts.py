@@ -15,6 +15,7 @@ from ulmfit.data.rules import UNK_ID
 from ulmfit.data.tokenizer import Tokenizer
 from ulmfit.errors import InputError
 from ulmfit.stages.finetune_lm import is_held_out
+from ulmfit.stages.lm_training import word_counts
 from ulmfit.train.tracker import Display
 
 # Less text than this teaches nothing and leaves no window to validate on.
@@ -129,7 +130,7 @@ def unknown_share_of(
     corpus: TokenCorpus, vocab: Sequence[str], known: Iterable[str] | None = None
 ) -> float:
     """Share of the tokens of a corpus that are `xxunk` or not among the known words, 0 to 1."""
-    counts = np.bincount(corpus.ids, minlength=len(vocab))
+    counts = word_counts(corpus, len(vocab)).numpy()
     unknown = np.zeros(len(vocab), dtype=bool)
     unknown[UNK_ID] = True
     if known is not None:

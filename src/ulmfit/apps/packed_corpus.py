@@ -12,7 +12,8 @@ import struct
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,7 +33,7 @@ FILES: Final = (IDS_FILE, STARTS_FILE, META_FILE)
 _NAME_AT: Final = 30  # of the first file in a ZIP archive: the length of the header before it
 
 # What zipfile and lzma raise, by where a file is damaged.
-_DAMAGED: Final = (
+_DAMAGED: Final[tuple[type[Exception], ...]] = (
     *(zipfile.BadZipFile, lzma.LZMAError, zlib.error, struct.error, EOFError),
     *(LookupError, TypeError, ValueError, AttributeError, RuntimeError),
 )
@@ -130,12 +131,9 @@ def read_packed(path: Path) -> dict[str, Any]:
     Raises:
         InputError: the file is cut, broken or of another version.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            content = json.loads(archive.read(FACTS))
-            facts = CorpusFacts(**content["corpus"])
-    except (OSError, *_DAMAGED) as error:
-        raise _broken(path, error) from error
+    with _archive(path, OSError) as archive:
+        content = json.loads(archive.read(FACTS))
+        facts = CorpusFacts(**content["corpus"])
     if content.get("format") != FORMAT:
         raise InputError(f"{path}: has format {content.get('format')}", expected=f"{FORMAT}")
     return {**content, "corpus": facts}
@@ -147,11 +145,8 @@ def packed_tokenizer(path: Path) -> Tokenizer:
     Raises:
         InputError: the file is cut or broken.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return Tokenizer.from_json(archive.read(TOKENIZER).decode())
-    except (OSError, *_DAMAGED) as error:
-        raise _broken(path, error) from error
+    with _archive(path, OSError) as archive:
+        return Tokenizer.from_json(archive.read(TOKENIZER).decode())
 
 
 def unpack_corpus(path: Path, folder: Path) -> None:
@@ -162,19 +157,26 @@ def unpack_corpus(path: Path, folder: Path) -> None:
         StorageError: the disk is full.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    try:
-        with zipfile.ZipFile(path) as archive:
-            atomic_write(folder / TOKENIZER, archive.read(TOKENIZER))
-            for part in PARTS:
-                if (folder / part).is_dir():
-                    continue
-                with atomic_directory(folder / part) as draft:
-                    for inner in FILES:
-                        (draft / inner).write_bytes(archive.read(f"{part}/{inner}"))
-    except _DAMAGED as error:
-        raise _broken(path, error) from error
+    with _archive(path) as archive:
+        atomic_write(folder / TOKENIZER, archive.read(TOKENIZER))
+        for part in PARTS:
+            if (folder / part).is_dir():
+                continue
+            with atomic_directory(folder / part) as draft:
+                for inner in FILES:
+                    (draft / inner).write_bytes(archive.read(f"{part}/{inner}"))
     for part in PARTS:
         TokenCorpus.open(folder / part)
+
+
+@contextmanager
+def _archive(path: Path, *more: type[Exception]) -> Iterator[zipfile.ZipFile]:
+    """The file, open; what its damage raises, and `more`, as an error of the input."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            yield archive
+    except (*more, *_DAMAGED) as error:
+        raise _broken(path, error) from error
 
 
 def _broken(path: Path, error: Exception) -> InputError:

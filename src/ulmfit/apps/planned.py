@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Sequence
-from pathlib import Path
 from typing import Any
 
 from ulmfit import ranks
@@ -19,11 +18,10 @@ from ulmfit.apps.pretrain_plan import (
     shares,
     suggest,
 )
-from ulmfit.apps.run import TrainingRun
+from ulmfit.apps.run import TrainingRun, unreadable
 from ulmfit.config import Direction
 from ulmfit.data.corpus import TokenCorpus
 from ulmfit.data.tokenizer import Tokenizer
-from ulmfit.errors import InputError
 from ulmfit.runtime import cpu_count
 from ulmfit.settings import PretrainSettings
 from ulmfit.stages.lm_speed import MEASURED_SECONDS, measure_speed
@@ -50,9 +48,9 @@ class Plan:
             try:
                 found = json.loads(path.read_bytes()) if path.exists() else {}
             except ValueError as error:
-                raise _unreadable(path, str(error)) from error
+                raise unreadable(path, str(error)) from error
             if not isinstance(found, dict):
-                raise _unreadable(path, f"a {type(found).__name__}")
+                raise unreadable(path, f"a {type(found).__name__}")
             return found
 
         self.kept = ranks.first("the plan so far", read)
@@ -118,19 +116,12 @@ class Plan:
         try:
             return PretrainSettings.model_validate(value)
         except ValueError as error:
-            raise _unreadable(plan_path(self.run.work), str(error)) from error
+            raise unreadable(plan_path(self.run.work), str(error)) from error
 
     def _keep(self, key: str, value: Any) -> None:
         self.kept[key] = value
         if ranks.rank() == 0:
             atomic_write(plan_path(self.run.work), json.dumps(self.kept).encode())
-
-
-def _unreadable(path: Path, why: str) -> InputError:
-    first = why.splitlines()[0]
-    return InputError(
-        f"'{path}' cannot be read: {first}", hint="Leave --resume out to start again."
-    )
 
 
 def machine_of(run: TrainingRun) -> Machine:

@@ -31,6 +31,9 @@ GPU_BATCHES = ((LARGE_WORDS, 256), (2_000_000, 128), (0, 64))  # fastai 1, train
 CPU_WORDS, GPU_WORDS, MOST_EPOCHS = 6_000_000, 300_000_000, 12
 MOST_BUDGET_EPOCHS = 20  # more passes over the same text teach no more, whatever the time (ours)
 
+# Settings that a time budget decides.
+TIMED = ("max_tokens", "epochs")
+
 # Of the time: what may go wrong with a measured speed; what validation may take.
 MARGIN, VALIDATION_SHARE, MOST_VALIDATIONS = 0.05, 0.1, 20
 LEAST_STEPS_BETWEEN = 50  # of two validations: fewer change little
@@ -102,8 +105,8 @@ def filled(
     Args:
         settings: of the default preset and the user's changes.
         values: by dotted key.
-        given: dotted keys that the user has set; one of a table, such as `dropouts.output_p` or
-            `text.kind`, keeps the whole table.
+        given: keys that the user has set, `text` and `dropouts` as a whole; dotted ones name a
+            part of such a table, which keeps all of it.
     """
     kept = {name.partition(".")[0] for name in given}
     for key, value in values.items():
@@ -179,7 +182,7 @@ def fit_budget(
         "dropouts": dropouts_for(epochs),
         "validate_every": max(LEAST_STEPS_BETWEEN, steps // n_validations),
     }
-    return filled(settings, values, [key for key in given if key not in ("max_tokens", "epochs")])
+    return filled(settings, values, [key for key in given if key not in TIMED])
 
 
 def plan_path(work: Path) -> Path:

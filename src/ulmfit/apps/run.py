@@ -183,6 +183,14 @@ def _remove(entry: Path) -> None:
         ) from error
 
 
+def unreadable(path: Path, why: str) -> InputError:
+    """What a run left behind is damaged; of a long reason the first line."""
+    first = why.splitlines()[0]
+    return InputError(
+        f"'{path}' cannot be read: {first}", hint="Leave --resume out to start again."
+    )
+
+
 def _read_mark(mark: Path) -> dict[str, object]:
     """The identity of the run in a folder, empty where there is none."""
     try:
@@ -190,8 +198,5 @@ def _read_mark(mark: Path) -> dict[str, object]:
     except FileNotFoundError:
         return {}
     except ValueError as error:
-        raise InputError(
-            f"'{mark}' cannot be read: {error}",
-            hint="Leave --resume out to start again.",
-        ) from error
+        raise unreadable(mark, str(error)) from error
     return found if isinstance(found, dict) else {}

@@ -42,13 +42,7 @@ HeldOutText = Annotated[
 # What decides some settings of pretraining, and which.
 PACKED, STARTED, TIMED = "the packed corpus", "the language model of --start", "--hours"
 HELD_OUT, TO_PACK = "--valid", "`ulmfit pretrain`"
-_DECIDED = {
-    PACKED: {"text", "valid_fraction"},
-    STARTED: {"text", "emb_size", "hidden_size", "n_layers"},
-    TIMED: {"epochs", "max_tokens"},
-    HELD_OUT: {"valid_fraction"},
-}
-_FOR_PACKING = {"text", "valid_fraction"}  # the others are settings of training
+_FOR_PACKING = ("text", "valid_fraction")  # the others are settings of training
 
 
 def documents(
@@ -106,7 +100,12 @@ def opened(
     texts = documents(corpus, columns, wikitext=wikitext)
     without = replace(columns, where=None)
     held_out = documents([valid], without, wikitext=wikitext) if valid else None
-    return texts, held_out, {"corpus": ", ".join(Path(name).name for name in corpus)}
+    return texts, held_out, {"corpus": names_of(corpus)}
+
+
+def names_of(corpus: Sequence[str]) -> str:
+    """The corpus as a model card names it: no folders of the machine it was on."""
+    return ", ".join(Path(name).name for name in corpus)
 
 
 def refuse_idle(changes: Sequence[str] | None, there: Mapping[str, object]) -> None:
@@ -119,11 +118,21 @@ def refuse_idle(changes: Sequence[str] | None, there: Mapping[str, object]) -> N
     Raises:
         SettingsError: there are some.
     """
-    for change in changes or ():
+    if not changes:
+        return
+    from ulmfit.apps import language_models, pretrain_plan  # take a while
+
+    decided = {
+        PACKED: _FOR_PACKING,
+        STARTED: language_models.STARTED,
+        TIMED: pretrain_plan.TIMED,
+        HELD_OUT: ("valid_fraction",),
+    }
+    for change in changes:
         name = change.partition("=")[0].strip()
         key = name.removeprefix("pretrain.").partition(".")[0]
         for who in (who for who, given in there.items() if given):
-            idle = key not in _FOR_PACKING if who == TO_PACK else key in _DECIDED[who]
+            idle = key not in _FOR_PACKING if who == TO_PACK else key in decided[who]
             if idle:
                 raise SettingsError(
                     f"--set {name} changes nothing here: {who} decides it",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,6 +19,7 @@ from ulmfit.cli.corpora import (
     TO_PACK,
     HeldOutText,
     Wikitext,
+    names_of,
     opened,
     refuse_idle,
     require_times,
@@ -57,7 +58,6 @@ from ulmfit.cli.printing import print_json, table
 from ulmfit.cli.training_runs import (
     Place,
     directions_of,
-    keys_by_hand,
     read_settings,
     reader,
 )
@@ -181,15 +181,11 @@ def pretrain(
 
 def _settings(
     preset: str, config: Path | None, changes: list[str] | None
-) -> tuple[PretrainSettings, set[str] | None]:
+) -> tuple[PretrainSettings, Collection[str] | None]:
     """Of pretraining, and the keys that are to stay: None for all, as a preset has them."""
     idle = ["finetune_lm", "classifier", "self_training", "ngrams"]
     settings = read_settings(preset, config, changes, unused=idle).pretrain
-    return settings, keys_by_hand(config, changes, "pretrain") if preset == "default" else None
-
-
-def _names(corpus: Sequence[str]) -> str:
-    return ", ".join(Path(name).name for name in corpus)
+    return settings, settings.by_hand if preset == "default" else None
 
 
 def _next_commands(out: str, direction: str) -> list[str]:
@@ -333,7 +329,7 @@ def finetune_lm(
     place.prepare()
     use_threads(threads)
     base = {
-        direction: replace(lm, info={**lm.info, "fine-tuned on": _names(corpus)})
+        direction: replace(lm, info={**lm.info, "fine-tuned on": names_of(corpus)})
         for direction, lm in resolve_lms(lm, directions_of(direction)).items()
     }
     identity = {

@@ -179,17 +179,6 @@ def read_settings(
     return found
 
 
-def keys_by_hand(config: Path | None, changes: Sequence[str] | None, section: str) -> set[str]:
-    """Dotted keys below a section that a settings file or `--set` options name."""
-    from ulmfit.presets import keys_in_file
-
-    named = {change.partition("=")[0].strip() for change in changes or ()}
-    if config is not None:
-        named |= keys_in_file(config)
-    head = f"{section}."
-    return {name.removeprefix(head) for name in named if name.startswith(head)}
-
-
 def directions_of(name: str) -> tuple[Direction, ...]:
     """The reading directions that a name stands for."""
     return {

@@ -149,16 +149,15 @@ def _plain(value: Any) -> Any:
 
 def _all_different(words: Sequence[str]) -> list[str]:
     """fastai fills its vocabulary up with `xxfake`; no text gives a word with a space in it."""
-    taken, seen, different = set(words), dict.fromkeys(words, 0), []
+    originals, numbers = set(words), dict.fromkeys(words, 1)
+    different: dict[str, None] = {}
     for word in words:
-        seen[word] += 1
         name = word
-        while seen[word] > 1 and name in taken:
-            name = f"{word} {seen[word]}"
-            seen[word] += name in taken
-        taken.add(name)
-        different.append(name)
-    return different
+        while name in different or (name != word and name in originals):
+            numbers[word] += 1
+            name = f"{word} {numbers[word]}"
+        different[name] = None
+    return list(different)
 
 
 def _is_text(word: str) -> bool:

@@ -114,3 +114,12 @@ def test_the_folder_of_the_file_is_made(tmp_path: Path) -> None:
     assert is_packed(path)
     with pytest.raises(StorageError, match=r"cannot write '.*': "):
         pack_corpus(lambda: TEXTS, lambda: HELD_OUT, SETTINGS, facts, path / "x")
+
+
+def test_what_cannot_be_pretrained_on_is_not_packed(tmp_path: Path) -> None:
+    facts = measure_corpus(lambda: TEXTS)
+    path = tmp_path / "x.packed"
+    for given, hint in ((False, "put a document on a line"), (True, "Give more held-out text")):
+        with pytest.raises(InputError, match=rf"and 0 held out.*{hint}"):
+            pack_corpus(lambda: TEXTS, lambda: [], SETTINGS, facts, path, valid_given=given)
+    assert list(tmp_path.iterdir()) == []

@@ -68,7 +68,7 @@ def test_wikitext_has_to_be_named_and_becomes_natural_text(tmp_path: Path) -> No
         refused = run(verb, path, "--out", out)
         assert refused.code == 2
         assert "Add --wikitext" in refused.err
-    changes = settings({"pretrain.text.min_freq": "1"})
+    changes = settings({"pretrain.text.min_freq": "1", "pretrain.valid_fraction": "0.2"})
     done = run("pack", path, "--wikitext", "--out", out, "--json", *changes)
     assert done.code == 0, done
     assert json.loads(done.out)["corpus"]["words"] == sum(10 + 1 for _ in rows)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ulmfit.apps.corpus_facts import CorpusFacts
+from ulmfit.apps.corpus_parts import require_enough
 from ulmfit.data.corpus import IDS_FILE, META_FILE, STARTS_FILE, TokenCorpus
 from ulmfit.data.tokenizer import Tokenizer
 from ulmfit.errors import InputError, SettingsError, StorageError
@@ -48,6 +49,7 @@ def pack_corpus(
     *,
     info: Mapping[str, str] | None = None,
     tokenizer: Tokenizer | None = None,
+    valid_given: bool = False,
 ) -> dict[str, Any]:
     """Learn the vocabulary, tokenise both parts and write the file.
 
@@ -59,11 +61,14 @@ def pack_corpus(
         out: the file.
         info: what the model card is to say of the corpus.
         tokenizer: the vocabulary, None to learn one.
+        valid_given: whether the held-out documents are a text of their own, for what is said of
+            too few of them.
 
     Returns:
         What `packed.json` says.
 
     Raises:
+        InputError: too little text to pretrain on; nothing is written.
         SettingsError: `out` is a folder.
         StorageError: nothing is written.
     """
@@ -73,6 +78,7 @@ def pack_corpus(
         if tokenizer is not None:
             atomic_write(folder / TOKENIZER, tokenizer.to_json().encode())
         words, *corpora = prepare_corpus(texts, valid_texts, settings, folder)
+        require_enough(*corpora, given=valid_given)
         content = {
             "format": FORMAT,
             "corpus": facts.to_dict(),

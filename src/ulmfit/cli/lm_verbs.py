@@ -268,14 +268,26 @@ def pack(
     parts = training_parts(reading, held_out, settings.valid_fraction)
     display.note(f"packing {facts.words:,} words")
     told |= parse_info(info)
-    content = pack_corpus(*parts, settings, facts, out, info=told, tokenizer=tokenizer)
-    size = out.stat().st_size
+    content = pack_corpus(
+        *parts,
+        settings,
+        facts,
+        out,
+        info=told,
+        tokenizer=tokenizer,
+        valid_given=valid is not None,
+    )
     if as_json:
-        print_json({"file": str(out), "bytes": size, **content})
-        return
+        print_json({"file": str(out), "bytes": out.stat().st_size, **content})
+    else:
+        typer.echo(_packed_text(out, content))
+
+
+def _packed_text(out: Path, content: Mapping[str, Any]) -> str:
+    """What is in a packed file, and what to do with it."""
     tokens, words = content["tokens"], content["vocabulary"]
-    typer.echo(
-        f"{out}: {size / 1e6:.1f} MB, {tokens['train']:,} tokens to train on and "
+    return (
+        f"{out}: {out.stat().st_size / 1e6:.1f} MB, {tokens['train']:,} tokens to train on and "
         f"{tokens['valid']:,} held out, {words['size']:,} {words['kind']}s\n\nNext:\n"
         f"  {example_command('pretrain', str(out), '--out', 'lm')}"
     )

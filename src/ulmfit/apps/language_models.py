@@ -275,10 +275,8 @@ def save_lms(lms: Mapping[Direction, TrainedLM], path: Path, *, store: Store = "
         store: how to write the weights.
 
     Raises:
-        InputError: they are not of one vocabulary.
         StorageError: nothing is left half-written.
     """
-    _require_one_vocabulary(lms)
     first, *others = lms.values()
     files = dict(first.files(store=store))
     for other in others:
@@ -287,7 +285,7 @@ def save_lms(lms: Mapping[Direction, TrainedLM], path: Path, *, store: Store = "
     write_folder(path, files, carry=(WORK_FOLDER,))
 
 
-def _require_one_vocabulary(lms: Mapping[Direction, TrainedLM]) -> None:
+def require_one_vocabulary(lms: Mapping[Direction, TrainedLM]) -> None:
     """Two directions are of use together only if they number the same words alike.
 
     Raises:

@@ -99,7 +99,7 @@ def import_lm_verb(
     _check_given(given, vocab, out)
     if (out / CONFIG).exists():
         print_warning(f"the model in {out} is replaced")
-    from ulmfit.apps.language_models import save_lms
+    from ulmfit.apps.language_models import require_one_vocabulary, save_lms
 
     facts = parse_info(info)
     found = _taken_over(source, vocab, direction, facts, store)
@@ -113,6 +113,7 @@ def import_lm_verb(
         if words is None and not (_is_ours(source) or _is_ours(backward)):
             words = _vocabulary_of(Path(source))
         found |= _taken_over(backward, words, "backward", facts, store)
+        require_one_vocabulary(found)
     save_lms(found, out, store=store)
     config = next(iter(found.values())).config
     if as_json:

@@ -57,7 +57,7 @@ def render(path: Path) -> str:
         command=results["command"],
         name=name,
         date=results["date"],
-        cpu=results["hardware"]["cpu"],
+        cpu=processor(results["hardware"]),
         threads=results["threads"],
         commit=results["commit"],
         load=f"{results['load_before']:.1f}",
@@ -69,9 +69,15 @@ def render(path: Path) -> str:
         machine=machine_tables(results),
         operators="\n\n".join(operators_table(c) for c in comparisons if "operators" in c),
         others="".join(
-            other_machine(file) for file in other_files(path.parent, results["hardware"]["cpu"])
+            other_machine(file) for file in other_files(path.parent, processor(results["hardware"]))
         ),
     )
+
+
+def processor(hardware: dict[str, Any]) -> str:
+    """Its name, which clouds give to several, with what it multiplies by."""
+    instructions = hardware.get("instructions", [])
+    return f"{hardware['cpu']} ({', '.join(instructions)})" if instructions else hardware["cpu"]
 
 
 def other_files(folder: Path, own: str) -> list[Path]:
@@ -80,7 +86,7 @@ def other_files(folder: Path, own: str) -> list[Path]:
     for file in sorted(folder.glob("*.json")):
         results = json.loads(file.read_text("utf-8"))
         if "comparisons" in results:
-            newest[results["hardware"]["cpu"]] = file
+            newest[processor(results["hardware"])] = file
     return [file for cpu, file in newest.items() if cpu != own]
 
 
@@ -90,7 +96,7 @@ def other_machine(path: Path) -> str:
     return OTHER.format(
         name=path.name,
         date=results["date"],
-        cpu=results["hardware"]["cpu"],
+        cpu=processor(results["hardware"]),
         threads=results["threads"],
         commit=results["commit"],
         ratios=ratios_table(results["comparisons"]),

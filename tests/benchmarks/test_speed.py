@@ -87,7 +87,11 @@ def test_other_machines_have_their_ratios_below(tmp_path: Path) -> None:
     (tmp_path / "service.json").write_text("{}", "utf-8")
     page = render(path)
     assert page.count("## Ratios on another machine") == 1
-    assert "2030-01-03, Another, " in page and "2030-01-02" not in page
+    assert "2030-01-03, Another (" in page and "2030-01-02" not in page
+    # One name, another processor: clouds give several the same.
+    less = {**results["hardware"], "instructions": ["avx2"]}
+    (tmp_path / "2030-01-04-less.json").write_text(json.dumps({**results, "hardware": less}))
+    assert f"{less['cpu']} (avx2), " in render(path)
 
 
 def test_unknown_comparison_is_refused() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable
 
 import numpy as np
@@ -84,10 +85,12 @@ def test_a_text_of_other_words_is_told() -> None:
     other = TokenCorpus.from_ids([english.encode(german)])
     joined = TokenCorpus.from_ids([both.encode(german)])
     assert unknown_share_of(same, english.vocab) == 0.0
-    notes = Notes()
-    warn_of_unknown_words(same, english, notes)
-    assert notes.lines == []
-    warn_of_unknown_words(other, english, notes)
-    warn_of_unknown_words(joined, both, notes, english.vocab)
-    assert len(notes.lines) == 2
-    assert all(line.startswith("the language model does not know ") for line in notes.lines)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        warn_of_unknown_words(same, english)
+        assert told == []
+        warn_of_unknown_words(other, english)
+        warn_of_unknown_words(joined, both, english.vocab)
+    lines = [str(warning.message) for warning in told]
+    assert len(lines) == 2
+    assert all(line.startswith("the language model does not know ") for line in lines)

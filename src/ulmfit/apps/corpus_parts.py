@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from hashlib import blake2b
 
@@ -106,23 +107,23 @@ def require_enough(train: TokenCorpus, held_out: TokenCorpus, *, given: bool) ->
 
 
 def warn_of_unknown_words(
-    corpus: TokenCorpus, tokenizer: Tokenizer, display: Display, known: Iterable[str] | None = None
+    corpus: TokenCorpus, tokenizer: Tokenizer, known: Iterable[str] | None = None
 ) -> None:
-    """Say so where the vocabulary lacks much of the text: another language, most likely.
+    """A `UserWarning` where the vocabulary lacks much of the text: another language, most likely.
 
     Args:
         corpus: the text.
         tokenizer: its vocabulary.
-        display: gets the line.
         known: words that count as known, None for all of the vocabulary.
     """
     if tokenizer.kind != "word" or not corpus.n_tokens:
         return
     share = unknown_share_of(corpus, tokenizer.vocab, known)
     if share > MOST_UNKNOWN:
-        display.note(
+        warnings.warn(
             f"the language model does not know {share:.0%} of the words of this text: another "
-            "language or another field? `ulmfit pretrain` makes one of your own text"
+            "language or another field? `ulmfit pretrain` makes one of your own text",
+            stacklevel=2,
         )
 
 

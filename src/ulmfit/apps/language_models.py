@@ -83,7 +83,7 @@ def pretrain_lms(
     if valid is not None and (known := facts.documents - corpora[1].n_docs):
         run.display.note(f"{known:,} documents are held out by --valid: not trained on")
     if start:
-        warn_of_unknown_words(corpora[1], corpora[0], run.display)
+        warn_of_unknown_words(corpora[1], corpora[0])
     by_direction: dict[Direction, PretrainSettings] = dict.fromkeys(directions, settings)
     if seconds is not None:
         left = seconds - (time.monotonic() - began)
@@ -339,7 +339,7 @@ def task_corpus(
         read_text = watched(texts, run.display, "reading the task's text")
         tokenizer = task_tokenizer(pretrained, read_text, settings)
         train, valid = pack_task_corpus(read_text, tokenizer, settings.valid_fraction, folder)
-        warn_of_unknown_words(train, tokenizer, run.display, pretrained.vocab)
+        warn_of_unknown_words(train, tokenizer, pretrained.vocab)
         atomic_write(done, tokenizer.to_json().encode())
         return tokenizer, train, valid
 

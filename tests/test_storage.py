@@ -11,7 +11,7 @@ import pytest
 
 from ulmfit import storage
 from ulmfit.errors import SettingsError, StorageError
-from ulmfit.storage import MARK, atomic_directory, atomic_file, atomic_write
+from ulmfit.storage import MARK, atomic_directory, atomic_file, atomic_write, work_directory
 
 
 def python(code: str, *arguments: object) -> subprocess.Popen[str]:
@@ -242,11 +242,16 @@ def test_read_only_disk_is_named(tmp_path: Path) -> None:
 BLOCKING_WRITER = """
     import sys, time
     from pathlib import Path
-    from ulmfit.storage import atomic_directory, atomic_file
+    from ulmfit.storage import atomic_directory, atomic_file, work_directory
     target = Path(sys.argv[1])
-    with atomic_file(target / "file") as file, atomic_directory(target / "folder") as folder:
+    with (
+        atomic_file(target / "file") as file,
+        atomic_directory(target / "folder") as folder,
+        work_directory(target / "file") as work,
+    ):
         file.write(b"half")
         (folder / "half").write_bytes(b"half")
+        (work / "half").write_bytes(b"half")
         print("writing", flush=True)
         time.sleep(60)
     """
@@ -259,7 +264,7 @@ def test_leftovers_of_a_killed_writer_are_removed_by_the_next(tmp_path: Path) ->
         writer.kill()
     assert not (tmp_path / "file").exists()
     assert not (tmp_path / "folder").exists()
-    assert len(os.listdir(tmp_path)) == 2
+    assert len(os.listdir(tmp_path)) == 3
     atomic_write(tmp_path / "file", b"whole")
     with atomic_directory(tmp_path / "folder"):
         pass
@@ -274,9 +279,19 @@ def test_what_a_living_writer_has_begun_is_left_alone(tmp_path: Path) -> None:
             atomic_write(tmp_path / "file", b"whole")
             with atomic_directory(tmp_path / "folder"):
                 pass
-            assert len(os.listdir(tmp_path)) == 4
+            assert len(os.listdir(tmp_path)) == 5
         finally:
             writer.kill()
+
+
+def test_work_folder_is_gone_when_the_block_ends(tmp_path: Path) -> None:
+    target = tmp_path / "new" / "file"
+    with work_directory(target) as work:
+        (work / "inner").mkdir()
+        assert work.parent == target.parent
+    with pytest.raises(ZeroDivisionError), work_directory(target) as work:
+        raise ZeroDivisionError
+    assert os.listdir(target.parent) == []
 
 
 def test_leftovers_of_other_targets_are_removed_too(tmp_path: Path) -> None:

@@ -129,6 +129,24 @@ def atomic_directory(path: Path, *, owned: Owned | None = None) -> Iterator[Path
         os.close(descriptor)
 
 
+@contextlib.contextmanager
+def work_directory(path: Path) -> Iterator[Path]:
+    """A hidden folder beside `path` for what its writing needs; gone when the block ends.
+
+    Raises:
+        StorageError: the disk is full or the place cannot be written to.
+    """
+    target = Path(os.path.realpath(path))
+    with _reported(target):
+        _prepare(target, _everything)
+        temp, descriptor = _new_sibling(target, folder=True)
+    try:
+        yield temp
+    finally:
+        shutil.rmtree(temp, ignore_errors=True)
+        os.close(descriptor)
+
+
 def refuse_foreign(target: Path, owned: Owned) -> None:
     """Check that a folder may be replaced.
 

@@ -24,7 +24,7 @@ from ulmfit.data.tokenizer import Tokenizer
 from ulmfit.errors import InputError, SettingsError, StorageError
 from ulmfit.settings import PretrainSettings
 from ulmfit.stages.pretrain import Texts, prepare_corpus
-from ulmfit.storage import atomic_directory, atomic_file, atomic_write
+from ulmfit.storage import atomic_directory, atomic_file, atomic_write, work_directory
 
 FORMAT: Final = 1
 FACTS: Final = "packed.json"
@@ -73,8 +73,7 @@ def pack_corpus(
         StorageError: nothing is written.
     """
     check_packed(out)
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as name:
-        folder = Path(name)
+    with work_directory(out) as folder:
         if tokenizer is not None:
             atomic_write(folder / TOKENIZER, tokenizer.to_json().encode())
         words, *corpora = prepare_corpus(texts, valid_texts, settings, folder)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 
 import pytest
 
@@ -8,7 +9,7 @@ from tests.experiments.conftest import last_task, plan_of
 from ulmfit.errors import SettingsError
 from ulmfit.experiments import crew
 from ulmfit.experiments.cells import Task
-from ulmfit.experiments.crew import Alone, Team, choose_jobs, order_of
+from ulmfit.experiments.crew import Alone, Team, WorkerDisplay, choose_jobs, order_of
 from ulmfit.experiments.language_models import Site
 from ulmfit.experiments.recipes import Scale, Variant
 from ulmfit.train.tracker import Silent
@@ -73,9 +74,45 @@ def test_shared_tasks_are_done_once(scale: Scale) -> None:
     assert len(order_of([task, task_of(scale, "nb-svm"), task_of(scale)])) == 2
 
 
+class Notes(Silent):
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.lines.append(text)
+
+
+def test_a_worker_tells_how_far_it_is_and_stops_when_nobody_listens() -> None:
+    ours, theirs = multiprocessing.Pipe()
+    every, seldom = (WorkerDisplay(theirs, os.getppid(), seconds) for seconds in (0.0, 60.0))
+    for display in (every, seldom):
+        display.begin("tokens", 1200, 0)
+        display.advance(1000, {})
+    assert ours.recv() == "step 1,000 of 1,200"
+    assert not ours.poll()
+    with pytest.raises(SystemExit):
+        WorkerDisplay(theirs, os.getpid()).advance(1, {})
+
+
+def test_news_of_a_task_is_shown_and_does_not_end_it(scale: Scale, site: Site) -> None:
+    notes = Notes()
+    team = Team(site, 0, 1, notes)
+    ours, theirs = multiprocessing.Pipe()
+    team.pipes, team.workers = [ours], [None]
+    task = task_of(scale)
+    team.start(task)
+    assert theirs.recv() == task
+    for message in ("step 3 of 9", (1.5, None)):
+        theirs.send(message)
+    (outcome,) = team.wait()
+    assert (outcome.task, outcome.seconds) == (task, 1.5)
+    assert notes.lines == [f"training {task.plan.cell}, forward: step 3 of 9"]
+    assert team.free()
+
+
 @pytest.mark.slow
 def test_a_team_works_side_by_side_and_goes_home(scale: Scale, site: Site) -> None:
-    team = Team(site, 2, 1)
+    team = Team(site, 2, 1, Silent())
     tasks = [task_of(scale, name) for name in ("tfidf", "nb-svm")]
     try:
         for task in tasks:

@@ -23,6 +23,7 @@ MOST_JOBS = 8  # by default: each holds a model, its optimiser and its data
 GO_ON = "Run the same command to go on."
 _POLL_SECONDS = 0.5
 _PATIENCE_SECONDS = 120.0  # for workers to write their checkpoints
+_NEWS_SECONDS = 60.0  # between two lines on what a worker does
 
 
 @dataclass(frozen=True)
@@ -134,10 +135,14 @@ class Team:
         site: where.
         jobs: how many.
         threads: of each.
+        display: what a person sees.
         gpus: whether each has a GPU of its own.
     """
 
-    def __init__(self, site: Site, jobs: int, threads: int, *, gpus: bool = False) -> None:
+    def __init__(
+        self, site: Site, jobs: int, threads: int, display: Display, *, gpus: bool = False
+    ) -> None:
+        self.display = display
         context = multiprocessing.get_context("spawn")
         self.pipes: list[Connection] = []
         self.workers: list[Any] = []
@@ -171,8 +176,10 @@ class Team:
         with stop_on_signal() as stop:
             while not stop:
                 ready = wait([self.pipes[n] for n in self.busy], timeout=_POLL_SECONDS)
-                if ready:
-                    return [self._receive(n) for n in list(self.busy) if self.pipes[n] in ready]
+                heard = [self._receive(n) for n in list(self.busy) if self.pipes[n] in ready]
+                ended = [outcome for outcome in heard if outcome is not None]
+                if ended:
+                    return ended
             return self._stop(stop)
 
     def close(self) -> None:
@@ -184,17 +191,24 @@ class Team:
             if worker.is_alive():
                 worker.terminate()
 
-    def _receive(self, number: int) -> Outcome:
-        task = self.busy.pop(number)
+    def _receive(self, number: int) -> Outcome | None:
+        """How a worker's task ended; None if it only tells how far it is."""
+        task = self.busy[number]
         try:
-            seconds, failure = self.pipes[number].recv()
+            message = self.pipes[number].recv()
         except EOFError:
             code = self.workers[number].exitcode
             raise TrainingError(
                 f"a worker process ended with exit code {code} in {task.plan.cell}",
                 hint="Was it killed for want of memory? Fewer --jobs need less.",
             ) from None
-        return Outcome(task, seconds, failure)
+        if isinstance(message, str):
+            doing = {"pretrain": "pretraining", "tune": "tuning the LM of", "train": "training"}
+            told = f"{doing[task.kind]} {task.plan.cell}, {task.direction}: {message}"
+            self.display.note(told)
+            return None
+        del self.busy[number]
+        return Outcome(task, *message)
 
     def _stop(self, stop: StopRequest) -> list[Outcome]:
         """Ask each worker to write its checkpoint, and wait for that."""
@@ -219,22 +233,36 @@ def work(pipe: Connection, site: Site, threads: int, gpu: int | None, parent: in
     torch.set_num_threads(threads)
     try:
         while True:
-            outcome = do(pipe.recv(), site, _Orphan(parent))
+            outcome = do(pipe.recv(), site, WorkerDisplay(pipe, parent))
             pipe.send((outcome.seconds, outcome.failure))
     except (EOFError, BrokenPipeError, Interrupted):
         return
 
 
-class _Orphan(Silent):
-    """Shows nothing, and ends the process when the one that asked for the work is gone."""
+class WorkerDisplay(Silent):
+    """Tells the parent now and then how far a task is; ends the process when nobody listens.
 
-    def __init__(self, parent: int) -> None:
-        self.parent = parent
+    Args:
+        pipe: to the parent.
+        parent: its process.
+        seconds: between two messages.
+    """
+
+    def __init__(self, pipe: Connection, parent: int, seconds: float = _NEWS_SECONDS) -> None:
+        self.pipe, self.parent, self.seconds = pipe, parent, seconds
+        self.total, self.told = 0, time.monotonic()
+
+    def begin(self, title: str, total_steps: int, done_steps: int) -> None:
+        """A stage begins."""
+        self.total = total_steps
 
     def advance(self, step: int, values: dict[str, float]) -> None:
         """A step is done; is anybody waiting for the next?"""
         if os.getppid() != self.parent:
             raise SystemExit(1)
+        if time.monotonic() - self.told >= self.seconds:
+            self.told = time.monotonic()
+            self.pipe.send(f"step {step:,} of {self.total:,}")
 
 
 def order_of(tasks: Sequence[Task]) -> list[Task]:

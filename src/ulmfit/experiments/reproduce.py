@@ -99,7 +99,7 @@ def reproduce(request: Request, display: Display) -> list[Result]:
     jobs = max(1, min(jobs, len(plans)))
     crew: Crew = Alone(site, display)
     if jobs > 1:
-        crew = Team(site, jobs, request.threads, gpus=gpus > 0)
+        crew = Team(site, jobs, request.threads, display, gpus=gpus > 0)
     try:
         return run_cells(plans, request.results, request.work, crew, origin, display, jobs=jobs)
     finally:

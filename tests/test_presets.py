@@ -18,7 +18,7 @@ from ulmfit.errors import SettingsError
 from ulmfit.optim.unfreezing import Phase
 from ulmfit.presets import PRESETS, load_settings
 from ulmfit.settings import ClassifierSettings, FinetuneLMSettings, Settings
-from ulmfit.stages.finetune_classifier import unfreezing_plan
+from ulmfit.stages.classifier_course import unfreezing_plan
 from ulmfit.stages.rates import group_rates
 
 LM_GROUPS, CLASSIFIER_GROUPS = 4, 5  # embedding, three LSTM layers; and the head

@@ -205,7 +205,7 @@ class ClassifierSettings(StageSettings):
             section 5: 10 %).
         by_length: fewer passes and less dropout where there are many documents, smaller batches of
             a few or of few very long ones, as far as nobody has chosen these (ours,
-            `stages.finetune_classifier.fitted_to_length`).
+            `stages.classifier_course`).
     """
 
     epochs: int = Field(15, ge=1)

@@ -166,6 +166,21 @@ def test_a_very_long_document_has_few_others_beside_it() -> None:
     assert len(by_length(np.array([10**8, 10**8]), 16_384, chunk=70)) == 2
 
 
+@pytest.mark.parametrize("rounds", [1, 3, 7])
+def test_the_rounds_of_a_pass_have_every_document_once(rounds: int) -> None:
+    documents = [np.full(1 + i % 9, 4, dtype=np.int32) for i in range(47)]
+    batches = DocumentBatches(documents, 5, rounds=rounds)
+    passes = []
+    for number in range(2):
+        epochs = [batches.epoch(number * rounds + i) for i in range(rounds)]
+        sizes = [sum(len(batch.rows) for batch in epoch) for epoch in epochs]
+        assert max(sizes) - min(sizes) <= 1
+        rows = [row for epoch in epochs for batch in epoch for row in batch.rows.tolist()]
+        assert sorted(rows) == list(range(47))
+        passes.append(rows)
+    assert passes[0] != passes[1]
+
+
 def test_batches_are_counted_without_being_made() -> None:
     for n, size in ((1, 4), (8, 4), (9, 4), (100, 64)):
         batches = DocumentBatches(documents([3] * n), size)

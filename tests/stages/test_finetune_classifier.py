@@ -19,15 +19,14 @@ from ulmfit.data.batches import pad
 from ulmfit.data.tokenizer import Tokenizer
 from ulmfit.errors import InputError, SettingsError, TrainingError
 from ulmfit.settings import ClassifierSettings, OptimizerSettings, RateSettings
+from ulmfit.stages.classifier_course import unfreezing_plan
 from ulmfit.stages.classifier_folder import TrainedClassifier
 from ulmfit.stages.finetune_classifier import (
     ClassifierLoss,
     class_weights,
     classification_metrics,
     finetune_classifier,
-    fitted_to_length,
     one_hot,
-    unfreezing_plan,
 )
 from ulmfit.train.loop import thaw
 
@@ -159,50 +158,6 @@ def test_nothing_below_the_lowest_thawed_group_is_in_the_graph() -> None:
             if rate is not None
         }
         assert found == wanted
-
-
-# Plans
-
-
-def fitted(documents: int, tokens: int = 10, **changes: object) -> ClassifierSettings:
-    """Settings for so many documents of so many tokens."""
-    read = [np.zeros(tokens, dtype=np.int32)] * documents
-    return fitted_to_length(ClassifierSettings.model_validate(changes), read)
-
-
-def test_the_wait_can_be_bounded() -> None:
-    assert fitted(100, epochs=8, max_tokens=None).epochs == 8
-    assert fitted(10, epochs=8, max_tokens=1000).epochs == 8
-    assert fitted(30, epochs=8, max_tokens=1000).epochs == 3
-    assert fitted(10_000, epochs=8, max_tokens=1000).epochs == 2
-    assert fitted(10_000, epochs=1, max_tokens=1000).epochs == 1
-
-
-def test_what_would_be_one_batch_becomes_two() -> None:
-    assert [fitted(n).batch_size for n in (65, 64, 63, 40, 20, 2)] == [64, 32, 32, 20, 16, 16]
-    assert fitted(40, batch_size=30).batch_size == 30
-    assert fitted(40, by_length=False).batch_size == 64
-
-
-def test_many_documents_need_fewer_passes_and_these_less_dropout() -> None:
-    usual = ClassifierSettings()
-    assert fitted(100) == fitted(2_000) == usual
-    assert fitted(64 * 50) == usual.model_copy(update={"epochs": 12})
-    many = {"epochs": 8, "dropouts": usual.dropouts.scaled(0.5)}
-    assert fitted(4_907) == fitted(30_000) == usual.model_copy(update=many)
-    assert fitted(4_907, by_length=False) == ClassifierSettings(by_length=False)
-    assert fitted(200, epochs=5) == ClassifierSettings(epochs=5), "few passes are wanted"
-    own = usual.dropouts.scaled(0.1)
-    assert fitted(4_907, epochs=14, dropouts=own.model_dump()).epochs == 14, "set"
-    assert fitted(4_907, dropouts=own.model_dump()).dropouts == own, "what is set stays as it is"
-
-
-def test_few_long_documents_are_read_in_smaller_batches() -> None:
-    assert fitted(100, 50_000).batch_size == 8
-    assert fitted(600, 10_000).batch_size == 20
-    assert fitted(22_500, 280).batch_size == 64
-    assert fitted(100, 50_000, batch_size=32).batch_size == 32, "set"
-    assert fitted(100, 50_000, by_length=False).batch_size == 64
 
 
 # Metrics

@@ -65,6 +65,7 @@ class DocumentBatches:
         part: (r, N): of batches of N times B documents, every N-th one from the r-th on: what one
             of N processes reads. Each gets a document of every batch, if there are N at all; only
             then may a part have more than B.
+        rounds: epochs that read all documents once together, each as many of them as the next.
     """
 
     def __init__(
@@ -74,20 +75,29 @@ class DocumentBatches:
         *,
         seed: int = 0,
         part: tuple[int, int] = (0, 1),
+        rounds: int = 1,
     ) -> None:
+        self.rounds = rounds
         self.documents, self.batch_size, self.seed = documents, batch_size, seed
         self.part, self.n_parts = part
         self.lengths = np.array([len(document) for document in documents], dtype=np.int64)
 
     def count(self, epoch: int) -> int:
         """How many batches an epoch has."""
-        needed = -(-len(self.documents) // (self.batch_size * self.n_parts))
-        return max(1, min(needed, len(self.documents) // self.n_parts))
+        n_documents = len(self._documents_of(epoch))
+        needed = -(-n_documents // (self.batch_size * self.n_parts))
+        return max(1, min(needed, n_documents // self.n_parts))
+
+    def _documents_of(self, epoch: int) -> range:
+        """Which of a pass's documents, in its order."""
+        n, number = len(self.documents), epoch % self.rounds
+        return range(n * number // self.rounds, n * (number + 1) // self.rounds)
 
     def epoch(self, epoch: int) -> Sequence[DocumentBatch]:
         """The batches of one epoch, by position."""
-        rng = np.random.default_rng([self.seed, epoch])
-        order = rng.permutation(len(self.documents))
+        rng = np.random.default_rng([self.seed, epoch // self.rounds])
+        read = self._documents_of(epoch)
+        order = rng.permutation(len(self.documents))[read.start : read.stop]
         n_batches = self.count(epoch)
         n_pools = -(-n_batches // POOL_BATCHES)
         pools = [
@@ -95,8 +105,8 @@ class DocumentBatches:
             for pool in np.array_split(order, n_pools)
         ]
         batches = np.array_split(np.concatenate(pools), n_batches)
-        own = [batches[i][self.part :: self.n_parts] for i in rng.permutation(n_batches)]
-        return _Epoch(self.documents, own)
+        rows = [batches[i][self.part :: self.n_parts] for i in rng.permutation(n_batches)]
+        return _Epoch(self.documents, rows)
 
 
 class _Epoch(Sequence[DocumentBatch]):

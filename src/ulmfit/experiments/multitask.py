@@ -25,11 +25,11 @@ from ulmfit.model.classifier import HeadDropouts, TextClassifierModel
 from ulmfit.optim.unfreezing import full
 from ulmfit.runtime import seed_everything
 from ulmfit.settings import ClassifierSettings, Settings
+from ulmfit.stages.classifier_course import fitted_to_length
 from ulmfit.stages.finetune_classifier import (
     ClassifierLoss,
     Targets,
     classification_metrics,
-    fitted_to_length,
     one_hot,
 )
 from ulmfit.stages.lm_training import RunContext, word_counts

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import zlib
 from collections.abc import Mapping, Sequence
 
@@ -17,9 +16,14 @@ from ulmfit.config import ClassifierConfig, Direction
 from ulmfit.data.batches import DocumentBatch, DocumentBatches, backwards
 from ulmfit.errors import InputError, SettingsError
 from ulmfit.model.classifier import HeadDropouts, TextClassifierModel
-from ulmfit.optim.unfreezing import Phase, chain_thaw, full, gradual_unfreezing, last_only
 from ulmfit.runtime import seed_everything
 from ulmfit.settings import ClassifierSettings
+from ulmfit.stages.classifier_course import (
+    Documents,
+    fitted_to_length,
+    rounds_of_pass,
+    unfreezing_plan,
+)
 from ulmfit.stages.classifier_folder import TrainedClassifier
 from ulmfit.stages.lm_folder import TrainedLM
 from ulmfit.stages.lm_training import RunContext
@@ -30,27 +34,9 @@ from ulmfit.train.evaluate import predict_logits
 from ulmfit.train.loop import Carry, Job, Metrics, Options, StepResult, fit
 from ulmfit.train.tracker import Tracker
 
-Documents = Sequence[NDArray[np.integer]]
 Targets = NDArray[np.float32]
 
-# Paper, section 5: chain-thaw trains the thawed layer at 1e-3, and all of them at 1e-4.
-CHAIN_THAW_RATES = (1e-3, 1e-4)
-
 EMBEDDING = "encoder.embedding.weight"
-
-# One epoch for the head alone, one for all layers.
-LEAST_EPOCHS = 2
-
-# All of TREC-6: 616 steps in 8 passes with half of the dropouts, no more test errors than 15 with
-# the whole in half the time. Ours, docs/log.md.
-ENOUGH_STEPS, ENOUGH_EPOCHS = 600, 8
-FEW_EPOCHS, DROPOUT_SHARE = 10, 0.5
-# Of long documents that are read twice: 15 passes over 250 shorter ones have as many steps. The
-# smallest batch that batch norm can do with. Ours, unmeasured.
-LEAST_STEPS, LEAST_BATCH = 60, 8
-# Of 60 questions, two batches an epoch instead of one made 8 points fewer errors; of 30 no certain
-# difference. Ours, docs/log.md.
-LEAST_HALF = 16
 
 
 def one_hot(labels: Sequence[str | tuple[str, ...]], classes: Sequence[str]) -> Targets:
@@ -140,50 +126,6 @@ class ClassifierLoss:
         return ar + self.settings.tar_beta * differences / max(1, pairs)
 
 
-def fitted_to_length(settings: ClassifierSettings, documents: Documents) -> ClassifierSettings:
-    """Settings for so much to read; what somebody has chosen stays as it is.
-
-    What would be one batch an epoch becomes two: one step a pass is too little. Many documents need
-    fewer passes, and with fewer passes less dropout. `max_tokens` bounds the passes in any case;
-    where it leaves few long documents but some steps, batches are smaller.
-    """
-    epochs, size = settings.epochs, settings.batch_size
-    fits_size = settings.by_length and settings.is_open("batch_size")
-    if fits_size and len(documents) <= size * ranks.size():
-        size = min(size, max(LEAST_HALF, -(-len(documents) // (2 * ranks.size()))))
-    if settings.by_length and settings.is_open("epochs"):
-        steps = math.ceil(len(documents) / (size * ranks.size()))
-        epochs = min(epochs, max(ENOUGH_EPOCHS, math.ceil(ENOUGH_STEPS / steps)))
-    if settings.max_tokens is not None:
-        n_tokens = max(1, sum(map(len, documents)))
-        affordable = max(LEAST_EPOCHS, settings.max_tokens // n_tokens)
-        if affordable < epochs and fits_size:
-            enough = affordable * len(documents) // (LEAST_STEPS * ranks.size())
-            size = min(size, max(LEAST_BATCH, enough))
-        epochs = min(epochs, affordable)
-    changes: dict[str, object] = {"epochs": epochs, "batch_size": size}
-    fewer = epochs < min(settings.epochs, FEW_EPOCHS + 1)
-    if settings.by_length and fewer and settings.is_open("dropouts"):
-        changes["dropouts"] = settings.dropouts.scaled(DROPOUT_SHARE)
-    return settings.model_copy(update=changes)
-
-
-def unfreezing_plan(settings: ClassifierSettings, n_groups: int) -> list[Phase]:
-    """Which groups train in which epoch."""
-    rates, epochs = group_rates(settings.rates, n_groups), settings.epochs
-    match settings.unfreezing:
-        case "gradual":
-            steps = settings.unfreeze_steps or None
-            return gradual_unfreezing(rates, epochs, steps=steps)
-        case "chain_thaw":
-            layer, everything = CHAIN_THAW_RATES
-            return chain_thaw(n_groups, epochs, layer_rate=layer, all_rate=everything)
-        case "last":
-            return last_only(rates, epochs)
-        case "full":
-            return full(rates, epochs)
-
-
 def classification_metrics(
     logits: NDArray[np.float32], targets: Targets, *, multi_label: bool
 ) -> Metrics:
@@ -226,7 +168,7 @@ def finetune_classifier(
     """
     check_settings(settings)
     _check(train, valid)
-    settings = _fitted(settings, train[0], context)
+    settings, rounds = _fitted(settings, train[0], context)
     seed_everything(context.seed)
     config = ClassifierConfig(
         lm=lm.config,
@@ -246,9 +188,10 @@ def finetune_classifier(
         "data": [_checksum(part) for part in parts],
         "first weights": checksum(lm.weights),
         "words": len(words),  # so that a checkpoint with all rows is refused by name
+        "rounds of a pass": rounds,
     }
     parts = [(_as_read(part[0], lm.direction, words), part[1]) for part in parts]
-    metrics = _fit(model, parts, settings, context, identity)
+    metrics = _fit(model, parts, settings, rounds, context, identity)
     return TrainedClassifier(
         config=config,
         direction=lm.direction,
@@ -262,15 +205,18 @@ def finetune_classifier(
 
 def _fitted(
     asked: ClassifierSettings, documents: Documents, context: RunContext
-) -> ClassifierSettings:
-    """`fitted_to_length`, and a word about it."""
+) -> tuple[ClassifierSettings, int]:
+    """`fitted_to_length` and `rounds_of_pass`, and a word about them."""
     settings = fitted_to_length(asked, documents)
+    n_steps = len(documents) // (settings.batch_size * ranks.size())
+    rounds = rounds_of_pass(asked, settings.epochs, n_steps)
     if settings.epochs < asked.epochs:
+        cut = f", each in {rounds} parts that count as epochs" if rounds > 1 else ""
         context.display.note(
-            f"{settings.epochs} epochs instead of {asked.epochs}, as there is much to read "
-            "(classifier.by_length, classifier.max_tokens)"
+            f"{settings.epochs} passes instead of {asked.epochs}, as there is much to read"
+            f"{cut} (classifier.by_length, classifier.max_tokens)"
         )
-    return settings
+    return settings, rounds
 
 
 def _as_read(documents: Documents, direction: Direction, words: UsedWords) -> Documents:
@@ -307,6 +253,7 @@ def _fit(
     model: TextClassifierModel,
     parts: Sequence[tuple[Documents, Targets]],
     settings: ClassifierSettings,
+    rounds: int,
     context: RunContext,
     identity: Mapping[str, object],
 ) -> Metrics:
@@ -320,7 +267,9 @@ def _fit(
 
     groups = model.layer_groups()
     part = (ranks.rank(), ranks.size())
-    batches = DocumentBatches(train[0], settings.batch_size, seed=context.seed, part=part)
+    batches = DocumentBatches(
+        train[0], settings.batch_size, seed=context.seed, part=part, rounds=rounds
+    )
     job = Job(
         model=model,
         groups=groups,
@@ -330,7 +279,7 @@ def _fit(
         # The loss is lowest before the error is, as confidence still grows, which calibration takes
         # back. On TREC-6 the epoch of the least loss made 0.7 points more errors: docs/log.md.
         monitor="error",
-        plan=unfreezing_plan(settings, len(groups)),
+        plan=unfreezing_plan(settings, len(groups), rounds),
     )
     options = Options(
         optimizer=settings.optimizer,

@@ -52,7 +52,8 @@ def test_a_given_vocabulary_is_kept(tmp_path: Path) -> None:
     words = Tokenizer.train(["the film"], min_freq=1)
     facts = measure_corpus(lambda: TEXTS)
     path = tmp_path / "x"
-    pack_corpus(lambda: TEXTS, lambda: HELD_OUT, SETTINGS, facts, path, tokenizer=words)
+    with pytest.warns(UserWarning, match="does not know"):
+        pack_corpus(lambda: TEXTS, lambda: HELD_OUT, SETTINGS, facts, path, tokenizer=words)
     unpack_corpus(path, tmp_path / "out")
     assert (tmp_path / "out" / "tokenizer.json").read_text() == words.to_json()
 

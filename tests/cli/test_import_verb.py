@@ -106,8 +106,9 @@ def test_directions_trained_apart_become_one_folder(foreign: Path, tmp_path: Pat
     assert json.loads(smaller.out)["directions"] == ["forward", "backward"]
     alone = run("import-lm", back, "--out", tmp_path / "alone")
     assert "--direction backward" in alone.out
-    wrong = run("import-lm", there, "--backward", there, "--out", tmp_path / "x")
+    wrong = run("import-lm", there, "--backward", there, "--out", back)
     assert wrong.code != 0
+    assert "is replaced" not in wrong.err
     assert "has no backward direction" in wrong.err
     for twice in (back, both):
         done = run("import-lm", twice, "--backward", back, "--out", tmp_path / "x")

@@ -180,3 +180,25 @@ def test_a_packed_corpus_that_cannot_be_written_is_refused_first(
         done = run("pack", corpus, "--out", out)
         assert (done.code, said in done.err.lower()) == (code, True), done
     assert corpus.read_text() == "a film\n"
+
+
+def test_the_model_that_training_starts_from_is_not_replaced(data: Path, tiny_lm: Path) -> None:
+    before = (tiny_lm / "model.safetensors").read_bytes()
+    for verb, option in (("finetune-lm", "--lm"), ("pretrain", "--start")):
+        done = run(verb, data / "more.txt", option, tiny_lm, "--out", tiny_lm)
+        assert done.code == 2
+        assert f"'{tiny_lm}' is read, and cannot be written" in done.err
+    assert (tiny_lm / "model.safetensors").read_bytes() == before
+
+
+def test_packing_for_a_start_says_how_to_go_on_and_what_is_unknown(
+    tiny_lm: Path, tmp_path: Path
+) -> None:
+    corpus, out = tmp_path / "german.txt", tmp_path / "german.packed"
+    lines = (f"Das {n}. Spiel war gestern nicht besonders sehenswert." for n in range(900))
+    corpus.write_text("\n".join(lines))
+    held_out = ("--set", "pretrain.valid_fraction=0.1")
+    done = run("pack", corpus, "--start", tiny_lm, *held_out, "--out", out)
+    assert done.code == 0, done
+    assert f"pretrain {out} --start {tiny_lm} --out lm" in done.out
+    assert "the language model does not know " in done.err

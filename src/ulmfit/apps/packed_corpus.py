@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ulmfit.apps.corpus_facts import CorpusFacts
-from ulmfit.apps.corpus_parts import require_enough
+from ulmfit.apps.corpus_parts import require_enough, warn_of_unknown_words
 from ulmfit.data.corpus import IDS_FILE, META_FILE, STARTS_FILE, TokenCorpus
 from ulmfit.data.tokenizer import Tokenizer
 from ulmfit.errors import InputError, SettingsError, StorageError
@@ -78,6 +78,8 @@ def pack_corpus(
             atomic_write(folder / TOKENIZER, tokenizer.to_json().encode())
         words, *corpora = prepare_corpus(texts, valid_texts, settings, folder)
         require_enough(*corpora, given=valid_given)
+        if tokenizer is not None:
+            warn_of_unknown_words(corpora[0], words)
         content = {
             "format": FORMAT,
             "corpus": facts.to_dict(),

@@ -97,8 +97,6 @@ def import_lm_verb(
     check_target(out)
     given = [source] if backward is None else [source, backward]
     _check_given(given, vocab, out)
-    if (out / CONFIG).exists():
-        print_warning(f"the model in {out} is replaced")
     from ulmfit.apps.language_models import require_one_vocabulary, save_lms
 
     facts = parse_info(info)
@@ -114,6 +112,8 @@ def import_lm_verb(
             words = _vocabulary_of(Path(source))
         found |= _taken_over(backward, words, "backward", facts, store)
         require_one_vocabulary(found)
+    if (out / CONFIG).exists():
+        print_warning(f"the model in {out} is replaced")
     save_lms(found, out, store=store)
     config = next(iter(found.values())).config
     if as_json:

@@ -158,6 +158,7 @@ def pretrain(
     refuse_idle(changes, there)
     from ulmfit.apps.language_models import pretrain_lms, save_lms  # takes a while
 
+    _refuse_replacing(start, out)
     place = Place(out, seed, resume, quiet, device, precision, stop_after)
     place.prepare()
     use_threads(threads)
@@ -196,6 +197,16 @@ def _next_commands(out: str, direction: str) -> list[str]:
         example_command("finetune-lm", "TEXTS", "--lm", out, *one, "--out", "tuned-lm"),
         example_command("evaluate-lm", out, "OTHER_TEXT"),
     ]
+
+
+def _refuse_replacing(start: str | None, out: Path) -> None:
+    """The language model that training starts from stays.
+
+    Raises:
+        InputError: the new one would take its place.
+    """
+    if start is not None and out.exists() and Path(start).exists() and out.samefile(start):
+        raise InputError(f"'{out}' is read, and cannot be written", expected="another folder")
 
 
 def _start(name: str | None, directions: Sequence[Direction]) -> dict[Direction, TrainedLM] | None:
@@ -280,16 +291,17 @@ def pack(
     if as_json:
         print_json({"file": str(out), "bytes": out.stat().st_size, **content})
     else:
-        typer.echo(_packed_text(out, content))
+        typer.echo(_packed_text(out, content, start))
 
 
-def _packed_text(out: Path, content: Mapping[str, Any]) -> str:
+def _packed_text(out: Path, content: Mapping[str, Any], start: str | None) -> str:
     """What is in a packed file, and what to do with it."""
+    go_on = [] if start is None else ["--start", start]
     tokens, words = content["tokens"], content["vocabulary"]
     return (
         f"{out}: {out.stat().st_size / 1e6:.1f} MB, {tokens['train']:,} tokens to train on and "
         f"{tokens['valid']:,} held out, {words['size']:,} {words['kind']}s\n\nNext:\n"
-        f"  {example_command('pretrain', str(out), '--out', 'lm')}"
+        f"  {example_command('pretrain', str(out), *go_on, '--out', 'lm')}"
     )
 
 
@@ -337,6 +349,7 @@ def finetune_lm(
     from ulmfit.apps.run import text_digest
     from ulmfit.train.checkpoint import checksum
 
+    _refuse_replacing(lm, out)
     place = Place(out, seed, resume, quiet, device, precision)
     place.prepare()
     use_threads(threads)

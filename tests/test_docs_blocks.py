@@ -197,6 +197,7 @@ def tiny_lm(tmp_path_factory: pytest.TempPathFactory) -> str:
 PAGES = pytest.mark.parametrize("page", ["README.md", "docs/tutorial.md"])
 
 
+@pytest.mark.filterwarnings("ignore:the language model does not know")  # it is a tiny one
 @PAGES
 def test_what_is_printed_can_be_typed(page: str, tiny_lm: str, tmp_path: Path) -> None:
     write_readme_files(tmp_path)

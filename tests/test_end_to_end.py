@@ -70,6 +70,7 @@ def questions() -> tuple[Dataset, Dataset]:
     return train.subset(range(0, len(train), 7)), load_dataset("name:trec6", split="test")
 
 
+@pytest.mark.filterwarnings("ignore:the language model does not know")  # it is a tiny one
 def test_from_text_to_answers(questions: tuple[Dataset, Dataset], tmp_path: Path) -> None:
     train, test = questions
     corpus = load_dataset("name:trec6", split="train").texts[:3000]

@@ -182,13 +182,12 @@ def finetune_classifier(
     words = UsedWords([text for part in parts for text in part[0]], lm.config.vocab_size)
     model = _fresh_classifier(lm, config, settings, words).to(context.accelerator.device)
     identity = {
-        "settings": settings.model_dump(),
+        "settings": {**settings.model_dump(), "rounds of a pass": rounds},
         "labels": [*labels, multi_label],
         "seed": context.seed,
         "data": [_checksum(part) for part in parts],
         "first weights": checksum(lm.weights),
         "words": len(words),  # so that a checkpoint with all rows is refused by name
-        "rounds of a pass": rounds,
     }
     parts = [(_as_read(part[0], lm.direction, words), part[1]) for part in parts]
     metrics = _fit(model, parts, settings, rounds, context, identity)

@@ -15,7 +15,7 @@ import re
 import secrets
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -166,6 +166,17 @@ def refuse_foreign(target: Path, owned: Owned) -> None:
         raise SettingsError(
             f"'{target}' is a file", expected="a folder", hint="Choose another name."
         )
+
+
+def refuse_overwriting(target: Path, read: Iterable[Path]) -> None:
+    """Check that a result does not take the place of what it is made from.
+
+    Raises:
+        SettingsError: it would.
+    """
+    if target.exists() and any(path.exists() and path.samefile(target) for path in read):
+        other = "another folder" if target.is_dir() else "another name"
+        raise SettingsError(f"'{target}' is read, and cannot be written", expected=other)
 
 
 def recover(path: Path, owned: Owned) -> None:

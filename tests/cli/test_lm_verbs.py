@@ -184,8 +184,13 @@ def test_a_packed_corpus_that_cannot_be_written_is_refused_first(
 
 def test_the_model_that_training_starts_from_is_not_replaced(data: Path, tiny_lm: Path) -> None:
     before = (tiny_lm / "model.safetensors").read_bytes()
-    for verb, option in (("finetune-lm", "--lm"), ("pretrain", "--start")):
-        done = run(verb, data / "more.txt", option, tiny_lm, "--out", tiny_lm)
+    for verb, text, option in (
+        ("finetune-lm", "more.txt", "--lm"),
+        ("pretrain", "more.txt", "--start"),
+        ("train", "train.csv", "--lm"),
+        ("finetune-classifier", "train.csv", "--lm"),
+    ):
+        done = run(verb, data / text, option, tiny_lm, "--out", tiny_lm)
         assert done.code == 2
         assert f"'{tiny_lm}' is read, and cannot be written" in done.err
     assert (tiny_lm / "model.safetensors").read_bytes() == before

@@ -24,7 +24,13 @@ from ulmfit.data.tokenizer import Tokenizer
 from ulmfit.errors import InputError, SettingsError, StorageError
 from ulmfit.settings import PretrainSettings
 from ulmfit.stages.pretrain import Texts, prepare_corpus
-from ulmfit.storage import atomic_directory, atomic_file, atomic_write, work_directory
+from ulmfit.storage import (
+    atomic_directory,
+    atomic_file,
+    atomic_write,
+    refuse_overwriting,
+    work_directory,
+)
 
 FORMAT: Final = 1
 FACTS: Final = "packed.json"
@@ -107,8 +113,7 @@ def check_packed(out: Path, inputs: Iterable[Path] = ()) -> None:
     try:
         if out.is_dir():
             raise SettingsError(f"'{out}' is a folder", expected="a file")
-        if any(path.exists() and out.exists() and path.samefile(out) for path in inputs):
-            raise SettingsError(f"'{out}' is read, and cannot be written", expected="another name")
+        refuse_overwriting(out, inputs)
         if out.exists() and not is_packed(out):
             raise SettingsError(
                 f"'{out}' is there and no packed corpus", expected="another name, or its removal"

@@ -133,15 +133,17 @@ def _check_given(given: Sequence[str], vocab: Path | None, out: Path) -> None:
     """All is there, the vocabulary is of use, and nothing that is read is written over.
 
     Raises:
-        InputError: it is not so.
+        InputError: a file is missing, or the vocabulary of no use.
+        SettingsError: `out` is read.
     """
     from ulmfit.data.sources import require_exists
+    from ulmfit.storage import refuse_overwriting
 
     paths = [Path(name) for name in given if not _is_shipped(name)]
-    for path in [*paths, *([] if vocab is None else [vocab])]:
+    paths += [] if vocab is None else [vocab]
+    for path in paths:
         require_exists(path)
-        if out.exists() and path.samefile(out):
-            raise InputError(f"'{out}' is read, and cannot be written", expected="another folder")
+    refuse_overwriting(out, paths)
     if vocab is not None and all(map(_is_ours, given)):
         raise InputError(
             f"--vocab {vocab}: a model of ulmfit has its own vocabulary", expected="no --vocab"

@@ -158,18 +158,18 @@ def pretrain(
     refuse_idle(changes, there)
     from ulmfit.apps.language_models import pretrain_lms, save_lms  # takes a while
 
-    _refuse_replacing(start, out)
     place = Place(out, seed, resume, quiet, device, precision, stop_after)
-    place.prepare()
+    place.prepare(start)
     use_threads(threads)
+    directions = directions_of(direction)
     with place.run(place.display()) as run:
         found = pretrain_lms(
             texts,
             settings,
-            directions_of(direction),
+            directions,
             run,
             valid=held_out,
-            start=_start(start, directions_of(direction)),
+            start=_start(start, directions),
             info={**facts, **parse_info(info)},
             given=given,
             seconds=None if hours is None else 3600 * hours,
@@ -196,16 +196,6 @@ def _next_commands(out: str, direction: str) -> list[str]:
         example_command("finetune-lm", "TEXTS", "--lm", out, *one, "--out", "tuned-lm"),
         example_command("evaluate-lm", out, "OTHER_TEXT"),
     ]
-
-
-def _refuse_replacing(start: str | None, out: Path) -> None:
-    """The language model that training starts from stays.
-
-    Raises:
-        InputError: the new one would take its place.
-    """
-    if start is not None and out.exists() and Path(start).exists() and out.samefile(start):
-        raise InputError(f"'{out}' is read, and cannot be written", expected="another folder")
 
 
 def _start(name: str | None, directions: Sequence[Direction]) -> dict[Direction, TrainedLM] | None:
@@ -348,9 +338,8 @@ def finetune_lm(
     from ulmfit.apps.run import text_digest
     from ulmfit.train.checkpoint import checksum
 
-    _refuse_replacing(lm, out)
     place = Place(out, seed, resume, quiet, device, precision)
-    place.prepare()
+    place.prepare(lm)
     use_threads(threads)
     base = {
         direction: replace(lm, info={**lm.info, "fine-tuned on": names_of(corpus)})

@@ -231,7 +231,7 @@ def _train(recipe: Recipe, parts: Parts, place: Place, *, as_json: bool) -> None
     from ulmfit.apps.pretrained import resolve_lms
     from ulmfit.apps.training import train_classifier
 
-    place.prepare()
+    place.prepare(recipe.lm)
     display = place.display()
     display.note(parts.summary())
     lms = resolve_lms(recipe.lm, directions_of(recipe.direction))

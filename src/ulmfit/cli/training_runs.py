@@ -57,18 +57,24 @@ class Place:
 
         return self.out / WORK_FOLDER
 
-    def prepare(self) -> None:
+    def prepare(self, start: str | None = None) -> None:
         """Find out before hours of training whether the model can be written in the end.
 
+        Args:
+            start: name or folder of the language model to start from, None for none.
+
         Raises:
-            SettingsError: `out` holds other things than a model, or there is no such device.
+            SettingsError: `out` holds other things than a model, or is `start`; or there is no such
+                device.
             StorageError: nothing can be written there.
         """
         from ulmfit.apps.predictor import choose_device
         from ulmfit.artifacts import CONFIG, check_target
+        from ulmfit.storage import refuse_overwriting
 
         choose_device(self.device)
         check_target(self.out, carry=(self.work.name,))
+        refuse_overwriting(self.out, [] if start is None else [Path(start)])
         if self.resume and not self.work.exists():
             print_warning(f"there is no stopped run in {self.out}: starting from the beginning")
         elif self.work.exists() and not self.resume:

@@ -250,6 +250,17 @@ def test_every_unfreezing_scheme(
     assert [record["epoch"] for record in records] == list(range(epochs))
 
 
+@pytest.mark.parametrize(("n", "rounds"), [(160, 5), (30, 1)])
+def test_two_passes_are_cut_where_each_round_has_whole_batches(
+    n: int, rounds: int, words: Tokenizer, tmp_path: Path
+) -> None:
+    config = ClassifierSettings(chunk=5, grad_tokens=10, head_size=6, max_tokens=1)
+    trained = run(words, tmp_path, config, valid=False, n=n)
+    records = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert len(records) == 2 * rounds
+    assert n / (trained.metrics["steps"] / 2) > 6, "documents of a batch; 8 are asked for"
+
+
 def test_it_learns(words: Tokenizer, tmp_path: Path) -> None:
     trained = run(words, tmp_path, settings(**EAGER), n=160)
     assert trained.metrics["error"] <= 0.1

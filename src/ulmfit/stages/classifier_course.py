@@ -32,8 +32,9 @@ LEAST_STEPS, LEAST_BATCH = 60, 8
 # difference. Ours, docs/log.md.
 LEAST_HALF = 16
 # Epochs of the unfreezing plan where there is too much to read for as many passes: with two passes,
-# one would be for the head alone. Ours, docs/log.md.
-LEAST_ROUNDS = 12
+# one would be for the head alone. Ours, docs/log.md. With fewer batches than this in each, the even
+# ones that `DocumentBatches` makes of its documents are much smaller than asked for. Ours.
+LEAST_ROUNDS, LEAST_ROUND_STEPS = 12, 4
 
 
 def fitted_to_length(settings: ClassifierSettings, documents: Documents) -> ClassifierSettings:
@@ -64,17 +65,17 @@ def fitted_to_length(settings: ClassifierSettings, documents: Documents) -> Clas
     return settings.model_copy(update=changes)
 
 
-def rounds_of_pass(asked: ClassifierSettings, epochs: int, n_steps: int) -> int:
+def rounds_of_pass(asked: ClassifierSettings, epochs: int, most: int) -> int:
     """Epochs of the unfreezing plan in one pass over the documents: one, unless passes are few.
 
     Args:
         asked: settings before they were fitted.
         epochs: passes.
-        n_steps: batches of a pass.
+        most: rounds for which there are enough batches.
     """
     if not (asked.by_length and asked.is_open("epochs")) or epochs >= ENOUGH_EPOCHS:
         return 1
-    return max(1, min(math.ceil(LEAST_ROUNDS / epochs), n_steps))
+    return max(1, min(math.ceil(LEAST_ROUNDS / epochs), most))
 
 
 def unfreezing_plan(settings: ClassifierSettings, n_groups: int, rounds: int = 1) -> list[Phase]:

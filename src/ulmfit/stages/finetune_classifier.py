@@ -19,6 +19,7 @@ from ulmfit.model.classifier import HeadDropouts, TextClassifierModel
 from ulmfit.runtime import seed_everything
 from ulmfit.settings import ClassifierSettings
 from ulmfit.stages.classifier_course import (
+    LEAST_ROUND_STEPS,
     Documents,
     fitted_to_length,
     rounds_of_pass,
@@ -207,8 +208,8 @@ def _fitted(
 ) -> tuple[ClassifierSettings, int]:
     """`fitted_to_length` and `rounds_of_pass`, and a word about them."""
     settings = fitted_to_length(asked, documents)
-    n_steps = len(documents) // (settings.batch_size * ranks.size())
-    rounds = rounds_of_pass(asked, settings.epochs, n_steps)
+    most = len(documents) // (LEAST_ROUND_STEPS * settings.batch_size * ranks.size())
+    rounds = rounds_of_pass(asked, settings.epochs, most)
     if settings.epochs < asked.epochs:
         cut = f", each in {rounds} parts that count as epochs" if rounds > 1 else ""
         context.display.note(

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 import pytest
 
+from tests.displays import Notes
 from ulmfit.apps.corpus_parts import (
     require_enough,
     training_parts,
@@ -16,17 +17,8 @@ from ulmfit.apps.corpus_parts import (
 from ulmfit.data.corpus import TokenCorpus
 from ulmfit.data.tokenizer import Tokenizer
 from ulmfit.errors import InputError
-from ulmfit.train.tracker import Silent
 
 TEXTS = [f"text number {i}" for i in range(400)]
-
-
-class Notes(Silent):
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def note(self, text: str) -> None:
-        self.lines.append(text)
 
 
 def opened(texts: Iterable[str]) -> Callable[[], Iterable[str]]:

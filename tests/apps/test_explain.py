@@ -179,9 +179,9 @@ def test_other_weights_give_other_attributions(planted: TextClassifier) -> None:
         np.array([span.attribution for span in explain(each, text, "glad").spans])
         for each in (planted.predictor_, *(shuffled(planted.predictor_, n) for n in range(8)))
     )
-    # Of so few words one pair in a dozen is as alike by chance, with either sign.
-    alike = [np.corrcoef(found, other)[0, 1] for other in others]
-    assert abs(np.mean(alike)) < 0.7
+    # Of so few words a single pair may be more alike than that by chance, with either sign.
+    alike = [abs(np.corrcoef(found, other)[0, 1]) for other in others]
+    assert np.mean(alike) < 0.7
 
 
 def test_threads_do_not_disturb_one_another(both: Predictor) -> None:

@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from tests import tiny
+from tests.displays import Notes
 from ulmfit.apps import side_by_side
 from ulmfit.apps.run import TrainingRun
 from ulmfit.apps.side_by_side import beside, write_task
@@ -25,7 +26,6 @@ from ulmfit.errors import Interrupted, TrainingError
 from ulmfit.runtime import make_accelerator
 from ulmfit.settings import ClassifierSettings, FinetuneLMSettings, Settings
 from ulmfit.stages.lm_folder import TrainedLM
-from ulmfit.train.tracker import Silent
 
 WORDS = tiny.tokenizer()
 LMS: dict[Direction, TrainedLM] = {
@@ -33,14 +33,6 @@ LMS: dict[Direction, TrainedLM] = {
     "backward": tiny.trained_lm(WORDS, direction="backward"),
 }
 DATA = Dataset(*tiny.labelled_texts(250))
-
-
-class Notes(Silent):
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def note(self, text: str) -> None:
-        self.lines.append(text)
 
 
 @pytest.fixture(autouse=True)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from tests import tiny
+from tests.displays import Notes
 from ulmfit.apps.run import TrainingRun
 from ulmfit.apps.training import MIN_VALID_ROWS, train_classifier
 from ulmfit.config import Direction
@@ -24,20 +25,9 @@ from ulmfit.stages.calibration import calibrate
 from ulmfit.stages.fit_ngrams import DEFAULT_SHARE, SHARES
 from ulmfit.stages.lm_folder import TrainedLM
 from ulmfit.train.metrics import indicators
-from ulmfit.train.tracker import Silent
 
 WORDS = tiny.tokenizer()
 LMS: dict[Direction, TrainedLM] = {"forward": tiny.trained_lm(WORDS)}
-
-
-class Notes(Silent):
-    """Keeps the lines that a person would see."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def note(self, text: str) -> None:
-        self.lines.append(text)
 
 
 def dataset(n: int, seed: int = 0, name: str = "data") -> Dataset:

@@ -5,6 +5,7 @@ import os
 
 import pytest
 
+from tests.displays import Notes
 from tests.experiments.conftest import last_task, plan_of
 from ulmfit.errors import SettingsError
 from ulmfit.experiments import crew
@@ -72,14 +73,6 @@ def test_shared_tasks_are_done_once(scale: Scale) -> None:
     task = task_of(scale)
     assert order_of([task, task_of(scale, "nb-svm"), task_of(scale)])[0] is task
     assert len(order_of([task, task_of(scale, "nb-svm"), task_of(scale)])) == 2
-
-
-class Notes(Silent):
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def note(self, text: str) -> None:
-        self.lines.append(text)
 
 
 def test_a_worker_tells_how_far_it_is_and_stops_when_nobody_listens() -> None:

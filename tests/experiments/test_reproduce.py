@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.displays import Notes
 from tests.experiments.conftest import experiment, result
 from ulmfit.experiments import reproduce as module
 from ulmfit.experiments.recipes import Scale, Variant, read_scale
@@ -22,14 +23,6 @@ reference = "tfidf"
 name = "tfidf"
 method = "tfidf"
 """
-
-
-class Notes(Silent):
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def note(self, text: str) -> None:
-        self.lines.append(text)
 
 
 def request(folder: Path, *names: str, **changes: object) -> Request:

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.displays import Notes
 from tests.experiments.conftest import experiment, plans_of
 from ulmfit import experiments
 from ulmfit.errors import Interrupted, SettingsError, StorageError, TrainingError
@@ -38,16 +39,6 @@ BOTH = Variant(name="both", directions=("forward", "backward"))
 FORWARD, BACKWARD = Variant(name="forward"), Variant(name="backward", directions=("backward",))
 
 ORIGIN = Origin("smoke", None, "ulmfit reproduce own", "a processor", "abc", {})
-
-
-class Notes(Silent):
-    """Keeps what is said."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def note(self, text: str) -> None:
-        self.lines.append(text)
 
 
 class Idle(Alone):

@@ -3,16 +3,8 @@ from __future__ import annotations
 import torch
 
 from tests import tiny
+from tests.displays import Notes
 from ulmfit.stages.sample_text import Sampler, sample_text
-from ulmfit.train.tracker import Silent
-
-
-class Notes(Silent):
-    def __init__(self) -> None:
-        self.notes: list[str] = []
-
-    def note(self, text: str) -> None:
-        self.notes.append(text)
 
 
 def test_a_sample_is_readable_text_of_known_words() -> None:
@@ -45,8 +37,8 @@ def test_samples_are_not_shown_all_the_time_and_draw_nothing_from_the_run() -> N
     sampler = Sampler(words, "backward", display, seconds=1000)
     sampler(model)
     sampler(model)
-    (note,) = display.notes
+    (note,) = display.lines
     assert note.startswith("  sample: ... ")
     Sampler(words, "forward", display, seconds=0)(model)
-    assert display.notes[1].endswith(" ...")
+    assert display.lines[1].endswith(" ...")
     assert torch.equal(torch.get_rng_state(), before)

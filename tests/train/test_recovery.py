@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch import nn
 
+from tests.displays import Notes
 from tests.train.toy_job import Number, Three, ToyLoss, options, toy_fit, toy_job
 from ulmfit.errors import Interrupted, TrainingError
 from ulmfit.optim.unfreezing import full
@@ -21,19 +22,9 @@ from ulmfit.train.checkpoint import Checkpoints
 from ulmfit.train.loop import Carry, Job, Metrics, StepResult, make_optimizer
 from ulmfit.train.recovery import NotFinite, Recovery, require_finite
 from ulmfit.train.run_state import RunState
-from ulmfit.train.tracker import Silent, Tracker
+from ulmfit.train.tracker import Tracker
 
 LIMIT = -2.5
-
-
-class Notes(Silent):
-    """Keeps the lines."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def note(self, text: str) -> None:
-        self.lines.append(text)
 
 
 def fragile_job(model: Three, before: Callable[[int], None] = lambda step: None) -> Job[Any]:

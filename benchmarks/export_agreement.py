@@ -85,10 +85,14 @@ def exported(
             answers = [classifier.predict_proba([text]) for text in dataset.texts[:alone]]
             tables["alone"] = np.concatenate(answers)
     rows = {name: table_row(predictor, dataset, expected, table) for name, table in tables.items()}
+    apart_by_batch = None
+    if alone:
+        apart_by_batch = float(np.abs(tables["together"][:alone] - tables["alone"]).max())
     return {
         "bytes": sum(written.files.values()),
         "check_on_export": vars(written.agreement),
         **rows,
+        "together_from_alone": apart_by_batch,
         "reached": all(
             row["largest"] <= LIMIT and row["same_label"] >= SAME for row in rows.values()
         ),

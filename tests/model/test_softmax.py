@@ -169,6 +169,36 @@ def test_words_that_are_no_candidates_get_no_gradient(
     assert int(touched.sum()) <= 4
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_candidates_that_fill_up_the_multiple_change_nothing(
+    dtype: torch.dtype, layer: tuple[Tensor, Tensor, Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    targets = drawn_targets(N, torch.Generator().manual_seed(1))
+    results = []
+    for multiple in (1, 7, 64):
+        monkeypatch.setattr(softmax, "CANDIDATE_MULTIPLE", multiple)
+        torch.manual_seed(0)
+        chosen = SampledSoftmax(COUNTS, n_samples=5).choose(targets)
+        assert chosen.words.numel() % multiple == 0
+        hidden = layer[0].to(dtype).requires_grad_()
+        weight, bias = (x.clone().requires_grad_() for x in layer[1:])
+        loss = sampled_softmax_loss(hidden, chosen, weight[chosen.words], bias[chosen.words])
+        results.append([loss.detach(), *torch.autograd.grad(loss, [hidden, weight, bias])])
+    assert torch.isfinite(results[0][0])
+    for filled in results[1:]:
+        torch.testing.assert_close(filled, results[0], atol=1e-6, rtol=1e-5)
+
+
+def test_batches_whose_candidates_differ_in_number_make_products_of_few_shapes() -> None:
+    torch.manual_seed(0)
+    sampler = SampledSoftmax((1e6 / torch.arange(1, 3001)).long(), n_samples=256)
+    p = 1 / torch.arange(1, 3001).double()
+    chosen = [sampler.choose(torch.multinomial(p, 500, replacement=True)) for _ in range(40)]
+    distinct = {choice.words.unique().numel() for choice in chosen}
+    assert len(distinct) > 20
+    assert len({choice.words.numel() for choice in chosen}) <= 2
+
+
 def test_words_that_never_occur_can_be_drawn_and_predicted(
     layer: tuple[Tensor, Tensor, Tensor],
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import torch
@@ -14,6 +15,10 @@ EVAL_ROWS = 1024
 # Logits held at once in training, 16 MB of float32: with 4 MB the full softmax over 30,000 words
 # takes 1.6 times as long, and more gains nothing (docs/log.md).
 BLOCK_LOGITS = 1 << 22
+
+# Candidates come in multiples of this: memory is kept for each shape of a product, and a new number
+# of candidates at every step let it grow by gigabytes (docs/log.md).
+CANDIDATE_MULTIPLE = 128
 
 
 def full_softmax_loss(hidden: Tensor, targets: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -96,12 +101,13 @@ def summed_nll(hidden: Tensor, targets: Tensor, weight: Tensor, bias: Tensor) ->
 
 
 class Candidates(NamedTuple):
-    """A sample of the vocabulary.
+    """A sample of the vocabulary, the last word repeated until K is a `CANDIDATE_MULTIPLE`.
 
     Attributes:
         words: ids, ascending, (K,).
         positions: where each target is among them, (N,).
-        correction: log of the probability to be among them, (K,).
+        correction: log of the probability to be among them, (K,); infinite for the repeats, so that
+            they add nothing to the sum.
     """
 
     words: Tensor
@@ -144,7 +150,12 @@ class SampledSoftmax:
         """Candidates for a batch with these targets, (N,)."""
         words, positions = torch.unique(torch.cat([targets, self.draw()]), return_inverse=True)
         correction = self.log_inclusion(targets.numel())[words]
-        return Candidates(words, positions[: targets.numel()], correction)
+        missing = -words.numel() % CANDIDATE_MULTIPLE
+        return Candidates(
+            torch.cat([words, words[-1:].expand(missing)]),
+            positions[: targets.numel()],
+            F.pad(correction, (0, missing), value=math.inf),
+        )
 
 
 def sampled_softmax_loss(

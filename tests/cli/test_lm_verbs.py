@@ -51,6 +51,16 @@ def test_fine_tuning_keeps_to_the_words_of_the_text(
     assert done.err == ""
 
 
+def test_a_text_too_short_to_hold_some_out_is_told(
+    data: Path, tiny_lm: Path, tmp_path: Path
+) -> None:
+    text = tmp_path / "a.txt"
+    text.write_text("a few words\n")
+    done = run("finetune-lm", text, "--lm", tiny_lm, "--out", tmp_path / "lm")
+    assert done.code == 0, done
+    assert "tokens of task text, no part held out to measure perplexity" in done.err
+
+
 def test_too_little_text_leaves_nothing_behind(tmp_path: Path) -> None:
     corpus = tmp_path / "a.txt"
     corpus.write_text("a few words\n")
@@ -144,6 +154,8 @@ def test_a_packed_corpus_and_a_time_budget(data: Path, tmp_path: Path) -> None:
     )
     done = run("pretrain", packed, "--hours", "0.02", "--out", out, *changes)
     assert done.code == 0, done
+    entries = json.loads((out / "config.json").read_text())["lm"]["vocab_size"]
+    assert f"plan: at most {entries} words, 12 / 16 x 2" in done.err
     assert " hours read " in done.err
     assert "licence: CC0" in (out / "README.md").read_text()
     assert (out / "backward" / "config.json").exists()

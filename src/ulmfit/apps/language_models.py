@@ -75,8 +75,9 @@ def pretrain_lms(
     run.display.note("reading the corpus")
     facts = _facts_of(texts, start, run)
     run.claim(_identity(run, facts, settings, directions, start, given, seconds) | _held_out(valid))
-    if start and given is not None:
-        settings, given = _like(start, settings), [*given, *STARTED]
+    if given is not None and (start or isinstance(texts, Path)):
+        settings = _with_known(settings, texts, start)
+        given = [*given, *(STARTED if start else ["text"])]
     plan = Plan(run, facts, given)
     settings = plan.adapted(settings, timed=seconds is not None)
     corpora = _corpora(texts, valid, settings, start, run, facts.chars)
@@ -219,10 +220,19 @@ def _held_out(valid: Texts | None) -> dict[str, object]:
     return {"held-out text (it has changed)": digest}
 
 
-def _like(start: Mapping[Direction, TrainedLM], settings: PretrainSettings) -> PretrainSettings:
-    """Settings with the sizes of the language model to start from."""
-    config = next(iter(start.values())).config.model_dump(exclude={"vocab_size"})
-    return settings.model_copy(update=config)
+def _with_known(
+    settings: PretrainSettings, texts: Texts | Path, start: Mapping[Direction, TrainedLM] | None
+) -> PretrainSettings:
+    """Settings with what is decided: the vocabulary, and the sizes of a model to start from."""
+    first = next(iter((start or {}).values()), None)
+    if first is not None:
+        sizes = first.config.model_dump(exclude={"vocab_size"})
+        settings, tokenizer = settings.model_copy(update=sizes), first.tokenizer
+    else:
+        assert isinstance(texts, Path)
+        tokenizer = packed_tokenizer(texts)
+    known = {"kind": tokenizer.kind, "vocab_size": tokenizer.vocab_size}
+    return settings.model_copy(update={"text": settings.text.model_copy(update=known)})
 
 
 def _counts(facts: CorpusFacts) -> dict[str, object]:
@@ -253,7 +263,10 @@ def finetune_lms(
     for direction, lm in base.items():
         folder = lm_folder(direction, run)
         if not ranks.first("a trained model", folder.is_dir):
-            run.display.note(f"{direction} language model: {train.n_tokens:,} tokens of task text")
+            held_out = "" if valid is not None else ", no part held out to measure perplexity"
+            run.display.note(
+                f"{direction} language model: {train.n_tokens:,} tokens of task text{held_out}"
+            )
             context = run.context(direction, "lm")
             tuned = finetune_lm(lm, tokenizer, train, valid, settings, context)
             _keep(tuned, folder.parent)

@@ -23,6 +23,13 @@ def test_the_defaults_are_the_papers() -> None:
     assert (classifier.head_size, classifier.chunk, classifier.pool_tokens) == (50, 70, None)
 
 
+def test_the_pooled_part_is_a_chunk_at_least() -> None:
+    lm = LMConfig(vocab_size=30)
+    assert ClassifierConfig(lm=lm, n_classes=2, chunk=6, pool_tokens=6).pool_tokens == 6
+    with pytest.raises(ValidationError, match="pool_tokens has to be at least chunk"):
+        ClassifierConfig(lm=lm, n_classes=2, chunk=6, pool_tokens=5)
+
+
 @pytest.mark.parametrize(
     ("n_layers", "sizes"),
     [

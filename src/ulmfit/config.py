@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from itertools import pairwise
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
 Direction = Literal["forward", "backward"]
 
@@ -50,10 +50,18 @@ class StageSettings(Frozen):
         """Names of the settings that a person has chosen."""
         return self._by_hand
 
+    @property
+    def kept_defaults(self) -> list[str]:
+        """Settings that a person has chosen to be the defaults: `model_dump` does not tell them."""
+        return sorted(name for name in self._by_hand if self._is_default(name))
+
     def is_open(self, name: str) -> bool:
         """Whether nobody has chosen a setting: it is the default, and not by hand."""
-        default: object = getattr(type(self)(), name)
-        return name not in self._by_hand and getattr(self, name) == default
+        return name not in self._by_hand and self._is_default(name)
+
+    def _is_default(self, name: str) -> bool:
+        default, value = (getattr(each, name) for each in (type(self)(), self))
+        return bool(value == default)
 
 
 class Dropouts(Frozen):
@@ -118,7 +126,7 @@ class ClassifierConfig(Frozen):
         head_size: width of the hidden linear layer (paper, section 3.3 and 4.1: 50).
         chunk: tokens per step of BPT3C (paper, section 4.1: BPTT of 70).
         pool_tokens: pool over the last so many tokens of a document, None for all of it
-            (released code: 20 x 70; fastai 2.8: 20 x 72).
+            (released code: 20 x 70; fastai 2.8: 20 x 72); at least `chunk`.
     """
 
     lm: LMConfig
@@ -127,6 +135,12 @@ class ClassifierConfig(Frozen):
     head_size: int = Field(50, gt=0, le=MOST_UNITS)
     chunk: int = Field(70, gt=0, le=MOST_WORDS)
     pool_tokens: int | None = Field(None, gt=0, le=MOST_WORDS)
+
+    @model_validator(mode="after")
+    def _pools_a_whole_chunk(self) -> Self:
+        if self.pool_tokens is not None and self.pool_tokens < self.chunk:
+            raise ValueError("pool_tokens has to be at least chunk: the last one is pooled")
+        return self
 
     def weight_count(self) -> int:
         """Weights of the encoder and of the head's two linear layers."""

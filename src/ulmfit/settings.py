@@ -7,11 +7,13 @@ its source. The other presets are in `presets`.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field
 
 from ulmfit.config import PAPER_DROPOUTS, Dropouts, Frozen, StageSettings
+
+Probability = Annotated[float, Field(ge=0, lt=1)]
 
 
 class OptimizerSettings(Frozen):
@@ -66,7 +68,7 @@ class RateSettings(Frozen):
     lr: float = Field(gt=0)
     kind: Literal["uniform", "divide", "shares", "log_spaced"] = "divide"
     factor: float = Field(2.6, ge=1)
-    shares: tuple[float, ...] = ()
+    shares: tuple[Annotated[float, Field(gt=0)], ...] = ()
 
 
 class TextSettings(Frozen):
@@ -99,7 +101,7 @@ class LMSettings(StageSettings):
         ar_alpha: AR weight (released code: 2).
         tar_beta: TAR weight (released code: 1).
         softmax_samples: draws of the sampled softmax per batch, None for the full softmax (paper).
-        patience: stop after so many epochs without improvement on validation, None for never.
+        patience: stop after so many validations without improvement, None for never.
         validate_every: validate also every so many steps, None for at the end of epochs only.
         valid_fraction: share of the documents held out to choose the best epoch (paper, section
             5: 10 %).
@@ -215,12 +217,12 @@ class ClassifierSettings(StageSettings):
     pool_tokens: int | None = Field(None, gt=0)
     grad_tokens: int | None = Field(1400, gt=0)
     head_size: int = Field(50, gt=0)
-    head_p: tuple[float, float] = (0.4, 0.1)
+    head_p: tuple[Probability, Probability] = (0.4, 0.1)
     dropouts: Dropouts = Dropouts(**PAPER_DROPOUTS)
     ar_alpha: float = Field(2.0, ge=0)
     tar_beta: float = Field(1.0, ge=0)
     unfreezing: Literal["gradual", "chain_thaw", "last", "full"] = "gradual"
-    unfreeze_steps: tuple[int, ...] = ()
+    unfreeze_steps: tuple[Annotated[int, Field(ge=1)], ...] = ()
     class_weights: Literal["none", "balanced"] = "none"
     patience: int | None = Field(None, ge=1)
     valid_fraction: float = Field(0.1, gt=0, lt=1)
@@ -291,3 +293,14 @@ class Settings(Frozen):
             if isinstance(value, StageSettings)
         }
         return self.model_copy(update=changes)
+
+    @property
+    def kept_defaults(self) -> list[str]:
+        """Dotted keys of what a person has chosen to be the default; `with_choices` takes them."""
+        stages = {name: getattr(self, name) for name in type(self).model_fields}
+        return [
+            f"{stage}.{key}"
+            for stage, value in stages.items()
+            if isinstance(value, StageSettings)
+            for key in value.kept_defaults
+        ]

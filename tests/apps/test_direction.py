@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests import tiny
-from ulmfit.apps.direction import DirectionWork, hand_over, load_ids, save_ids, train_direction
+from ulmfit.apps.direction import (
+    DirectionWork,
+    hand_over,
+    load_ids,
+    save_ids,
+    settings_of,
+    train_direction,
+)
 from ulmfit.apps.run import TrainingRun
 from ulmfit.runtime import make_accelerator
 from ulmfit.settings import ClassifierSettings, Settings
@@ -65,6 +73,10 @@ def test_the_task_says_all_that_the_other_process_needs(tmp_path: Path) -> None:
     told = json.loads(hand_over(work(), run).read_text())
     assert (told["seed"], told["resume"], told["precision"]) == (7, True, "float32")
     assert (told["labels"], told["validated"]) == (work().labels, False)
-    assert Settings.model_validate(told["settings"]) == work().settings
+    assert settings_of(told) == work().settings
+    chosen = work().settings.with_choices(["classifier.dropouts", "classifier.epochs"])
+    told = json.loads(hand_over(replace(work(), settings=chosen), run).read_text())
+    found = settings_of(told).classifier
+    assert [found.is_open(name) for name in ("dropouts", "epochs", "max_tokens")] == [0, 0, 1]
     lm = TrainedLM.load(tmp_path / "forward" / "base" / "model")
     assert lm.tokenizer.digest == work().lm.tokenizer.digest

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import pickle
 from pathlib import Path
@@ -75,6 +76,8 @@ def test_answers_that_are_not_sure_enough_are_left_out(both: Predictor) -> None:
     assert careful.answers(p) == [None, "glad"]
     assert careful.decide(p) == ["sad", "glad"]
     assert both.min_confidence is None
+    for again in (copy.copy(careful), pickle.loads(pickle.dumps(careful))):
+        assert again.answers(p) == [None, "glad"]
     assert both.abstaining(0).answers(p) == ["sad", "glad"]
     several = Predictor([member(multi_label=True)]).abstaining(0.8)
     assert several.answers(np.array([[0.95, 0.9], [0.05, 0.3]], dtype=np.float32)) == [

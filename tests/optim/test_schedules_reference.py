@@ -9,7 +9,13 @@ from typing import Any
 import pytest
 
 from tests.reference import schedules as printed
-from ulmfit.optim.schedules import cosine, one_cycle, one_cycle_momentum, slanted_triangular
+from ulmfit.optim.schedules import (
+    cosine,
+    one_cycle,
+    one_cycle_momentum,
+    slanted_triangular,
+    warmup_stable_decay,
+)
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "fastai_schedules.json"
 RECORDED: dict[str, Any] = json.loads(GOLDEN.read_text(encoding="utf-8"))
@@ -51,3 +57,16 @@ def test_one_cycle_rates_and_momenta_are_those_of_fastai(case: dict[str, Any]) -
         assert one_cycle_momentum(t, T, pct_start=case["pct_start"], moms=moms) == pytest.approx(
             momentum, rel=1e-6
         )
+
+
+def test_warm_up_constant_and_fall() -> None:
+    rates = [warmup_stable_decay(t, 20, warmup=0.25, decay=0.4) for t in range(20)]
+    expected = [0.2, 0.4, 0.6, 0.8, *[1] * 9, *(left / 8 for left in range(7, 0, -1))]
+    assert rates == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("T", [1, 2, 3, 10, 1000])
+def test_every_step_of_warm_up_constant_and_fall_learns(T: int) -> None:
+    rates = [warmup_stable_decay(t, T) for t in range(T)]
+    assert min(rates) > 0
+    assert max(rates) == 1

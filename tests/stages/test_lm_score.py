@@ -92,6 +92,14 @@ def test_the_counts_are_those_of_the_original_text() -> None:
     assert score.to_dict()["words"] == 9
 
 
+def test_blank_documents_are_no_documents() -> None:
+    lm = language_model(tiny.tokenizer())
+    assert total(lm, ["", "The film .", " \n"]) == total(lm, ["The film ."])
+    for blank in ([""], ["   "], []):
+        with pytest.raises(InputError, match="there is no text to score"):
+            total(lm, blank)
+
+
 def test_groups_add_up_to_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     lm = language_model(tiny.tokenizer(), "backward")
     texts = tiny.labelled_texts(8)[0]

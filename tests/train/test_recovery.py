@@ -181,7 +181,33 @@ def test_a_weight_that_is_no_number_is_seen_without_a_loss() -> None:
     model = Poisoned()
     state = RunState(model, torch.optim.AdamW(model.parameters()), torch.device("cpu"))
     with pytest.raises(NotFinite, match=r"^a weight of w is nan$"):
-        Recovery(state, Tracker()).keep()
+        Recovery(state, Tracker()).require_finite_weights()
+
+
+def test_weights_that_are_no_numbers_are_never_the_best() -> None:
+    """As the embedding of a word that the validation data do not have: its loss says nothing."""
+    model, notes = Three(), Notes()
+    calls = 0
+
+    def validate() -> Metrics:
+        nonlocal calls
+        calls += 1
+        return {"valid_loss": -float(calls)}
+
+    steps = 0
+
+    def poison(model: Three, result: StepResult, carry: Carry) -> None:
+        nonlocal steps
+        steps += 1
+        if steps == 8:  # the last one before a validation
+            with torch.no_grad():
+                model.parts[0].fill_(math.nan)
+
+    job = toy_job(model, validate=validate, look=poison)
+    result = toy_fit(job, options(), Tracker(display=notes))
+    assert any("a weight of parts.0 is nan" in line for line in notes.lines)
+    assert (calls, result.best_step, result.steps) == (2, 8, 8)
+    assert all(map(math.isfinite, model.values()))
 
 
 def test_the_user_can_stop_and_resume_after_it_went_back(tmp_path: Path) -> None:

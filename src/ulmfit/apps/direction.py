@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -103,6 +104,7 @@ def hand_over(work: DirectionWork, run: TrainingRun) -> Path:
         "multi_label": work.multi_label,
         "validated": work.valid is not None,
         "settings": work.settings.model_dump(mode="json"),
+        "kept_defaults": work.settings.kept_defaults,
     }
     write_task(task, run, what)
     return task
@@ -120,9 +122,14 @@ def main(arguments: list[str]) -> None:
             valid=load_ids(folder / "valid.npz") if told["validated"] else None,
             labels=list(told["labels"]),
             multi_label=bool(told["multi_label"]),
-            settings=Settings.model_validate(told["settings"]),
+            settings=settings_of(told),
         )
         train_direction(work, run, _already_packed)
+
+
+def settings_of(told: Mapping[str, Any]) -> Settings:
+    """The settings in a task, with what a person has chosen."""
+    return Settings.model_validate(told["settings"]).with_choices(told["kept_defaults"])
 
 
 def _already_packed() -> Iterable[str]:

@@ -316,17 +316,20 @@ class Predictor:
         first, *others = self.members
         members = [replace(first, metrics=self.metrics), *others]
         files = [member.files() for member in members]
-        return _unpickled, (files, self.device, self.precision)
+        return _unpickled, (files, self.device, self.precision, self.min_confidence)
 
 
 def _unpickled(
-    folders: Sequence[Mapping[str, bytes]], device: str, precision: Precision
+    folders: Sequence[Mapping[str, bytes]],
+    device: str,
+    precision: Precision,
+    min_confidence: float | None,
 ) -> Predictor:
     members = []
     for files in folders:
         contents = FolderContents(Path("(pickled)"), json.loads(files[CONFIG]), files)
         members.append(TrainedClassifier.from_contents(contents))
-    return Predictor(members, device=device, precision=precision)
+    return Predictor(members, device=device, precision=precision).abstaining(min_confidence)
 
 
 def _disagreement(members: Sequence[TrainedClassifier]) -> str | None:

@@ -125,7 +125,8 @@ def _trained(
     else:
         for work in todo:
             train_direction(work, run, texts)
-    return Predictor([train_direction(work, run, texts) for work in works])
+    trained = [train_direction(work, run, texts) for work in works]
+    return Predictor(trained, device=run.accelerator.device.type)
 
 
 def _better(
@@ -238,6 +239,7 @@ def _identity(
         "data": [text_digest(map(repr, _rows(part))) for part in parts if part is not None],
         "task text": text_digest(task_texts()) if task_texts is not None else None,
         "settings": settings.model_dump(exclude={"pretrain"}),
+        "settings kept at their defaults": settings.kept_defaults,
         "directions": sorted(lms),
         "language model": [checksum(lms[direction].weights) for direction in sorted(lms)],
         "vocabulary": next(iter(lms.values())).tokenizer.digest,

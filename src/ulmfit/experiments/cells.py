@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from ulmfit.config import Direction
+from ulmfit.config import Direction, StageSettings
 from ulmfit.errors import SettingsError
 from ulmfit.experiments.protocol import load_parts
 from ulmfit.experiments.recipes import DataSource, Experiment, Method, Metric, Scale, Variant
@@ -258,7 +258,7 @@ def _tune_key(plan: Plan, direction: Direction, pretrain: Task | None) -> str:
             "lm": variant.lm,
             "finetune": variant.finetune,
             "precision": plan.precision if variant.finetune else None,
-            "settings": settings.model_dump() if variant.finetune else vocabulary,
+            "settings": _settled(settings) if variant.finetune else vocabulary,
             "data": plan.data,
             "metric": plan.metric,
             "labels": plan.cell.labels if variant.text == "labelled" else None,
@@ -267,6 +267,12 @@ def _tune_key(plan: Plan, direction: Direction, pretrain: Task | None) -> str:
             "direction": direction,
         }
     )
+
+
+def _settled(settings: StageSettings) -> dict[str, Any]:
+    """All that is set, and what is the default by choice: nothing fits that to the data."""
+    kept = settings.kept_defaults
+    return settings.model_dump() | ({"kept_defaults": kept} if kept else {})
 
 
 def tuning_seed(plan: Plan) -> int | None:
@@ -284,7 +290,7 @@ def _train_key(plan: Plan, direction: Direction, tune: Task | None) -> str:
         "version": VERSIONS.get(variant.method, VERSION),
         "method": variant.method,
         "tune": tune.key if tune is not None else None,
-        "settings": plan.settings.classifier.model_dump() if trained else None,
+        "settings": _settled(plan.settings.classifier) if trained else None,
         "precision": plan.precision if trained else None,
         "data": plan.data,
         "source": _test_rows(plan.source) if plan.metric == "test" else None,

@@ -29,6 +29,7 @@ from ulmfit.stages.classifier_course import fitted_to_length
 from ulmfit.stages.finetune_classifier import (
     ClassifierLoss,
     Targets,
+    check_settings,
     classification_metrics,
     one_hot,
 )
@@ -109,6 +110,7 @@ def train_multitask(
     Returns:
         Texts to scores, (N, C).
     """
+    check_settings(settings.classifier)
     words = settings.finetune_lm
     assert words is not None
     tokenizer = Tokenizer.train(

@@ -71,7 +71,7 @@ def encode_documents(
     Args:
         encoder: AWD-LSTM, exact or in 8 bits.
         tokens: word ids, (B, T), padded on the right.
-        lengths: real tokens of each row, (B,), each >= 1, on the CPU or on the device.
+        lengths: real tokens of each row, (B,), each >= 1, on the device of `tokens`.
         chunk: tokens per step of BPTT.
         pool_tokens: max and mean pool over the chunks that start within the last `pool_tokens` of a
             document (the rule of fastai's `max_len`), at least `chunk`; None: over all chunks.

@@ -113,13 +113,13 @@ class TextScore:
 
     def to_dict(self) -> dict[str, Any]:
         """Figures for JSON; per word only where there are words."""
-        per_word = {
-            "word_perplexity": self.word_perplexity,
-            "spelled_word_perplexity": self.spelled_word_perplexity,
-        }
+        per_word = {}
+        if self.parted:
+            per_word["word_perplexity"] = self.word_perplexity
+            per_word["spelled_word_perplexity"] = self.spelled_word_perplexity
         return {
             "perplexity": self.perplexity,
-            **(per_word if self.parted else {}),
+            **per_word,
             "bits_per_char": self.bits_per_char,
             "spelled_bits_per_char": self.spelled_bits_per_char,
             "unknown_share": self.unknown_share,
@@ -255,10 +255,10 @@ class Speller:
 
 
 def _groups(texts: Iterable[str], tokenizer: Tokenizer) -> Iterator[list[tuple[str, Ids]]]:
-    """Documents with their ids, so many that they have about `GROUP_TOKENS` tokens."""
+    """Documents that are not blank, with their ids: about `GROUP_TOKENS` tokens each time."""
     group: list[tuple[str, Ids]] = []
     n_tokens = 0
-    for text in texts:
+    for text in filter(str.strip, texts):
         group.append((text, tokenizer.encode(_spaced(text))))
         n_tokens += len(group[-1][1])
         if n_tokens >= GROUP_TOKENS:

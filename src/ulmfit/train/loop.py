@@ -223,6 +223,7 @@ class _Run:
             every = self.options.validate_every
             validating = last or bool(every and progress.step % every == 0)
             if validating:
+                self.recovery.require_finite_weights()
                 self.validate()
             if last:
                 progress.epoch, progress.batch, self.state.carry = progress.epoch + 1, 0, {}

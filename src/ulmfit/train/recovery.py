@@ -52,8 +52,8 @@ class Recovery:
         self.state, self.tracker = state, tracker
         self.good: Snapshot | None = None
 
-    def keep(self) -> None:
-        """Take the present state for good.
+    def require_finite_weights(self) -> None:
+        """Before the weights can be taken for the best, or for good.
 
         Raises:
             NotFinite: a weight is no number, which the loss did not tell yet.
@@ -61,6 +61,9 @@ class Recovery:
         for name, value in self.state.model.state_dict().items():
             if value.is_floating_point() and not bool(torch.isfinite(value).all()):
                 raise NotFinite(f"a weight of {name}", math.nan)
+
+    def keep(self) -> None:
+        """Take the present state for good."""
         self.good = None  # the old one's memory is free before the new one takes its own
         now = self.state.snapshot(self.tracker.position())
         # Copies, in the computer's memory: steps write into the optimiser's own tensors.

@@ -60,7 +60,7 @@ def test_the_full_loss_is_the_mean_of_the_definition(layer: tuple[Tensor, Tensor
 def test_the_summed_loss_is_the_same_in_blocks_of_any_size(
     rows: int, layer: tuple[Tensor, Tensor, Tensor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(softmax, "EVAL_ROWS", rows)
+    monkeypatch.setattr(softmax, "LOGIT_ROWS", rows)
     targets = drawn_targets(N, torch.Generator().manual_seed(1))
     total = summed_nll(layer[0], targets, *layer[1:])
     assert total.dtype == torch.float64

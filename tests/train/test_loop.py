@@ -153,8 +153,8 @@ def test_validation_within_epochs_and_never_twice_at_their_ends() -> None:
 
 def test_the_last_weights_stay_where_there_is_no_validation(tmp_path: Path) -> None:
     model = Three()
-    with Tracker(tmp_path / "log.jsonl") as tracker:
-        toy_fit(toy_job(model), options(patience=1), tracker)
+    tracker = Tracker(tmp_path / "log.jsonl")
+    toy_fit(toy_job(model), options(patience=1), tracker)
     assert model.values() == [-8.0] * 3
     records = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     # The loss is the sum of the parameters, before each step: 0, -3, -6, -9 in the first epoch.
@@ -255,8 +255,8 @@ def test_the_display_ends_when_the_run_breaks_off() -> None:
 def finished(tmp_path: Path) -> Iterator[Checkpoints]:
     """Checkpoints and log of a run of eight steps."""
     checkpoints = Checkpoints(tmp_path / "checkpoints")
-    with Tracker(tmp_path / "log.jsonl") as tracker:
-        toy_fit(toy_job(Three()), options(checkpoint_seconds=0.0), tracker, checkpoints)
+    tracker = Tracker(tmp_path / "log.jsonl")
+    toy_fit(toy_job(Three()), options(checkpoint_seconds=0.0), tracker, checkpoints)
     yield checkpoints
 
 
@@ -268,13 +268,6 @@ def test_checkpoints_wait_for_their_time(tmp_path: Path) -> None:
     checkpoints = Checkpoints(tmp_path)
     toy_fit(toy_job(Three()), options(checkpoint_seconds=3600.0), checkpoints=checkpoints)
     assert checkpoints.steps() == []
-
-
-def test_checkpoints_come_by_steps_as_well(tmp_path: Path) -> None:
-    checkpoints = Checkpoints(tmp_path, keep=9)
-    limits = options(checkpoint_seconds=3600.0, checkpoint_steps=3)
-    toy_fit(toy_job(Three()), limits, checkpoints=checkpoints)
-    assert checkpoints.steps() == [3, 6]
 
 
 def test_a_deadline_saves_and_stops_and_the_run_goes_on_where_it_was(tmp_path: Path) -> None:
@@ -299,16 +292,16 @@ def test_resuming_where_there_is_no_checkpoint_starts_the_log_again(
     finished.clear()
     log = finished.folder.parent / "log.jsonl"
     before = log.read_text()
-    with Tracker(log) as tracker:
-        toy_fit(toy_job(Three()), options(resume=True), tracker, finished)
+    tracker = Tracker(log)
+    toy_fit(toy_job(Three()), options(resume=True), tracker, finished)
     assert log.read_text() == before
 
 
 def test_a_new_run_removes_what_an_old_one_left(finished: Checkpoints) -> None:
     # Its checkpoints would be newer by number than those of the new run, and be resumed later.
     log = finished.folder.parent / "log.jsonl"
-    with Tracker(log) as tracker:
-        toy_fit(toy_job(Three(), plan=full([1.0] * 3, 1)), options(), tracker, finished)
+    tracker = Tracker(log)
+    toy_fit(toy_job(Three(), plan=full([1.0] * 3, 1)), options(), tracker, finished)
     assert finished.steps() == []
     assert len(log.read_text().splitlines()) == 1
 

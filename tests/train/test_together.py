@@ -97,8 +97,8 @@ def run(folder: str, batches: Sequence[Sequence[float]], strike: int, resume: bo
     own = [Number(value) for value in batches[ranks.rank() if ranks.size() > 1 else 0]]
     job = toy_job(model, batches=own, look=look, validate=lambda: {"valid_loss": 1.0})
     place = Path(folder)
-    with Tracker(place / "log.jsonl") as tracker:
-        toy_fit(job, options(resume=resume), tracker, Checkpoints(place / "checkpoints"))
+    tracker = Tracker(place / "log.jsonl")
+    toy_fit(job, options(resume=resume), tracker, Checkpoints(place / "checkpoints"))
     return [model.values(), carried]
 
 

@@ -8,16 +8,16 @@ from pathlib import Path
 import pytest
 
 from ulmfit.errors import StorageError
-from ulmfit.train.tracker import Silent, Speed, Tracker
+from ulmfit.train.tracker import Speed, Tracker
 
 
 def test_records_are_lines_of_json_with_all_digits(tmp_path: Path) -> None:
     log = tmp_path / "new" / "log.jsonl"
-    with Tracker(log) as tracker:
-        assert tracker.position() == 0
-        tracker.record(step=1, loss=0.1 + 0.2)
-        assert tracker.position() == log.stat().st_size
-        tracker.record(step=2, name="größer")
+    tracker = Tracker(log)
+    assert tracker.position() == 0
+    tracker.record(step=1, loss=0.1 + 0.2)
+    assert tracker.position() == log.stat().st_size
+    tracker.record(step=2, name="größer")
     lines = log.read_text(encoding="utf-8").splitlines()
     assert [json.loads(line) for line in lines] == [
         {"step": 1, "loss": 0.1 + 0.2},
@@ -28,23 +28,23 @@ def test_records_are_lines_of_json_with_all_digits(tmp_path: Path) -> None:
 def test_an_old_log_is_continued(tmp_path: Path) -> None:
     log = tmp_path / "log.jsonl"
     for step in (1, 2):
-        with Tracker(log) as tracker:
-            tracker.record(step=step)
+        tracker = Tracker(log)
+        tracker.record(step=step)
     assert log.read_text() == '{"step": 1}\n{"step": 2}\n'
 
 
 def test_rewinding_cuts_and_never_adds(tmp_path: Path) -> None:
     log = tmp_path / "log.jsonl"
-    with Tracker(log) as tracker:
-        tracker.rewind(0)  # there is no log yet
-        tracker.record(step=1)
-        there = tracker.position()
-        tracker.record(step=2)
-        tracker.rewind(there)
-        assert log.read_text() == '{"step": 1}\n'
-        # A log that lost its end with the machine must not be filled up with zeros.
-        tracker.rewind(there + 100)
-        tracker.record(step=3)
+    tracker = Tracker(log)
+    tracker.rewind(0)  # there is no log yet
+    tracker.record(step=1)
+    there = tracker.position()
+    tracker.record(step=2)
+    tracker.rewind(there)
+    assert log.read_text() == '{"step": 1}\n'
+    # A log that lost its end with the machine must not be filled up with zeros.
+    tracker.rewind(there + 100)
+    tracker.record(step=3)
     assert log.read_text() == '{"step": 1}\n{"step": 3}\n'
 
 
@@ -59,24 +59,13 @@ def test_a_full_disk_is_a_storage_error() -> None:
     full = Path("/dev/full")
     if not full.exists():
         pytest.skip("there is no /dev/full on this system")
-    with Tracker(full) as tracker, pytest.raises(StorageError) as caught:
+    tracker = Tracker(full)
+    with pytest.raises(StorageError) as caught:
         tracker.record(step=1)
     assert str(caught.value) == (
         "cannot write '/dev/full': no space left on device. "
         "Free some space or choose another place, then resume the run."
     )
-
-
-def test_closing_ends_the_display() -> None:
-    ended = []
-
-    class Ending(Silent):
-        def end(self) -> None:
-            ended.append(True)
-
-    with pytest.raises(KeyError), Tracker(display=Ending()):
-        raise KeyError
-    assert ended == [True]
 
 
 def test_speed_is_an_average_over_the_last_seconds(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -165,12 +165,13 @@ def _fit(
         schedule=settings.schedule,
         checkpoint_seconds=context.checkpoint_seconds,
         resume=context.resume,
+        deadline=context.deadline,
         unit="documents",
         identity={"settings": settings.model_dump(mode="json"), "seed": context.seed},
     )
-    with Tracker(context.folder / "log.jsonl", context.display) as tracker:
-        checkpoints = Checkpoints(context.folder / "checkpoints")
-        fit(job, options, context.accelerator, tracker, checkpoints)
+    tracker = Tracker(context.folder / "log.jsonl", context.display)
+    checkpoints = Checkpoints(context.folder / "checkpoints")
+    fit(job, options, context.accelerator, tracker, checkpoints)
 
 
 def _sizes(sizes: LMConfig | None, settings: Settings, vocab_size: int) -> LMConfig:

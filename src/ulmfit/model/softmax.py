@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 # Rows of logits held at once in evaluation: 1,024 x 60,000 words in float32 is 245 MB.
-EVAL_ROWS = 1024
+LOGIT_ROWS = 1024
 
 # Logits held at once in training, 16 MB of float32: with 4 MB the full softmax over 30,000 words
 # takes 1.6 times as long, and more gains nothing (docs/log.md).
@@ -93,8 +93,8 @@ def _blockwise_cross_entropy(*arguments: Tensor | None) -> Tensor:
 def summed_nll(hidden: Tensor, targets: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """Summed negative log-likelihood in nats, float64, over blocks of rows: bounded memory."""
     total = torch.zeros((), dtype=torch.float64, device=hidden.device)
-    for start in range(0, hidden.size(0), EVAL_ROWS):
-        block = slice(start, start + EVAL_ROWS)
+    for start in range(0, hidden.size(0), LOGIT_ROWS):
+        block = slice(start, start + LOGIT_ROWS)
         logits = F.linear(hidden[block], weight, bias).float()
         total += F.cross_entropy(logits, targets[block], reduction="sum").double()
     return total

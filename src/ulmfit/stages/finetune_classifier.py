@@ -287,12 +287,13 @@ def _fit(
         patience=settings.patience,
         checkpoint_seconds=context.checkpoint_seconds,
         resume=context.resume,
+        deadline=context.deadline,
         unit="documents",
         identity=identity,
     )
-    with Tracker(context.folder / "log.jsonl", context.display) as tracker:
-        checkpoints = Checkpoints(context.folder / "checkpoints")
-        result = fit(job, options, context.accelerator, tracker, checkpoints)
+    tracker = Tracker(context.folder / "log.jsonl", context.display)
+    checkpoints = Checkpoints(context.folder / "checkpoints")
+    result = fit(job, options, context.accelerator, tracker, checkpoints)
     return {**result.best, "steps": result.steps, "seconds": round(result.seconds)}
 
 

@@ -64,6 +64,8 @@ def pack_task_corpus(
         Training corpus; validation corpus, None if it would be too small to say anything, or the
         greater part: then all text is for training.
     """
+    if fraction == 0:
+        return build_corpus(texts(), tokenizer, folder / "train"), None
     packed = []
     for name, wanted in (("train", False), ("valid", True)):
         documents = (text for text in texts() if is_held_out(text, fraction) == wanted)

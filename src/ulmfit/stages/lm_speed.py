@@ -15,7 +15,7 @@ from ulmfit.settings import PretrainSettings
 from ulmfit.stages.lm_training import LMLoss, batch_shape, word_counts
 from ulmfit.train.evaluate import score_language_model
 from ulmfit.train.loop import Carry, make_optimizer
-from ulmfit.train.together import add_gradients, whole_batch
+from ulmfit.train.step import train_step
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -99,13 +99,9 @@ def _training_speed(
     while goes_on():
         if step == WARM_UP_STEPS:
             n_tokens, start = 0, time.perf_counter()
-        with accelerator.autocast():
-            result = loss(windows[step % len(windows)], carry)
-        accelerator.backward(result.loss)
-        # It also waits for a GPU, which works on its own.
-        _, _, n_items = whole_batch(result.metric, result.loss, result.n_items, parameters)
-        add_gradients(parameters)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        carry, step, n_tokens = result.carry, step + 1, n_tokens + n_items
+        window, clip = windows[step % len(windows)], settings.optimizer.clip
+        carry, _, n_items = train_step(
+            loss, window, carry, parameters, optimizer, accelerator, clip
+        )
+        step, n_tokens = step + 1, n_tokens + n_items
     return n_tokens / (time.perf_counter() - start)

@@ -208,9 +208,9 @@ def train_language_model(
         },
     )
     job = _job(model, data, settings, (rows, window), context.seed, validated)
-    with Tracker(context.folder / "log.jsonl", context.display) as tracker:
-        checkpoints = Checkpoints(context.folder / "checkpoints")
-        return fit(job, options, context.accelerator, tracker, checkpoints)
+    tracker = Tracker(context.folder / "log.jsonl", context.display)
+    checkpoints = Checkpoints(context.folder / "checkpoints")
+    return fit(job, options, context.accelerator, tracker, checkpoints)
 
 
 def _job(

@@ -7,10 +7,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import AdamW, Optimizer
 
 from ulmfit import ranks
@@ -25,7 +25,8 @@ from ulmfit.train.checkpoint import Checkpoints, Snapshot
 from ulmfit.train.clock import Batch, Batches, Clock
 from ulmfit.train.recovery import NotFinite, Recovery, require_finite
 from ulmfit.train.run_state import Carry, Metrics, RunState
-from ulmfit.train.together import add_gradients, begin_alike, gather_own, take_own, whole_batch
+from ulmfit.train.step import Loss, StepResult, train_step
+from ulmfit.train.together import begin_alike, gather_own, take_own
 from ulmfit.train.tracker import Speed, Tracker
 
 if TYPE_CHECKING:
@@ -34,31 +35,6 @@ if TYPE_CHECKING:
 __all__ = ["Carry", "FitResult", "Job", "Loss", "Metrics", "Options", "StepResult", "fit"]
 
 B = TypeVar("B", bound=Batch, contravariant=True)
-
-
-@dataclass(frozen=True)
-class StepResult:
-    """One forward pass; of several processes (`ranks`), on this one's part of the batch.
-
-    Attributes:
-        loss: scalar that is differentiated; the processes' add up to that of the whole batch.
-        metric: what is reported and averaged: the loss without its penalties, in nats per item;
-            the processes' add up as well.
-        n_items: tokens or documents in this process's part of the batch.
-        carry: state for the next batch of the epoch, detached (an LM's hidden state).
-    """
-
-    loss: Tensor
-    metric: Tensor
-    n_items: int
-    carry: Carry = field(default_factory=dict)
-
-
-class Loss(Protocol[B]):
-    """Runs the model on a batch."""
-
-    def __call__(self, batch: B, carry: Carry) -> StepResult:
-        """`carry` is the previous batch's, empty at the start of an epoch."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +71,6 @@ class Options:
         patience: stop after so many validations without improvement, None for never.
         validate_every: validate also every so many steps, not only at the end of an epoch.
         checkpoint_seconds: least time between two checkpoints.
-        checkpoint_steps: save also every so many steps, None for by time alone.
         resume: go on from the newest checkpoint, where there is one.
         deadline: save and stop at this time of `time.monotonic`, None for never.
         unit: name of the items, for display ("tokens", "documents").
@@ -109,7 +84,6 @@ class Options:
     patience: int | None = None
     validate_every: int | None = None
     checkpoint_seconds: float = 120.0
-    checkpoint_steps: int | None = None
     resume: bool = False
     deadline: float | None = None
     unit: str = "tokens"
@@ -193,7 +167,6 @@ class _Run:
         self.optimizer = make_optimizer(job.groups, options.optimizer)
         self.state = RunState(job.model, self.optimizer, accelerator.device)
         self.recovery = Recovery(self.state, tracker)
-        self.phases = [phase for phase in job.plan for _ in range(phase.epochs)]
         self.clock = Clock(job.plan, job.batches, options.schedule, options.max_steps)
         self.identity = {**options.identity, "number of steps": self.clock.total}
         self.identity[ckpt.PROCESSES] = ranks.size()
@@ -203,7 +176,7 @@ class _Run:
     def train(self, stop: StopRequest) -> None:
         self.tracker.display.begin(self.options.unit, self.clock.total, self.state.progress.step)
         try:
-            while self.state.progress.epoch < len(self.phases) and not self.exhausted():
+            while self.state.progress.epoch < len(self.clock.phases) and not self.exhausted():
                 try:
                     self.run_epoch(stop)
                 except NotFinite as fault:
@@ -214,7 +187,7 @@ class _Run:
     def run_epoch(self, stop: StopRequest) -> None:
         progress = self.state.progress
         batches = self.job.batches.epoch(progress.epoch)
-        phase = self.phases[progress.epoch]
+        phase = self.clock.phases[progress.epoch]
         thaw(self.job.groups, phase)
         for position in range(progress.batch, len(batches)):
             self.step(batches[position])
@@ -243,21 +216,15 @@ class _Run:
         scale = batch.lr_scale * progress.rate_factor
         rates = self.clock.set_rates(self.optimizer, progress.step, progress.epoch, scale)
         self.job.model.train()
-        with self.accelerator.autocast():
-            result = self.job.loss(batch, self.state.carry)
-        self.accelerator.backward(result.loss)
-        metric, loss, n_items = whole_batch(
-            result.metric, result.loss, result.n_items, self.parameters
+        self.state.carry, metric, n_items = train_step(
+            self.job.loss,
+            batch,
+            self.state.carry,
+            self.parameters,
+            self.optimizer,
+            self.accelerator,
+            self.options.optimizer.clip,
         )
-        require_finite(metric, "loss")
-        require_finite(loss, "loss with its penalties")
-        add_gradients(self.parameters)
-        clip = self.options.optimizer.clip
-        if clip is not None:
-            self.accelerator.clip_grad_norm_(self.parameters, clip)
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
-        self.state.carry = result.carry
         progress.step += 1
         if progress.step % moments.EVERY == 0:
             moments.forget_tiny_moments(self.optimizer)
@@ -297,7 +264,7 @@ class _Run:
         self.tracker.record(step=progress.step, epoch=progress.epoch, train_loss=train, **metrics)
         shown = ", ".join(f"{name} {value:.4g}" for name, value in metrics.items())
         self.tracker.display.note(
-            f"epoch {progress.epoch + 1}/{len(self.phases)}, step {progress.step}: "
+            f"epoch {progress.epoch + 1}/{len(self.clock.phases)}, step {progress.step}: "
             f"train loss {train:.4f}{', ' + shown if shown else ''}"
         )
         self.speed = Speed()
@@ -312,7 +279,7 @@ class _Run:
             progress.since_best = 0
         else:
             # What is frozen has not had its turn yet: no reason to lose patience.
-            progress.since_best += self.phases[progress.epoch] is self.job.plan[-1]
+            progress.since_best += self.clock.phases[progress.epoch] is self.job.plan[-1]
         if metrics[monitor] <= best:  # of equals the later one: its rate was lower
             progress.best, progress.best_step = metrics, progress.step
             self.state.keep_best()
@@ -326,8 +293,6 @@ class _Run:
         asked = ranks.exchange("after a step", bool(stop), late, due)
         stopping = any(row[0] for row in asked) or bool(asked[0][1])
         due = bool(asked[0][2])
-        every = self.options.checkpoint_steps
-        due = due or bool(every and self.state.progress.step % every == 0)
         if self.checkpoints is not None and (due or stopping):
             self.save()
         if stopping:

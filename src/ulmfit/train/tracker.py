@@ -6,7 +6,6 @@ import json
 import os
 import time
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Protocol
 
 from ulmfit import ranks
@@ -57,17 +56,6 @@ class Tracker:
         self.log_path = log_path if ranks.rank() == 0 else None
         self.display: Display = display if display is not None else Silent()
 
-    def __enter__(self) -> Tracker:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
     def record(self, **values: Any) -> None:
         """Append one record; numbers keep full precision.
 
@@ -97,10 +85,6 @@ class Tracker:
         """Cut the log to what it was at a checkpoint: the steps after it are done again."""
         if self.log_path is not None and self.position() > position:
             os.truncate(self.log_path, position)
-
-    def close(self) -> None:
-        """Close the display."""
-        self.display.end()
 
 
 class Speed:

@@ -16,7 +16,7 @@ _OPEN = os.O_RDWR | os.O_CREAT
 
 
 @contextlib.contextmanager
-def only_run(folder: Path, name: str) -> Iterator[None]:
+def only_run(folder: Path, name: str, *, option: str = "--out") -> Iterator[None]:
     """Keep other processes out of a folder for the length of the block.
 
     Where the file system has no locks, nobody is kept out.
@@ -24,6 +24,7 @@ def only_run(folder: Path, name: str) -> Iterator[None]:
     Args:
         folder: made if it is not there.
         name: of the lock file in it, which is removed at the end.
+        option: that names another folder, for the message.
 
     Raises:
         SettingsError: another process is at work there; names it.
@@ -31,7 +32,7 @@ def only_run(folder: Path, name: str) -> Iterator[None]:
     """
     path = folder / name
     try:
-        descriptor = _acquired(path)
+        descriptor = _acquired(path, option)
     except OSError as error:
         raise StorageError(
             f"cannot write '{path}': {(error.strerror or str(error)).lower()}",
@@ -47,12 +48,12 @@ def only_run(folder: Path, name: str) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _acquired(path: Path) -> int:
+def _acquired(path: Path, option: str) -> int:
     while True:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, _OPEN, 0o666)
         try:
-            _lock(path, descriptor)
+            _lock(path, descriptor, option)
         except BaseException:
             os.close(descriptor)
             raise
@@ -63,7 +64,7 @@ def _acquired(path: Path) -> int:
         os.close(descriptor)  # its last holder has removed it: once more
 
 
-def _lock(path: Path, descriptor: int) -> None:
+def _lock(path: Path, descriptor: int, option: str) -> None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
@@ -73,7 +74,7 @@ def _lock(path: Path, descriptor: int) -> None:
         raise SettingsError(
             f"another run (process {holder}) is at work in '{path.parent}'",
             expected="one run at a time in a folder",
-            hint="Wait until it is done, stop it, or choose another folder with --out.",
+            hint=f"Wait until it is done, stop it, or choose another folder with {option}.",
         ) from None
 
 

@@ -13,7 +13,7 @@ from ulmfit.data.batches import (
     POOL_BATCHES,
     DocumentBatches,
     backwards,
-    by_length,
+    length_groups,
     pad,
 )
 from ulmfit.data.rules import PAD_ID
@@ -139,7 +139,9 @@ def test_batches_can_be_asked_for_as_in_any_sequence() -> None:
 def test_groups_for_inference(
     lengths: list[int], max_tokens: int, chunk: int, max_rows: int
 ) -> None:
-    found = by_length(np.array(lengths, dtype=np.int64), max_tokens, chunk=chunk, max_rows=max_rows)
+    found = length_groups(
+        np.array(lengths, dtype=np.int64), max_tokens, chunk=chunk, max_rows=max_rows
+    )
     positions = [int(row) for group in found for row in group]
     assert sorted(positions) == list(range(len(lengths)))
     in_order = [lengths[row] for row in positions]
@@ -151,19 +153,19 @@ def test_groups_for_inference(
 
 
 def test_equal_lengths_stay_in_the_order_given() -> None:
-    found = by_length(np.array([2, 3, 2, 3, 2]), 1000, chunk=10)
+    found = length_groups(np.array([2, 3, 2, 3, 2]), 1000, chunk=10)
     assert np.concatenate(found).tolist() == [1, 3, 0, 2, 4]
 
 
 def test_a_very_long_document_has_few_others_beside_it() -> None:
     # Its padded group would take 8 bytes for each of them at each of its tokens.
     lengths = np.array([1_000_000] + [50] * 600)
-    found = by_length(lengths, 16_384, chunk=70)
+    found = length_groups(lengths, 16_384, chunk=70)
     for group in found:
         assert len(group) * int(lengths[group].max()) <= MAX_GROUP_IDS
     assert 0 in found[0]
     assert len(found[0]) <= 4
-    assert len(by_length(np.array([10**8, 10**8]), 16_384, chunk=70)) == 2
+    assert len(length_groups(np.array([10**8, 10**8]), 16_384, chunk=70)) == 2
 
 
 @pytest.mark.parametrize("rounds", [1, 3, 7])

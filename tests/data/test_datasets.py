@@ -17,6 +17,7 @@ from ulmfit.data.datasets import (
     load_dataset,
     rows_with_text,
     sort_classes,
+    text_digest,
     training_rows,
 )
 from ulmfit.errors import InputError
@@ -270,3 +271,7 @@ def test_from_python() -> None:
     assert from_python(["a"]).labels is None
     with pytest.raises(InputError, match="mails: 2 texts and 1 labels: expected as many of both"):
         from_python(["a", "b"], ["x"], name="mails")
+
+
+def test_where_a_text_ends_counts() -> None:
+    assert text_digest(["ab", "c"]) != text_digest(["a", "bc"])

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,7 @@ import pytest
 from tests.experiments.conftest import last_task, plan_of
 from ulmfit.data.datasets import Dataset
 from ulmfit.errors import InputError
-from ulmfit.experiments.ablations import Member, measured, read_curve, run_task, softmax
+from ulmfit.experiments.ablations import Member, measured, read_curve, run_task
 from ulmfit.experiments.cells import tasks_of
 from ulmfit.experiments.language_models import Site
 from ulmfit.experiments.recipes import Method, Scale, Variant
@@ -69,8 +68,3 @@ def test_the_last_record_of_an_epoch_counts(tmp_path: Path) -> None:
         {"epoch": 1, "train_loss": 1.0, "valid_loss": 1.2, "error": 25.0},
         {"epoch": 2, "train_loss": 0.5, "rate_factor": 0.5},
     ]
-
-
-def test_softmax_of_large_scores() -> None:
-    found = softmax(np.array([[1000.0, 0.0], [0.0, math.log(3.0)]], dtype=np.float32))
-    assert np.allclose(found, [[1.0, 0.0], [0.25, 0.75]])

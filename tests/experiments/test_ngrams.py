@@ -7,7 +7,7 @@ from scipy.sparse import csr_matrix
 from tests import tiny
 from ulmfit.data.datasets import Dataset
 from ulmfit.errors import InputError
-from ulmfit.experiments.ngrams import DEFAULT_RATE, RATES, descend, fit_ngrams, rows_of
+from ulmfit.experiments.ngrams import DEFAULT_RATE, RATES, descend, fit_bag_of_ngrams, rows_of
 
 
 def test_counts_become_repeated_ids() -> None:
@@ -28,7 +28,7 @@ def test_a_step_of_descent_by_hand() -> None:
 def test_it_learns_what_the_adjectives_say_and_chooses_a_rate() -> None:
     texts, labels = tiny.labelled_texts(60)
     valid = Dataset(*tiny.labelled_texts(20, seed=2))
-    model = fit_ngrams(Dataset(texts, labels), valid, seed=0)
+    model = fit_bag_of_ngrams(Dataset(texts, labels), valid, seed=0)
     assert model.rate in RATES
     unseen, truth = tiny.labelled_texts(40, seed=1)
     answers = model.predict_proba(unseen)
@@ -39,11 +39,11 @@ def test_it_learns_what_the_adjectives_say_and_chooses_a_rate() -> None:
 
 def test_seeds_repeat_and_without_validation_rows_there_is_one_rate() -> None:
     data = Dataset(*tiny.labelled_texts(20))
-    first, second = (fit_ngrams(data, None, seed=3) for _ in range(2))
+    first, second = (fit_bag_of_ngrams(data, None, seed=3) for _ in range(2))
     assert first.rate == DEFAULT_RATE
     assert np.array_equal(first.predict_proba(data.texts), second.predict_proba(data.texts))
 
 
 def test_one_class_is_refused() -> None:
     with pytest.raises(InputError, match="all 2 rows have the label 'x'"):
-        fit_ngrams(Dataset(["one", "two"], ["x", "x"]), None, seed=0)
+        fit_bag_of_ngrams(Dataset(["one", "two"], ["x", "x"]), None, seed=0)

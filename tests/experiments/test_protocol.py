@@ -7,7 +7,7 @@ import pytest
 
 from ulmfit.data import datasets
 from ulmfit.experiments import protocol
-from ulmfit.experiments.protocol import load_parts, read_test, text_digest
+from ulmfit.experiments.protocol import load_parts, read_test
 from ulmfit.experiments.recipes import DataSource
 
 TREC = DataSource(source="name:trec6", test_rows=60)
@@ -57,7 +57,3 @@ def test_the_digest_follows_rows_and_limits(rows: Path) -> None:
     assert first.digest != second.digest
     assert len(second.train) + len(second.valid) == 40
     assert load_parts(limited, "test", None).digest == first.digest
-
-
-def test_where_a_text_ends_counts() -> None:
-    assert text_digest(["ab", "c"]) != text_digest(["a", "bc"])

@@ -26,12 +26,11 @@ from ulmfit.experiments.results import Result, read_results
 from ulmfit.experiments.runner import (
     Board,
     Origin,
-    claimed,
-    clock,
     make_board,
     run_cells,
     together,
 )
+from ulmfit.locks import only_run
 from ulmfit.train.tracker import Silent
 
 TFIDF, NB_SVM = (Variant.model_validate({"name": n, "method": n}) for n in ("tfidf", "nb-svm"))
@@ -188,16 +187,13 @@ def test_results_that_cannot_be_written_are_said_before_the_work(tmp_path: Path)
 
 
 def test_two_runs_do_not_share_a_work_folder(tmp_path: Path) -> None:
-    with claimed(tmp_path / "work"):
-        message = r"another run is at work in '.*work'"
-        with pytest.raises(SettingsError, match=message), claimed(tmp_path / "work"):
-            pass
-    with claimed(tmp_path / "work"):
-        pass
-
-
-def test_clock() -> None:
-    assert (clock(3), clock(161), clock(3723)) == ("0:03", "2:41", "1:02:03")
+    work = tmp_path / "work"
+    crew = Alone(Site(work, None, None, cpu=True), Silent())
+    with only_run(work, "lock"), pytest.raises(SettingsError) as caught:
+        run_cells([], tmp_path / "results.jsonl", work, crew, ORIGIN, Silent())
+    assert "is at work in" in str(caught.value)
+    assert "or choose another folder with --work." in str(caught.value)
+    run_cells([], tmp_path / "results.jsonl", work, crew, ORIGIN, Silent())
 
 
 OWN = """

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
@@ -70,3 +72,9 @@ def test_no_texts() -> None:
     for multi_label in (False, True):
         scores = average_scores(empty, multi_label=multi_label)
         assert probabilities(scores, multi_label=multi_label).shape == (0, 4)
+
+
+def test_large_scores_do_not_overflow() -> None:
+    scores = np.array([[1000.0, 0.0], [0.0, math.log(3.0)]])
+    found = probabilities(scores, multi_label=False)
+    assert np.allclose(found, [[1.0, 0.0], [0.25, 0.75]])

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ulmfit.errors import StorageError
-from ulmfit.train.tracker import Speed, Tracker
+from ulmfit.train.tracker import Speed, Tracker, clock
 
 
 def test_records_are_lines_of_json_with_all_digits(tmp_path: Path) -> None:
@@ -79,3 +79,13 @@ def test_speed_is_an_average_over_the_last_seconds(monkeypatch: pytest.MonkeyPat
     now[0] = 23.0  # longer than the window: only this counts
     assert speed.update(200) == pytest.approx(10.0)
     assert speed.update(0) >= 0  # no time has passed
+
+
+def test_times_are_short() -> None:
+    assert [clock(s) for s in (3, 3.4, 65, 161, 3723)] == [
+        "0:03",
+        "0:03",
+        "1:05",
+        "2:41",
+        "1:02:03",
+    ]

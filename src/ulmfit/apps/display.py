@@ -7,7 +7,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, TextIO
 
-from ulmfit.train.tracker import Display, Silent
+from ulmfit.train.tracker import Display, Silent, clock
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -97,13 +97,6 @@ def perplexity(loss: float) -> str:
     """exp(loss) of a loss in nats, with three digits or so."""
     value = math.exp(min(loss, 99.0))
     return f"{value:.1e}" if value >= 1e6 else f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
-
-
-def clock(seconds: float) -> str:
-    """3 -> '0:03', 3723 -> '1:02:03'."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 class LineDisplay:

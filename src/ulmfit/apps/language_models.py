@@ -16,10 +16,11 @@ from ulmfit.apps.corpus_parts import (
 )
 from ulmfit.apps.packed_corpus import packed_tokenizer, read_packed, unpack_corpus
 from ulmfit.apps.planned import Plan
-from ulmfit.apps.run import Texts, TrainingRun, text_digest
+from ulmfit.apps.run import Texts, TrainingRun
 from ulmfit.artifacts import write_folder
 from ulmfit.config import Direction
 from ulmfit.data.corpus import TokenCorpus
+from ulmfit.data.datasets import text_digest
 from ulmfit.data.tokenizer import Tokenizer
 from ulmfit.errors import InputError, SettingsError
 from ulmfit.model.quantized_rows import Store

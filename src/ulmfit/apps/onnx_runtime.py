@@ -22,7 +22,7 @@ from ulmfit.apps.decisions import most_probable, require_confidence, with_absten
 from ulmfit.apps.onnx_folder import OnnxSettings, read_settings
 from ulmfit.apps.text_blocks import text_blocks
 from ulmfit.artifacts import NGRAMS, TOKENIZER, FolderContents, read_folder
-from ulmfit.data.batches import backwards, by_length, pad
+from ulmfit.data.batches import backwards, length_groups, pad
 from ulmfit.data.tokenizer import Tokenizer
 from ulmfit.errors import InputError, ModelFolderError, SettingsError
 from ulmfit.runtime import cpu_count
@@ -173,7 +173,7 @@ class OnnxClassifier:
         """One direction's logits, (N, C), in the order of the documents."""
         answers = np.empty((len(documents), len(self.labels)), dtype=np.float32)
         lengths = np.array([len(document) for document in documents], dtype=np.int64)
-        for rows in by_length(lengths, STEP_TOKENS, chunk=self.settings.chunk):
+        for rows in length_groups(lengths, STEP_TOKENS, chunk=self.settings.chunk):
             batch = pad(documents, rows)
             answers[rows] = self._run_group(session, batch.tokens, batch.lengths)
         return answers

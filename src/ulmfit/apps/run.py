@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterable, Mapping
@@ -153,14 +152,6 @@ def precision_of(work: Path) -> Precision:
     """
     found = _read_mark(work / MARK).get("precision")
     return "float32" if found == "no" else "bf16" if found == "bf16" else "auto"
-
-
-def text_digest(texts: Iterable[str]) -> str:
-    """SHA-256 of documents in their order: what `claim` tells one corpus from another by."""
-    found = hashlib.sha256()
-    for text in texts:
-        found.update(len(text).to_bytes(8, "big") + text.encode("utf-8", "surrogatepass"))
-    return found.hexdigest()
 
 
 def _entries_of_run(folder: Path) -> frozenset[str] | None:

@@ -13,11 +13,11 @@ from ulmfit import ranks
 from ulmfit.apps.direction import DirectionWork, LabelledIds, hand_over, train_direction
 from ulmfit.apps.language_models import task_corpus
 from ulmfit.apps.predictor import Predictor
-from ulmfit.apps.run import Texts, TrainingRun, text_digest
+from ulmfit.apps.run import Texts, TrainingRun
 from ulmfit.apps.self_training import require_self_training, second_round
 from ulmfit.apps.side_by_side import beside, half_of_the_threads, worth_it
 from ulmfit.config import Direction
-from ulmfit.data.datasets import Dataset, rows_with_text, training_rows
+from ulmfit.data.datasets import Dataset, rows_with_text, text_digest, training_rows
 from ulmfit.data.splits import split_texts
 from ulmfit.data.tokenizer import Tokenizer
 from ulmfit.errors import InputError

@@ -335,7 +335,7 @@ def finetune_lm(
     assert texts is not None
     from ulmfit.apps.language_models import finetune_lms, save_lms  # takes a while
     from ulmfit.apps.pretrained import resolve_lms
-    from ulmfit.apps.run import text_digest
+    from ulmfit.data.datasets import text_digest
     from ulmfit.train.checkpoint import checksum
 
     place = Place(out, seed, resume, quiet, device, precision)

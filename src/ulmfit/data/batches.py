@@ -134,7 +134,7 @@ class _Epoch(Sequence[DocumentBatch]):
 MAX_GROUP_IDS = 1 << 22
 
 
-def by_length(lengths: Ids, max_tokens: int, *, chunk: int, max_rows: int = 512) -> list[Ids]:
+def length_groups(lengths: Ids, max_tokens: int, *, chunk: int, max_rows: int = 512) -> list[Ids]:
     """Group documents of similar length for inference.
 
     Args:

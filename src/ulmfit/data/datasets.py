@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import warnings
 from collections import Counter
@@ -281,3 +282,12 @@ def from_python(texts: object, labels: object = None, *, name: str = "data") -> 
             f"{name}: {len(found)} texts and {len(classes)} labels", expected="as many of both"
         )
     return Dataset(found, classes, name=name, multi_label=multi_label)
+
+
+def text_digest(texts: Iterable[str]) -> str:
+    """SHA-256 of texts in their order, in hex; where one ends counts."""
+    found = hashlib.sha256()
+    for text in texts:
+        data = text.encode("utf-8", "surrogatepass")
+        found.update(len(data).to_bytes(8, "big") + data)
+    return found.hexdigest()

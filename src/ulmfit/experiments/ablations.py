@@ -22,11 +22,11 @@ from ulmfit.experiments.hypercolumns import fit_hypercolumns
 from ulmfit.experiments.language_models import Site, pretrain_lm, tune_lm
 from ulmfit.experiments.multitask import train_multitask
 from ulmfit.experiments.nb_svm import fit_nb_svm
-from ulmfit.experiments.ngrams import fit_ngrams
+from ulmfit.experiments.ngrams import fit_bag_of_ngrams
 from ulmfit.experiments.protocol import Parts, load_parts, read_test
 from ulmfit.stages.ensemble import probabilities
 from ulmfit.stages.finetune_classifier import finetune_classifier, one_hot
-from ulmfit.stages.fit_ngrams import fit_ngrams as fit_word_counts
+from ulmfit.stages.fit_ngrams import fit_ngrams
 from ulmfit.stages.lm_folder import TrainedLM
 from ulmfit.storage import atomic_write
 from ulmfit.train.checkpoint import Checkpoints
@@ -137,9 +137,8 @@ def _ulmfit(task: Task, parts: Parts, site: Site, display: Display) -> Member:
 
     def answer(texts: list[str]) -> Probabilities:
         documents = lm.tokenizer.encode_batch(texts)
-        if lm.direction == "backward":
-            return softmax(predict_logits(model, backwards(documents)))
-        return softmax(predict_logits(model, documents))
+        turned = backwards(documents) if lm.direction == "backward" else documents
+        return _softmax(predict_logits(model, turned))
 
     return Member(classes, answer, read_curve(context.folder / "log.jsonl"))
 
@@ -162,7 +161,7 @@ def _multitask(task: Task, parts: Parts, site: Site, display: Display) -> Member
     answer = train_multitask(train, valid, parts.train.classes, plan.settings, sizes, context)
     return Member(
         parts.train.classes,
-        lambda texts: softmax(answer(texts)),
+        lambda texts: _softmax(answer(texts)),
         read_curve(context.folder / "log.jsonl"),
     )
 
@@ -189,7 +188,7 @@ def _ngrams(task: Task, parts: Parts, site: Site, display: Display) -> Member:
     plan = task.plan
     train = parts.labelled(plan.cell.labels, plan.cell.seed)
     valid = parts.valid if plan.cell.labels is None else None
-    fitted = fit_ngrams(train, valid, seed=plan.cell.seed)
+    fitted = fit_bag_of_ngrams(train, valid, seed=plan.cell.seed)
     return Member(fitted.labels, fitted.predict_proba)
 
 
@@ -200,7 +199,7 @@ def _word_counts(task: Task, parts: Parts, site: Site, display: Display) -> Memb
     assert train.labels is not None
     documents, targets = tokenizer.encode_batch(train.texts), one_hot(train.labels, classes)
     seed = task.plan.cell.seed
-    fitted = fit_word_counts(documents, targets, multi_label=False, seed=seed)
+    fitted = fit_ngrams(documents, targets, multi_label=False, seed=seed)
 
     def answer(texts: list[str]) -> Probabilities:
         scores = fitted.scores(tokenizer.encode_batch(texts))
@@ -226,10 +225,8 @@ _METHODS: dict[str, Callable[[Task, Parts, Site, Display], Member]] = {
 }
 
 
-def softmax(logits: NDArray[np.float32]) -> Probabilities:
-    """Scores to probabilities, (N, C) -> (N, C)."""
-    raised = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return np.asarray(raised / raised.sum(axis=1, keepdims=True))
+def _softmax(logits: NDArray[np.float32]) -> Probabilities:
+    return probabilities(logits.astype(np.float64), multi_label=False)
 
 
 def read_curve(log: Path) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,24 @@ _NO_SPACES = (
 )
 _LAST_MARK = 0x1E94A
 _JOINERS = "\u200c\u200d"  # part of the word around them (Unicode standard annex 29, rule WB4)
+
+
+class LabelledModel(Protocol):
+    """A fitted model that names its columns."""
+
+    @property
+    def labels(self) -> Sequence[str]:
+        """Class names, by column."""
+
+    def predict_proba(self, texts: Iterable[str]) -> NDArray[np.floating]:
+        """Probabilities, (N, C)."""
+
+
+def share_wrong(model: LabelledModel, rows: Dataset) -> float:
+    """Error of a model on labelled rows, from 0 to 1."""
+    answers = model.predict_proba(rows.texts).argmax(axis=1)
+    labels = rows.labels or ()
+    return float(np.mean([model.labels[a] != t for a, t in zip(answers, labels, strict=True)]))
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ulmfit.config import Dropouts
-from ulmfit.data.batches import backwards, by_length, pad
+from ulmfit.data.batches import backwards, length_groups, pad
 from ulmfit.data.datasets import Dataset, training_rows
 from ulmfit.model.awd_lstm import AWDLSTM
+from ulmfit.model.concat_pooling import empty_pool, update_pool
 from ulmfit.stages.lm_folder import TrainedLM
 from ulmfit.train.evaluate import EVAL_TOKENS
 
@@ -96,10 +97,14 @@ def document_features(lm: TrainedLM, encoder: AWDLSTM, texts: Sequence[str]) -> 
     ordered = backwards(documents) if lm.direction == "backward" else documents
     lengths = np.array([len(document) for document in ordered], dtype=np.int64)
     found: list[tuple[NDArray[np.int64], Features]] = []
-    for rows in by_length(lengths, EVAL_TOKENS, chunk=int(lengths.max())):
+    for rows in length_groups(lengths, EVAL_TOKENS, chunk=int(lengths.max())):
         batch = pad(ordered, rows)
         tokens, real = torch.from_numpy(batch.tokens), torch.from_numpy(batch.lengths)
-        pooled = [_pool(layer, real) for layer in layer_activations(encoder, tokens)]
+        every = torch.ones(len(rows), dtype=torch.bool)
+        pooled = [
+            update_pool(empty_pool(len(rows), layer.size(2), layer), layer, real, every).concat()
+            for layer in layer_activations(encoder, tokens)
+        ]
         found.append((rows, torch.cat(pooled, dim=1).numpy()))
     features = np.empty((len(ordered), found[0][1].shape[1]), dtype=np.float32)
     for rows, part in found:
@@ -114,15 +119,6 @@ def layer_activations(encoder: AWDLSTM, tokens: Tensor) -> list[Tensor]:
         assert isinstance(rnn, nn.LSTM)
         layers.append(rnn(layers[-1])[0])
     return layers
-
-
-def _pool(hidden: Tensor, real: Tensor) -> Tensor:
-    """[h_T, maxpool(H), meanpool(H)] over the real tokens: (B, T, H) -> (B, 3H)."""
-    outside = (torch.arange(hidden.size(1)) >= real.unsqueeze(1)).unsqueeze(-1)
-    last = hidden[torch.arange(hidden.size(0)), real - 1]
-    largest = hidden.masked_fill(outside, -torch.inf).amax(1)
-    mean = hidden.masked_fill(outside, 0.0).sum(1) / real.unsqueeze(1)
-    return torch.cat([last, largest, mean], dim=1)
 
 
 def _regression(features: Features, targets: NDArray[np.int64], strength: float) -> Any:

@@ -16,11 +16,11 @@ from pathlib import Path
 from ulmfit.artifacts import WEIGHTS, FolderContents, read_folder, write_folder
 from ulmfit.config import Direction, LMConfig
 from ulmfit.data.corpus import TokenCorpus
-from ulmfit.data.datasets import iter_texts
+from ulmfit.data.datasets import iter_texts, text_digest
 from ulmfit.data.tokenizer import Tokenizer
 from ulmfit.errors import SettingsError
 from ulmfit.experiments.cells import Plan, Task, digest, tuning_seed
-from ulmfit.experiments.protocol import load_parts, text_digest
+from ulmfit.experiments.protocol import load_parts
 from ulmfit.model.language_model import LanguageModel
 from ulmfit.runtime import Precision, make_accelerator, seed_everything
 from ulmfit.settings import FinetuneLMSettings, PretrainSettings

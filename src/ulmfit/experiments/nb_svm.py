@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ulmfit.data.datasets import Dataset, training_rows
-from ulmfit.experiments.baselines import word_pattern
+from ulmfit.experiments.baselines import share_wrong, word_pattern
+from ulmfit.stages.ensemble import probabilities
 
 # Section 4.2 of that paper: "NBSVM ... alpha = 1, C = 1, beta = 0.25".
 ALPHA, STRENGTH = 1.0, 1.0
@@ -40,11 +41,10 @@ class NBSVM:
     _weights: NDArray[np.float64]  # (F, C): ratio and interpolated weight in one
     _biases: NDArray[np.float64]  # (C,)
 
-    def predict_proba(self, texts: Iterable[str]) -> NDArray[np.float64]:
+    def predict_proba(self, texts: Iterable[str]) -> NDArray[np.float32]:
         """Softmax over the margins, (N, C): their order counts, the values are not tuned."""
         margins = self._vectorizer.transform(texts) @ self._weights + self._biases
-        raised = np.exp(margins - margins.max(axis=1, keepdims=True))
-        return np.asarray(raised / raised.sum(axis=1, keepdims=True))
+        return probabilities(np.asarray(margins), multi_label=False)
 
 
 def log_count_ratio(features: Any, positive: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -87,7 +87,7 @@ def fit_nb_svm(train: Dataset, valid: Dataset | None) -> NBSVM:
         NBSVM(train.classes, b, vectorizer, ratios * ((1 - b) * naive + b * weights), biases)
         for b in (BETAS if valid is not None else (DEFAULT_BETA,))
     ]
-    return models[0] if valid is None else min(models, key=lambda model: _error(model, valid))
+    return models[0] if valid is None else min(models, key=lambda model: share_wrong(model, valid))
 
 
 def _one_against_rest(
@@ -100,9 +100,3 @@ def _one_against_rest(
     machine = LinearSVC(C=STRENGTH, random_state=_SEED, max_iter=5000)
     machine.fit(features.multiply(r).tocsr(), positive)
     return r, machine.coef_[0], float(machine.intercept_[0])
-
-
-def _error(model: NBSVM, valid: Dataset) -> float:
-    answers = model.predict_proba(valid.texts).argmax(axis=1)
-    labels = valid.labels or ()
-    return float(np.mean([model.labels[a] != t for a, t in zip(answers, labels, strict=True)]))

@@ -8,7 +8,7 @@ hashes them to save memory, which no data set here needs.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ulmfit.data.datasets import Dataset, training_rows
-from ulmfit.experiments.baselines import word_pattern
+from ulmfit.experiments.baselines import share_wrong, word_pattern
+from ulmfit.stages.ensemble import probabilities
 
 SIZE = 10  # section 3.1 of that paper: 10 hidden units
 NGRAMS = (1, 2)  # and bigrams
@@ -44,14 +45,14 @@ class NGramModel:
     _embedding: Matrix  # (F, SIZE)
     _output: Matrix  # (SIZE, C)
 
-    def predict_proba(self, texts: Iterable[str]) -> NDArray[np.float64]:
+    def predict_proba(self, texts: Iterable[str]) -> NDArray[np.float32]:
         """Probabilities, (N, C); a text without a known word gets equal ones."""
         rows = rows_of(self._vectorizer.transform(texts))
         hidden = np.stack([_mean(self._embedding, row) for row in rows])
-        return _softmax((hidden @ self._output).astype(np.float64))
+        return probabilities((hidden @ self._output).astype(np.float64), multi_label=False)
 
 
-def fit_ngrams(train: Dataset, valid: Dataset | None, *, seed: int) -> NGramModel:
+def fit_bag_of_ngrams(train: Dataset, valid: Dataset | None, *, seed: int) -> NGramModel:
     """Fit one model for each rate, and keep the one with the fewest errors on `valid`.
 
     Args:
@@ -74,7 +75,7 @@ def fit_ngrams(train: Dataset, valid: Dataset | None, *, seed: int) -> NGramMode
     for rate in RATES if valid is not None else (DEFAULT_RATE,):
         embedding, output = descend(rows, targets, n_features, len(position), rate, seed)
         model = NGramModel(train.classes, rate, vectorizer, embedding, output)
-        error = _error(model, valid) if valid is not None else 0.0
+        error = share_wrong(model, valid) if valid is not None else 0.0
         if best is None or error < best[0]:
             best = error, model
     assert best is not None
@@ -132,14 +133,3 @@ def _mean(embedding: Matrix, ids: NDArray[np.int64]) -> Matrix:
     if not len(ids):
         return np.zeros(embedding.shape[1], dtype=np.float32)
     return np.asarray(embedding[ids].mean(axis=0), dtype=np.float32)
-
-
-def _error(model: NGramModel, valid: Dataset) -> float:
-    answers = model.predict_proba(valid.texts).argmax(axis=1)
-    labels: Sequence[Any] = valid.labels or ()
-    return float(np.mean([model.labels[a] != t for a, t in zip(answers, labels, strict=True)]))
-
-
-def _softmax(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    raised = np.exp(scores - scores.max(axis=1, keepdims=True))
-    return np.asarray(raised / raised.sum(axis=1, keepdims=True))

@@ -9,13 +9,11 @@ training.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from ulmfit.data.datasets import Dataset, iter_texts, load_dataset, training_rows
+from ulmfit.data.datasets import Dataset, iter_texts, load_dataset, text_digest, training_rows
 from ulmfit.data.splits import balanced_draw, stratified_draw, stratified_split
 from ulmfit.experiments.recipes import DataSource, Metric
 
@@ -97,15 +95,6 @@ def joined(first: Dataset, second: Dataset) -> Dataset:
     assert first.labels is not None and second.labels is not None
     labels = [str(label) for label in (*first.labels, *second.labels)]
     return Dataset([*first.texts, *second.texts], labels, name=first.name)
-
-
-def text_digest(texts: Iterable[str]) -> str:
-    """SHA-256 of texts in order, in hex; where one ends counts."""
-    found = hashlib.sha256()
-    for text in texts:
-        data = text.encode("utf-8", "surrogatepass")
-        found.update(len(data).to_bytes(8, "big") + data)
-    return found.hexdigest()
 
 
 def _limited(dataset: Dataset, rows: int | None) -> Dataset:

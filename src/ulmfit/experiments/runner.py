@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ulmfit.errors import SettingsError, TrainingError
+from ulmfit.errors import TrainingError
 from ulmfit.experiments.cells import WORD_COUNTS, Plan, Task, digest, tasks_of
 from ulmfit.experiments.crew import Crew, Outcome, order_of
 from ulmfit.experiments.recipes import Metric
 from ulmfit.experiments.results import LMRecord, Result, add_results, read_results, require_place
-from ulmfit.train.tracker import Display
+from ulmfit.locks import only_run
+from ulmfit.train.tracker import Display, clock
 
 if TYPE_CHECKING:
     import numpy as np
@@ -147,7 +145,7 @@ def run_cells(
         Interrupted: the user stopped the run.
     """
     require_place(results)
-    with claimed(work):
+    with only_run(work, "lock", option="--work"):
         board = make_board(plans, results, work, origin)
         finish(board, results, work, origin, display)
         running = 0
@@ -300,32 +298,3 @@ def told(outcome: Outcome, board: Board, jobs: int) -> str:
         f"{verb[task.kind]} {task.plan.cell}, {task.direction}, in {clock(outcome.seconds)}; "
         f"{len(board.tasks)} steps left{rest}"
     )
-
-
-def clock(seconds: float) -> str:
-    """161 -> '2:41', 3723 -> '1:02:03'."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-
-
-@contextmanager
-def claimed(work: Path) -> Iterator[None]:
-    """Hold a work folder, so that two runs do not do the same work over one another.
-
-    Raises:
-        SettingsError: another run holds it.
-    """
-    work.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(work / "lock", os.O_RDWR | os.O_CREAT, 0o666)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise SettingsError(
-                f"another run is at work in '{work}'",
-                hint="Wait for it, or give this one a folder of its own with --work.",
-            ) from None
-        yield
-    finally:
-        os.close(descriptor)

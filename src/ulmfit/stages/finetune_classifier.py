@@ -33,6 +33,7 @@ from ulmfit.stages.used_words import UsedWords
 from ulmfit.train.checkpoint import Checkpoints, checksum
 from ulmfit.train.evaluate import predict_logits
 from ulmfit.train.loop import Carry, Job, Metrics, Options, StepResult, fit
+from ulmfit.train.metrics import indicators
 from ulmfit.train.tracker import Tracker
 
 Targets = NDArray[np.float32]
@@ -42,12 +43,7 @@ EMBEDDING = "encoder.embedding.weight"
 
 def one_hot(labels: Sequence[str | tuple[str, ...]], classes: Sequence[str]) -> Targets:
     """Targets, (N, C): one 1 a row, or for multi-label rows any number of them."""
-    position = {name: i for i, name in enumerate(classes)}
-    targets = np.zeros((len(labels), len(classes)), dtype=np.float32)
-    for row, label in enumerate(labels):
-        for name in (label,) if isinstance(label, str) else label:
-            targets[row, position[name]] = 1.0
-    return targets
+    return indicators(labels, classes).astype(np.float32)
 
 
 def class_weights(targets: Targets, *, multi_label: bool) -> NDArray[np.float32]:

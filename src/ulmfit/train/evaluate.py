@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ulmfit.data.batches import by_length, pad
+from ulmfit.data.batches import length_groups, pad
 from ulmfit.data.bptt import BPTTStream
 from ulmfit.data.corpus import TokenCorpus, parts_words
 from ulmfit.errors import InputError
@@ -148,7 +148,9 @@ def predict_logits(
         )
         logits[rows] = model.head(encoded.pooled).float().cpu().numpy()
 
-    _side_by_side(score, by_length(lengths, EVAL_TOKENS // threads, chunk=config.chunk), threads)
+    _side_by_side(
+        score, length_groups(lengths, EVAL_TOKENS // threads, chunk=config.chunk), threads
+    )
     return logits
 
 

@@ -138,7 +138,9 @@ def evaluate_labels(
     )
 
 
-def indicators(labels: Labels, classes: Sequence[str]) -> NDArray[np.bool_]:
+def indicators(
+    labels: Sequence[str | tuple[str, ...]], classes: Sequence[str]
+) -> NDArray[np.bool_]:
     """Which row has which class: (N, C)."""
     position = {label: column for column, label in enumerate(classes)}
     table = np.zeros((len(labels), len(classes)), dtype=np.bool_)

@@ -87,6 +87,13 @@ class Tracker:
             os.truncate(self.log_path, position)
 
 
+def clock(seconds: float) -> str:
+    """3 -> '0:03', 3723 -> '1:02:03'."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
 class Speed:
     """Items per second, smoothed over about the last `window` seconds."""
 

@@ -44,6 +44,7 @@ PAPER: Tree = {
         "ar_alpha": 0.0,
         "tar_beta": 0.0,
         "max_tokens": None,
+        "validate_every": None,
         "softmax_samples": None,
         "optimizer": {"beta1": 0.7, "beta2": 0.99, "eps": 1e-8, "weight_decay": 0.0, "clip": None},
         "schedule": {"kind": "stlr", "cut_frac": 0.1, "ratio": 32},
@@ -61,6 +62,8 @@ PAPER: Tree = {
         **_AS_GIVEN,
         "softmax_samples": None,
         "vocab": "task",
+        "max_vocab": 60_000,
+        "min_freq": 2,
         "optimizer": {"beta1": 0.7, "beta2": 0.99, "eps": 1e-8, "weight_decay": 0.0, "clip": None},
         "schedule": {"kind": "stlr", "cut_frac": 0.1, "ratio": 32},
         "rates": {"lr": 4e-3, "kind": "divide", "factor": 2.6},
@@ -102,6 +105,7 @@ RELEASED_CODE: Tree = {
         "ar_alpha": 2.0,
         "tar_beta": 1.0,
         "max_tokens": None,
+        "validate_every": None,
         "softmax_samples": 15_000,
         "optimizer": {"beta1": 0.8, "beta2": 0.99, "eps": 1e-8, "weight_decay": 1e-7, "clip": 0.3},
         "schedule": {"kind": "stlr", "cut_frac": 0.1, "ratio": 32},
@@ -119,6 +123,8 @@ RELEASED_CODE: Tree = {
         **_AS_GIVEN,
         "softmax_samples": None,
         "vocab": "task",
+        "max_vocab": 60_000,
+        "min_freq": 2,
         "optimizer": {"beta1": 0.8, "beta2": 0.99, "eps": 1e-8, "weight_decay": 1e-7, "clip": 0.3},
         "schedule": {"kind": "stlr", "cut_frac": 0.1, "ratio": 32},
         "rates": {"lr": 4e-3, "kind": "shares", "shares": [1 / 2, 1 / 6, 1 / 3, 1.0]},
@@ -170,6 +176,7 @@ FASTAI2: Tree = {
         "ar_alpha": 2.0,
         "tar_beta": 1.0,
         "max_tokens": None,
+        "validate_every": None,
         "softmax_samples": None,
         "optimizer": {"beta1": 0.8, "beta2": 0.99, "eps": 1e-5, "weight_decay": 0.1, "clip": 0.1},
         "schedule": {"kind": "one_cycle", "cut_frac": 0.3},
@@ -187,6 +194,8 @@ FASTAI2: Tree = {
         **_AS_GIVEN,
         "softmax_samples": None,
         "vocab": "task",
+        "max_vocab": 60_000,
+        "min_freq": 2,
         "optimizer": {"beta1": 0.8, "beta2": 0.99, "eps": 1e-5, "weight_decay": 0.1, "clip": None},
         "schedule": {"kind": "one_cycle", "cut_frac": 0.25},
         "rates": {"lr": 1e-3, "kind": "uniform"},
@@ -258,6 +267,9 @@ def load_settings(
         found = Settings.model_validate_json(json.dumps(_plain(tree)), strict=True)
     except ValidationError as error:
         raise SettingsError(_faults(error)) from None
+    idle = found.without_effect(map(str, overrides or ()))
+    if idle:
+        raise SettingsError("\n  ".join(idle), hint="Change that one too, or leave this one out.")
     tables = {stage: table for stage, table in in_file.items() if isinstance(table, dict)}
     names = [f"{stage}.{name}" for stage, table in tables.items() for name in table]
     return found.with_choices([*names, *map(str, overrides or ())])

@@ -21,7 +21,7 @@ class OptimizerSettings(Frozen):
 
     Attributes:
         kind: `adam` or `nt_asgd`.
-        beta1: first Adam moment (paper, section 4.1: 0.7).
+        beta1: first Adam moment (paper, section 4.1: 0.7); one-cycle sets its own.
         beta2: second Adam moment (paper, section 4.1: 0.99).
         eps: Adam's epsilon (fastai 2.8: 1e-5).
         weight_decay: decoupled for Adam, L2 for NT-ASGD.
@@ -122,7 +122,7 @@ class LMSettings(StageSettings):
     valid_fraction: float = Field(0.1, ge=0, lt=1)
     optimizer: OptimizerSettings = OptimizerSettings()
     schedule: ScheduleSettings = ScheduleSettings()
-    rates: RateSettings = RateSettings(lr=4e-3)
+    rates: RateSettings = RateSettings(lr=4e-3)  # released code, finetune_lm.py
 
 
 class PretrainSettings(LMSettings):
@@ -147,6 +147,7 @@ class PretrainSettings(LMSettings):
     ar_alpha: float = Field(0.0, ge=0)
     tar_beta: float = Field(0.0, ge=0)
     softmax_samples: int | None = Field(1024, gt=0)
+    # Ours: an epoch is hours, and a hundredth of millions of words says enough.
     validate_every: int | None = Field(1000, ge=1)
     valid_fraction: float = Field(0.01, gt=0, lt=1)
     optimizer: OptimizerSettings = OptimizerSettings(beta1=0.9, clip=1.0)
@@ -259,6 +260,21 @@ class NGramSettings(Frozen):
     share: float | None = Field(None, gt=0, allow_inf_nan=False)
 
 
+# Settings of a stage that count with some values of another one only.
+_SCHEDULES = ("stlr", "cosine", "constant", "warmup_stable_decay")  # one-cycle has its own beta1
+_COUNTS_WITH: tuple[tuple[str, str, tuple[str, ...]], ...] = (
+    ("optimizer.beta1", "optimizer.kind", ("adam",)),
+    ("optimizer.beta1", "schedule.kind", _SCHEDULES),
+    ("optimizer.beta2", "optimizer.kind", ("adam",)),
+    ("optimizer.eps", "optimizer.kind", ("adam",)),
+    ("schedule.cut_frac", "schedule.kind", ("stlr", "one_cycle")),
+    ("schedule.ratio", "schedule.kind", ("stlr",)),
+    ("schedule.frozen_cut_frac", "schedule.scope", ("phase",)),
+    ("rates.factor", "rates.kind", ("divide", "log_spaced")),
+    ("rates.shares", "rates.kind", ("shares",)),
+)
+
+
 class Settings(Frozen):
     """All of a `train` run.
 
@@ -293,6 +309,21 @@ class Settings(Frozen):
             if isinstance(value, StageSettings)
         }
         return self.model_copy(update=changes)
+
+    def without_effect(self, names: Iterable[str]) -> list[str]:
+        """Which of these dotted keys change nothing, as another setting is as it is; and why."""
+        found = []
+        for name in names:
+            stage = getattr(self, name.partition(".")[0], None)
+            for key, other, values in _COUNTS_WITH:
+                if stage is None or name.partition(".")[2] != key:
+                    continue
+                table, field = other.split(".")
+                value = getattr(getattr(stage, table), field)
+                if value not in values:
+                    where = f"{name.partition('.')[0]}.{other}"
+                    found.append(f"{name} changes nothing where {where} is {value!r}")
+        return found
 
     @property
     def kept_defaults(self) -> list[str]:

@@ -13,7 +13,7 @@ from ulmfit.train.reliability import row_confidence
 
 Probabilities = NDArray[np.float32]
 
-# A label of a multi-label model is given from this probability on, as scikit-learn does.
+# A label of a multi-label model is given above this probability, as scikit-learn does.
 THRESHOLD = 0.5
 
 

@@ -266,7 +266,7 @@ class WorkerDisplay(Silent):
 
 
 def order_of(tasks: Sequence[Task]) -> list[Task]:
-    """Each task once, those that others need before them."""
+    """Each task once, where it stands first."""
     found: dict[tuple[str, str], Task] = {}
     for task in tasks:
         found.setdefault((task.kind, task.key), task)

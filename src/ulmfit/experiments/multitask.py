@@ -81,7 +81,7 @@ class MultiTaskLoss(ClassifierLoss):
         if width < 2:
             return classified
         chunk = self.settings.chunk + 1
-        # Within the shorter half of the batch, so that no row is all padding.
+        # Within the shorter half of the batch: half of the rows at least have a full window.
         latest = max(0, int(np.median(batch.lengths)) - chunk)
         start = int(torch.randint(latest + 1, ()))
         window = torch.from_numpy(batch.tokens[:, start : start + chunk]).to(self.device)

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ulmfit.stages.calibration import calibrate, fit_temperature
-from ulmfit.stages.ensemble import Scores
+from ulmfit.stages.calibration import fit_temperature
+from ulmfit.stages.ensemble import Scores, probabilities
 from ulmfit.stages.ngrams import Ids, NGrams, added, keys_of
+from ulmfit.train.reliability import negative_log_likelihood
 
 Targets = NDArray[np.floating] | NDArray[np.bool_]
 Terms = NDArray[np.int64]
@@ -89,9 +90,11 @@ def choose_share(
 
     def loss(share: float) -> float:
         together = added(scores, own, share, multi_label=multi_label)
-        fit = calibrate(together, targets, multi_label=multi_label).after
+        temperature = fit_temperature(together, targets, multi_label=multi_label)
+        p = probabilities(together, multi_label=multi_label, temperature=temperature)
+        nll = negative_log_likelihood(p, targets, multi_label=multi_label)
         decisions = len(scores) * (scores.shape[1] if multi_label else 1)
-        return decisions * fit.nll + (share - DEFAULT_SHARE) ** 2 / (2 * PRIOR_WIDTH**2)
+        return decisions * nll + (share - DEFAULT_SHARE) ** 2 / (2 * PRIOR_WIDTH**2)
 
     return min(SHARES, key=loss)
 

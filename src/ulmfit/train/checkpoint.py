@@ -234,7 +234,7 @@ class Checkpoints:
                 shutil.rmtree(self.folder / f"step-{later}", ignore_errors=True)
 
     def clear(self) -> None:
-        """Remove all checkpoints of this run: it is complete."""
+        """Remove all checkpoints: the run is complete, or one begins afresh."""
         if self.writes:
             shutil.rmtree(self.folder, ignore_errors=True)
 

@@ -20,7 +20,7 @@ Table = NDArray[np.floating] | NDArray[np.integer] | NDArray[np.bool_]
 
 # Guo et al. 2017, "On Calibration of Modern Neural Networks", section 2 and table 1.
 BINS = 15
-# A label of several is given from here on, as `Predictor.decide` does.
+# A label of several is given above this, as `Predictor.decide` does.
 HALF = 0.5
 THRESHOLDS = (0.0, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 _LEAST = 1e-12  # of a probability whose logarithm is taken

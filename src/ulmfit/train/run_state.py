@@ -28,7 +28,8 @@ class Progress:
         n_items: number of these items.
         best: best validation metrics so far.
         best_step: when.
-        since_best: validations since, those before the last phase of the plan not counted.
+        since_best: validations without a better one, those before the last phase of the plan not
+            counted.
         seconds: time spent in earlier sessions of the run.
         rate_factor: of all learning rates; under 1 once the run had to go back.
         steps_back: how often it went back.

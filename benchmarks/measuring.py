@@ -13,6 +13,7 @@ from benchmarks.comparisons import Comparison, Goal
 from benchmarks.processes import Worker
 
 BOUND = "bound"  # name of the worker that measures it
+TRAINING = ("lm_train", "classifier_train")  # jobs that are profiled with all threads
 
 Rates = dict[str, list[float]]
 
@@ -104,13 +105,17 @@ def operators(comparison: Comparison, workers: Mapping[str, Worker]) -> dict[str
     """Where the time of the profiled side goes, and how fast its matrix products ran.
 
     `product_rate` is the time of the products alone, measured beside it, over the time of the
-    operators that do them: 1 where these run as fast as this machine can.
+    operators that do them: 1 where these run as fast as the products one by one. None for
+    predictions, which are profiled in one thread where the products have all.
     """
     side = comparison.sides.get(comparison.profiled or "")
     if side is None or side.worker not in workers:
         return {}
     say(f"{comparison.name}: operators")
     table = workers[side.worker].ask("operators", job=side.job, arguments=side.arguments)
-    alone = bound_seconds(comparison, workers) / comparison.bound_items * table["items"]
     in_products = table["seconds"] * table["product_share"]
-    return {"operators": {**table, "product_rate": alone / in_products if in_products else None}}
+    rate = None
+    if in_products and side.job in TRAINING:
+        alone = bound_seconds(comparison, workers) / comparison.bound_items * table["items"]
+        rate = alone / in_products
+    return {"operators": {**table, "product_rate": rate}}

@@ -143,9 +143,9 @@ def rates_table(comparisons: list[dict[str, Any]]) -> str:
             rows.append([comparison["what"], name, comparison["unit"], spread(summary), share])
         if "bound" in comparison:
             bound = comparison["bound"]
-            speed = f"bound, {number(bound['gflops_per_second'])} GFLOP/s"
+            speed = f"products alone, {number(bound['gflops_per_second'])} GFLOP/s"
             rows.append([comparison["what"], speed, comparison["unit"], spread(bound), "100 %"])
-    return table(["work", "side", "unit", "median (range)", "of the bound"], rows)
+    return table(["work", "side", "unit", "median (range)", "of the products alone"], rows)
 
 
 def answer_line(answer: dict[str, Any]) -> str:

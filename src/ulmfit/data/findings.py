@@ -87,8 +87,8 @@ def _duplicate_findings(census: Census, report: PartReport, part: str) -> Iterat
             part,
             f"Rows with the text of an earlier row: {copies + near} of {report.rows} "
             f"({copies} to the letter, {near} but for case, spaces and punctuation)",
-            "Keep one of each: a copy that falls in the validation part makes the model look "
-            "better than it is.",
+            "Keep one of each: a near copy that falls in the validation part makes the model look "
+            "better than it is, and copies count more than once.",
             _numbers(census.repeats(census.near)),
         )
     conflicts = census.conflicts()

@@ -43,7 +43,8 @@ How to read them:
   with few rows the smallest gaps are less certain than they look.
 - Validation errors are those of the best epoch by validation error, with few labels those of the
   last, on a tenth of the training rows that is the same for every seed. Of test rows no method but
-  TF-IDF has seen anything before it is measured (see `Baselines`).
+  TF-IDF and the word counts, which share its constants, has seen anything before it is measured
+  (see `Baselines`).
 """
 
 Places = dict[tuple[str, str, str, int | None, str], list[Result]]

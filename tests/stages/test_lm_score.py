@@ -105,7 +105,9 @@ def test_groups_add_up_to_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     texts = tiny.labelled_texts(8)[0]
     whole = total(lm, texts)
     monkeypatch.setattr(lm_score, "GROUP_TOKENS", 1)
-    parts = list(score_texts(lm, texts))
+    done: list[int] = []
+    parts = list(score_texts(lm, texts, scored=done.append))
+    assert sum(done) == whole.n_tokens
     assert len(parts) == 8
     assert sum(part.nll for part in parts) == pytest.approx(whole.nll, rel=1e-5)
     assert reduce(add, parts).n_words == whole.n_words

@@ -198,15 +198,26 @@ def _scored(
     lm: TrainedLM, texts: Callable[[], Iterable[str]], device: Any, display: Display
 ) -> TextScore:
     from ulmfit.stages.lm_score import TextScore, score_texts
+    from ulmfit.train.tracker import Speed
 
-    total = TextScore()
+    total, done, speed = TextScore(), 0, Speed()
+
+    def scored(n_tokens: int) -> None:
+        nonlocal done
+        done += n_tokens
+        display.advance(done, {"tokens/s": speed.update(n_tokens)})
+
     display.note(f"{lm.direction} language model")
-    for score in score_texts(lm, texts(), device):
-        total += score
-        told = f"  {total.n_words:,} words: {total.word_perplexity:.1f} per word"
-        if not total.parted:
-            told = f"  {total.n_chars:,} characters: {total.bits_per_char:.3f} bits each"
-        display.note(told)
+    display.begin("tokens", 0, 0)
+    try:
+        for score in score_texts(lm, texts(), device, scored):
+            total += score
+            told = f"  {total.n_words:,} words: {total.word_perplexity:.1f} per word"
+            if not total.parted:
+                told = f"  {total.n_chars:,} characters: {total.bits_per_char:.3f} bits each"
+            display.note(told)
+    finally:
+        display.end()
     return total
 
 
@@ -228,7 +239,7 @@ def _score_text(scores: dict[Any, TextScore]) -> str:
         rows.append((name, *(f"{getattr(score, shown):,.{digits}f}" for score in figures)))
     rows.append(("unknown words", *(percent(score.unknown_share) for score in figures)))
     title = (
-        f"{first.n_documents:,} documents, {first.n_words:,} white-space words, "
+        f"{first.n_documents:,} document{'s' * (first.n_documents != 1)}, {first.n_words:,} white-space words, "
         f"{first.n_chars:,} characters"
     )
     if first.n_given:

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Final
 
@@ -131,8 +131,15 @@ class TextScore:
         }
 
 
+def _unwatched(n_tokens: int) -> None:
+    """Nobody looks on."""
+
+
 def score_texts(
-    lm: TrainedLM, texts: Iterable[str], device: torch.device | str = "cpu"
+    lm: TrainedLM,
+    texts: Iterable[str],
+    device: torch.device | str = "cpu",
+    scored: Callable[[int], None] = _unwatched,
 ) -> Iterator[TextScore]:
     """Score documents group by group; the sum of what comes is the score of all.
 
@@ -140,6 +147,7 @@ def score_texts(
         lm: language model.
         texts: documents; read once, and held a group of about a million tokens at a time.
         device: where to compute.
+        scored: told of every so many tokens that are done.
 
     Raises:
         InputError: there is no text at all.
@@ -152,7 +160,7 @@ def score_texts(
         documents = [ids for _, ids in group]
         backward = lm.direction == "backward"
         score = TextScore(
-            nll=document_nll(model, documents, backward=backward),
+            nll=document_nll(model, documents, backward=backward, scored=scored),
             n_documents=len(group),
             n_tokens=sum(map(len, documents)),
             n_words=sum(len(text.split()) for text, _ in group),
@@ -167,7 +175,13 @@ def score_texts(
 
 
 @torch.no_grad()
-def document_nll(model: LanguageModel, documents: Sequence[Ids], *, backward: bool) -> float:
+def document_nll(
+    model: LanguageModel,
+    documents: Sequence[Ids],
+    *,
+    backward: bool,
+    scored: Callable[[int], None] = _unwatched,
+) -> float:
     """Summed negative log-likelihood in nats of every token of every document, and of its end.
 
     Documents are read one after another in up to 32 rows, which begin with `xxbos` and carry their
@@ -178,6 +192,7 @@ def document_nll(model: LanguageModel, documents: Sequence[Ids], *, backward: bo
         model: in evaluation mode.
         documents: ids with `xxbos` first.
         backward: read each from its end.
+        scored: told of every so many tokens that are done.
     """
     rows = _rows(documents, backward=backward)
     device = model.decoder_bias.device
@@ -196,6 +211,7 @@ def document_nll(model: LanguageModel, documents: Sequence[Ids], *, backward: bo
         inside = torch.arange(start, end, device=device) < lengths.unsqueeze(1)
         targets = ids[:, start + 1 : end + 1][inside]
         nll += float(summed_nll(output.raw[inside], targets, weight, bias))
+        scored(targets.numel())
     return nll
 
 

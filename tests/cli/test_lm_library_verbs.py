@@ -88,5 +88,5 @@ def test_wikitext_is_made_natural_text_first(tiny_lm: Path, tmp_path: Path) -> N
     done = run("evaluate-lm", tiny_lm, path, "--wikitext", "-q")
     assert done.code == 0, done
     words = len(["A", "title", "The", "film", "was", "a", "well-made", "story,", "with", "<unk>."])
-    assert f"1 documents, {words} white-space words" in done.out
+    assert f"1 document, {words} white-space words" in done.out
     assert done.out.rstrip().endswith("1 <unk> in the text itself")

@@ -238,10 +238,8 @@ def _score_text(scores: dict[Any, TextScore]) -> str:
             continue
         rows.append((name, *(f"{getattr(score, shown):,.{digits}f}" for score in figures)))
     rows.append(("unknown words", *(percent(score.unknown_share) for score in figures)))
-    title = (
-        f"{first.n_documents:,} document{'s' * (first.n_documents != 1)}, {first.n_words:,} white-space words, "
-        f"{first.n_chars:,} characters"
-    )
+    documents = "1 document" if first.n_documents == 1 else f"{first.n_documents:,} documents"
+    title = f"{documents}, {first.n_words:,} white-space words, {first.n_chars:,} characters"
     if first.n_given:
         title += f"; {first.n_given:,} <unk> in the text itself"
     return f"{table(rows)}\n\n{title}"

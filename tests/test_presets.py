@@ -420,6 +420,10 @@ def test_what_a_file_names_is_by_hand(tmp_path: Path) -> None:
     found = load_settings(file=path, overrides={"pretrain.dropouts.output_p": "0.1"})
     assert found.pretrain.by_hand == {"epochs", "text", "dropouts"}
     assert found.classifier.by_hand == load_settings().pretrain.by_hand == frozenset()
+    whole = load_settings(overrides={"classifier": {"epochs": 15, "batch_size": 8}})
+    assert whole.classifier.by_hand == {"epochs", "batch_size"}
+    assert whole.kept_defaults == ["classifier.epochs"]
+    assert load_settings(overrides={"finetune_lm": None}).kept_defaults == []
 
 
 @pytest.mark.skipif(not Path("/dev/fd").exists(), reason="there is no /dev/fd here")

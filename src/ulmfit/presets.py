@@ -270,9 +270,10 @@ def load_settings(
     idle = found.without_effect(map(str, overrides or ()))
     if idle:
         raise SettingsError("\n  ".join(idle), hint="Change that one too, or leave this one out.")
-    tables = {stage: table for stage, table in in_file.items() if isinstance(table, dict)}
+    whole = {**in_file, **(overrides or {})}  # tables of a stage; of the rest, the keys
+    tables = {stage: table for stage, table in whole.items() if isinstance(table, Mapping)}
     names = [f"{stage}.{name}" for stage, table in tables.items() for name in table]
-    return found.with_choices([*names, *map(str, overrides or ())])
+    return found.with_choices([*names, *(key for key in map(str, overrides or ()) if "." in key)])
 
 
 def _merged(base: Tree, changes: Tree) -> Tree:

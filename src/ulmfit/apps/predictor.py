@@ -31,7 +31,7 @@ from ulmfit.train.evaluate import predict_logits
 
 Probabilities = NDArray[np.float32]
 
-# Of the encoder's weights and products: exact, or two to three times as fast (docs/log.md).
+# Of the encoder's weights and products: exact, or faster on many texts (docs/log.md).
 Precision = Literal["float32", "int8"]
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
@@ -212,9 +212,12 @@ class Predictor:
             SettingsError: no probability.
         """
         require_confidence(min_confidence)
+        return self._but(min_confidence=min_confidence)
+
+    def _but(self, **changes: object) -> Predictor:
+        """The same classifier with other attributes; the models are shared, not made again."""
         same = Predictor.__new__(Predictor)
-        same.__dict__.update(self.__dict__)  # the models are shared, not copied
-        same.min_confidence = min_confidence
+        same.__dict__.update(self.__dict__ | changes)
         return same
 
     def _predict_block(self, texts: Sequence[str]) -> Probabilities:
@@ -234,21 +237,18 @@ class Predictor:
 
     def with_label_form(self, form: LabelForm) -> Predictor:
         """The same classifier, which knows how its labels looked in Python."""
-        members = [replace(member, label_form=form) for member in self.members]
-        return Predictor(members, self.metrics, self.device, self.precision)
+        return self._but(members=tuple(replace(each, label_form=form) for each in self.members))
 
     def with_calibration(self, record: CalibrationRecord) -> Predictor:
         """The same classifier with a temperature; what it was worth goes into the metrics."""
         calibration = Calibration(temperature=record.temperature)
-        members = [replace(member, calibration=calibration) for member in self.members]
-        metrics = {**self.metrics, "calibration": record.to_dict()}
-        return Predictor(members, metrics, self.device, self.precision)
+        members = tuple(replace(member, calibration=calibration) for member in self.members)
+        return self._but(members=members, metrics={**self.metrics, "calibration": record.to_dict()})
 
     def with_ngrams(self, ngrams: NGrams | None) -> Predictor:
         """The same classifier with another member that counts words, or none; not calibrated."""
-        members = [replace(member, calibration=Calibration()) for member in self.members]
-        members[0] = replace(members[0], ngrams=ngrams)
-        return Predictor(members, self.metrics, self.device, self.precision)
+        first, *others = [replace(each, calibration=Calibration()) for each in self.members]
+        return self._but(members=(replace(first, ngrams=ngrams), *others))
 
     def save(self, path: Path, *, log: bytes | None = None) -> None:
         """Write the model folder: the first member, the other one in `backward/`.

@@ -97,6 +97,7 @@ def with_tree(readme: str, drawn: str) -> str:
 def accuracy() -> str:
     """The README's table of errors beside the baselines, from the committed results."""
     from ulmfit.experiments import results, tables
+    from ulmfit.experiments.recipes import DATASETS
 
     places = results.newest(results.shipped_results())
     rows = [f"| test error, % | {' | '.join(BESIDE)} |", f"|---|{'---:|' * len(BESIDE)}"]
@@ -109,7 +110,7 @@ def accuracy() -> str:
             several = f" ± {summary.high - summary.mean:.1f}" if summary and summary.n > 1 else ""
             cells.append(f"{summary.mean:.1f}{several}" if summary else tables.NONE)
         count = "all labels" if labels is None else f"{labels:,} labels"
-        rows.append(f"| {tables.DATASETS[dataset]}, {count} | {' | '.join(cells)} |")
+        rows.append(f"| {DATASETS[dataset]}, {count} | {' | '.join(cells)} |")
     return "\n".join(rows)
 
 

@@ -58,19 +58,27 @@ def test_equal_labels_are_one_object() -> None:
     assert first is second
 
 
-def test_lists_are_several_labels_each_once_in_order() -> None:
+def test_lists_are_sets_of_labels() -> None:
     assert read({"y": [["b", "a", "b"], [], None, ["a", None]]}, "y") == [
-        ("b", "a"),
+        ("a", "b"),
         (),
         None,
         ("a",),
     ]
-    assert read({"y": [[3, 1]]}, "y") == [("3", "1")]
+    assert read({"y": [[3, 1]]}, "y") == [("1", "3")]
 
 
 def test_a_separator_makes_several_labels_of_one_string() -> None:
     found = read({"y": ["b| a", "a", "", None, "a||b"]}, "y", separator="|")
-    assert found == [("b", "a"), ("a",), (), (), ("a", "b")]
+    assert found == [("a", "b"), ("a",), (), (), ("a", "b")]
+
+
+@pytest.mark.parametrize(
+    "values", [[b"pos"], [{"x": 1}], [[b"pos"]]], ids=["bytes", "objects", "lists of bytes"]
+)
+def test_bytes_and_objects_are_no_labels(values: list[object]) -> None:
+    with pytest.raises(InputError, match=r"column 'y' holds .*: expected labels as text"):
+        read({"y": values}, "y")
 
 
 def test_several_columns_of_0_and_1() -> None:

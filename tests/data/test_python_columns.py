@@ -90,7 +90,7 @@ def test_labels_of_every_kind(column: object, names: list[str]) -> None:
     ("column", "sets"),
     [
         ([["x", "y"], []], [("x", "y"), ()]),
-        ([("y", "x", "y"), (1,)], [("y", "x"), ("1",)]),
+        ([("y", "x", "y"), (1,)], [("x", "y"), ("1",)]),
         ([{"y", "x"}, set()], [("x", "y"), ()]),
         (pd.Series([["x"], ["y"]]), [("x",), ("y",)]),
         (pa.array([["x"], []]), [("x",), ()]),

@@ -99,6 +99,24 @@ def test_an_unknown_encoding_is_named(tmp_path: Path) -> None:
         open_lines(written(tmp_path / "a.txt", b"a"), "utf-9")
 
 
+@pytest.mark.parametrize("name", ["hex", "rot13", "base64", "a\0b"])
+def test_codecs_of_other_things_are_no_encodings(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InputError, match="is not known: expected a codec name"):
+        open_lines(written(tmp_path / "a.txt", b"a"), name)
+
+
+@pytest.mark.parametrize(
+    ("data", "asked"),
+    [
+        ("né\n".encode("utf-8-sig"), "cp1252"),
+        ("né\n".encode("utf-16"), "utf-16-le"),
+        ("né\n".encode("utf-16"), "latin-1"),
+    ],
+)
+def test_a_byte_order_mark_decides(tmp_path: Path, data: bytes, asked: str) -> None:
+    assert lines_of(written(tmp_path / "a.txt", data), asked) == ["né\n"]
+
+
 @pytest.mark.parametrize(
     ("data", "what"),
     [

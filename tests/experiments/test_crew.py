@@ -2,15 +2,19 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
+from multiprocessing import Pipe
+from pathlib import Path
 
 import pytest
+import torch
 
 from tests.displays import Notes
 from tests.experiments.conftest import last_task, plan_of
 from ulmfit.errors import SettingsError
 from ulmfit.experiments import crew
 from ulmfit.experiments.cells import Task
-from ulmfit.experiments.crew import Alone, Team, WorkerDisplay, choose_jobs, order_of
+from ulmfit.experiments.crew import Alone, Team, WorkerDisplay, choose_jobs, order_of, work
 from ulmfit.experiments.language_models import Site
 from ulmfit.experiments.recipes import Scale, Variant
 from ulmfit.train.tracker import Silent
@@ -67,6 +71,42 @@ def test_what_goes_wrong_is_an_outcome(scale: Scale, site: Site) -> None:
     alone.start(task_of(scale, "sentence-embeddings"))
     (outcome,) = alone.wait()
     assert outcome.failure is None or "is not installed" in outcome.failure
+
+
+def test_too_little_memory_for_one_task_is_its_outcome_and_a_bug_is_none(
+    scale: Scale, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ulmfit.experiments import ablations
+
+    def fail(error: BaseException) -> None:
+        def run_task(*_: object) -> None:
+            raise error
+
+        monkeypatch.setattr(ablations, "run_task", run_task)
+
+    alone = Alone(site, Silent())
+    fail(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"))
+    alone.start(task_of(scale))
+    (outcome,) = alone.wait()
+    assert outcome.failure is not None
+    assert outcome.failure.startswith("there is not enough memory (CUDA out of memory.")
+    fail(RuntimeError("shapes differ"))
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        alone.start(task_of(scale))
+
+
+def test_a_worker_keeps_to_the_gpus_that_the_user_allows(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, theirs = Pipe()
+    ours.close()
+    site = Site(Path(), None, None, cpu=True)
+    for allowed, seen in (("2,3", "3"), (None, "1")):
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+        if allowed is not None:
+            monkeypatch.setenv("CUDA_VISIBLE_DEVICES", allowed)
+        with monkeypatch.context() as patch:
+            patch.setattr(signal, "signal", lambda *_: None)
+            work(theirs, site, torch.get_num_threads(), 1, os.getpid())
+        assert os.environ["CUDA_VISIBLE_DEVICES"] == seen
 
 
 def test_shared_tasks_are_done_once(scale: Scale) -> None:

@@ -95,6 +95,18 @@ def test_all_and_own_files_are_found_once(tmp_path: Path) -> None:
         ("order = 'x", "cannot be read"),
         ("order = 1", "title: Field required"),
         (OWN.format(reference="a", second="b") + 'method = "magic"', "variants.1.method"),
+        (
+            OWN.format(reference="a", second="b") + 'method = "tfidf"\nword_counts = true',
+            "'b' has word_counts and method = 'tfidf'",
+        ),
+        (
+            OWN.format(reference="a", second="b") + 'method = "word-counts"',
+            "'b' has method = 'word-counts'",
+        ),
+        (
+            OWN.format(reference="a", second="b").replace("trec6", "trec_6"),
+            "data set 'trec_6' is unknown: expected one of imdb, trec6",
+        ),
     ],
 )
 def test_a_broken_file_is_named_with_its_fault(tmp_path: Path, text: str, message: str) -> None:

@@ -142,6 +142,21 @@ def test_what_needs_a_failed_task_is_not_waited_for(scale: Scale) -> None:
     assert len(board.failed) == 3
 
 
+def test_what_needs_a_failed_task_is_given_up_wherever_it_stands(scale: Scale) -> None:
+    """Word counts need the fine-tuned language model and stand before it."""
+    counting = FORWARD.model_copy(update={"word_counts": True})
+    (plan,) = plans_of([experiment(counting)], scale)
+    from ulmfit.experiments.cells import tasks_of
+
+    tasks = tasks_of(plan)
+    board = Board(sorted(tasks, key=lambda task: task.kind != "train"), [plan])
+    first = board.take()
+    assert first is not None and first.kind == "pretrain"
+    board.note(crew.Outcome(first, 1.0, "no disk"))
+    assert board.tasks == []
+    assert len(board.failed) == len(tasks) == 4
+
+
 class Stop(Notes):
     """Asks for a stop in the middle of a classifier, as Ctrl-C would."""
 

@@ -160,9 +160,11 @@ def test_safetensors_and_other_forms_of_vocabularies(
     plain = {name: value.clone() for name, value in state.items()}
     save_file(plain, tmp_path / "lm.safetensors")
     words = fastai_words()
+    words[-2:] = ["\x85", "\u2028"]  # ends of lines to some, and words
     (tmp_path / "words.json").write_text(json.dumps(words))
     (tmp_path / "words.txt").write_text("\n".join(words) + "\n")
-    for name in ("words.json", "words.txt"):
+    (tmp_path / "windows.txt").write_bytes("\r\n".join(words).encode())
+    for name in ("words.json", "words.txt", "windows.txt"):
         lm = import_lm(tmp_path / "lm.safetensors", tmp_path / name)
         assert_fastais_logits(lm, lm.tokenizer.vocab, golden)
 

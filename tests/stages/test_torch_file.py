@@ -60,6 +60,25 @@ def test_tensors_come_back_bit_by_bit(tmp_path: Path, new: bool) -> None:
         assert torch.equal(found[name], value.detach()), name
 
 
+class BeforeFour:
+    """A tensor as torch before 0.4 wrote it: so are the released code's weights."""
+
+    def __init__(self, value: Tensor) -> None:
+        self.value = value
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        storage = self.value.detach().storage()  # type: ignore[no-untyped-call]
+        size = tuple(self.value.size())
+        return torch._utils._rebuild_tensor, (storage, 0, size, self.value.stride())
+
+
+@pytest.mark.filterwarnings("ignore:TypedStorage is deprecated")
+def test_tensors_of_torch_before_0_4(tmp_path: Path) -> None:
+    value = torch.arange(6.0).view(2, 3)
+    file = read_torch_file(saved(tmp_path / "x.pth", {"w": BeforeFour(value)}, OLD))
+    assert torch.equal(tensors(file, file.value)["w"], value)
+
+
 @pytest.mark.parametrize("new", [NEW, OLD])
 def test_a_state_dict_of_a_module_and_what_lies_beside_it(tmp_path: Path, new: bool) -> None:
     module = nn.LSTM(3, 4)

@@ -57,7 +57,7 @@ def open_archive(path: Path, split: Split, *, encoding: str | None = None) -> Ta
     if split in contents.tables:
         return _open_member(path, contents.tables[split], contents.class_names, encoding)
     if split in contents.documents:
-        return _open_documents(path, split, set(contents.documents[split]), encoding)
+        return _open_documents(path, set(contents.documents[split]), encoding)
     if contents.splits():
         raise InputError(
             f"{path}: has no {split} split", expected=f"one of: {', '.join(contents.splits())}"
@@ -143,7 +143,7 @@ def _open_member(path: Path, wanted: str, classes: dict[str, str], encoding: str
         raise
 
 
-def _open_documents(path: Path, split: Split, wanted: set[str], encoding: str | None) -> Table:
+def _open_documents(path: Path, wanted: set[str], encoding: str | None) -> Table:
     def rows() -> Iterator[tuple[str, str, str]]:
         held = []
         for archive, member in _members(path):

@@ -178,6 +178,8 @@ def _is_header(first: list[str], later: list[list[str]], wanted: Sequence[str]) 
             return False
     if any(cell.casefold() in _HEADER_WORDS for cell in cells):
         return True
+    if len(cells) == 1 and not _NAME.fullmatch(cells[0]):
+        return False  # a sentence alone is a text, which must not be lost
     return not any(_is_number(cell) for cell in cells)
 
 

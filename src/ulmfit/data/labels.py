@@ -50,8 +50,14 @@ class LabelReader:
     def __post_init__(self) -> None:
         self._names: dict[str, str] = {}  # so that a class name is held once, not once per row
         self._rows = 0  # read so far
-        kind = self.schema.field(self.columns[0]).type
-        self._lists = _is_list(kind)
+        kinds = [self.schema.field(column).type for column in self.columns]
+        for column, kind in zip(self.columns, kinds, strict=True):
+            inner = kind.value_type if _is_list(kind) else kind
+            if pa.types.is_nested(inner) or pa.types.is_binary(inner):
+                raise InputError(
+                    f"{self.name}: column {column!r} holds {kind}", expected="labels as text"
+                )
+        self._lists = _is_list(kinds[0])
         self.multi_label = len(self.columns) > 1 or self._lists or self.separator is not None
 
     def read(self, batch: pa.RecordBatch) -> list[str | tuple[str, ...] | None]:
@@ -82,7 +88,7 @@ class LabelReader:
 
     def _several(self, values: Iterable[object]) -> tuple[str, ...]:
         labels = (self._one(value) for value in values)
-        return tuple(dict.fromkeys(label for label in labels if label is not None))
+        return tuple(sorted({label for label in labels if label is not None}))
 
     def _parts(self, value: object) -> list[str]:
         text = canonical_label(value) or ""

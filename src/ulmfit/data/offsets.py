@@ -25,7 +25,7 @@ _COMPOSED = re.compile(r"[\u0300-\u036f\u1160-\u11ff]+")
 def spans_of_tokens(text: str, tokens: Sequence[str], offsets: Sequence[Span]) -> list[Span]:
     """Character spans of all tokens, from the offsets that the Rust tokenizer gives.
 
-    Every character that is no white space belongs to some token: what a rule replaces (`&amp;`,
+    Every visible character belongs to some token: what a rule replaces (`&amp;`,
     `...`, `!!!!`) to the token that stands for it. Marks get the span of what they mark: a case
     mark its word, `xxrep` and `xxwrep` and the count after them the whole row. `xxbos` is (0, 0).
 

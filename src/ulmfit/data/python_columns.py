@@ -132,9 +132,9 @@ def _label_sets(name: str, values: list[object]) -> list[tuple[str, ...]]:
                 f"{name}: the label of row {row} is {shorten(value)}, in other rows it is a list",
                 expected="a list of labels in every row, or in none",
             )
-        found = [_label(name, row, item) for item in cast(Iterable[object], value)]
-        sets.append(tuple(sorted(set(found)) if isinstance(value, set | frozenset) else found))
-    return [tuple(dict.fromkeys(labels)) for labels in sets]
+        found = {_label(name, row, item) for item in cast(Iterable[object], value)}
+        sets.append(tuple(sorted(found)))
+    return sets
 
 
 def _matrix_rows(name: str, matrix: list[list[object]]) -> list[object]:

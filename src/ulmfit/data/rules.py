@@ -14,7 +14,8 @@ and fastai 2.8. They differ on purpose where fastai's lose something:
 * digits are never an elongation: fastai turns `1000` into `1 xxrep 3 0`;
 * counts stop at 9, which stands for nine or more: always one token, in every vocabulary;
 * three or more dots are one ellipsis; `III` and `www.` stay what they are;
-* a text cannot forge a mark: `xxpad` in it becomes `xx pad`.
+* a text cannot forge most marks: `xxpad` in it becomes `xx pad`. `xxfld` and `xxunk` (`<unk>`) stay
+  what they are, for joined columns and WikiText.
 """
 
 from __future__ import annotations

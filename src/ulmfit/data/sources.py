@@ -201,18 +201,19 @@ def find_encoding(name: str, head: bytes, encoding: str | None) -> str:
     Raises:
         InputError: the bytes are not text at all, or ``encoding`` is not a codec.
     """
+    marked = next((codec for mark, codec in _BOMS if head.startswith(mark)), None)
     if encoding is not None:
         try:
+            "".encode(encoding)  # refuses hex and rot13 too, which are codecs of other things
             found = codecs.lookup(encoding).name
-        except LookupError:
+        except (LookupError, ValueError):  # a name with a zero in it is the latter
             raise InputError(
                 f"encoding {encoding!r} is not known",
                 expected="a codec name such as utf-8, cp1252, latin-1, cp949 or shift_jis",
             ) from None
-        return "utf-8-sig" if found == "utf-8" else found
-    for mark, codec in _BOMS:
-        if head.startswith(mark):
-            return codec
+        return marked or ("utf-8-sig" if found == "utf-8" else found)
+    if marked is not None:
+        return marked
     _refuse_binary(name, head)
     return "utf-8"
 

@@ -111,13 +111,20 @@ def measured(member: Member, rows: Dataset) -> dict[str, Any]:
     }
 
 
+def _rows(plan: Plan, parts: Parts) -> tuple[Dataset, Dataset | None]:
+    """What a cell is trained on, and what it may choose by.
+
+    With few labels nobody has a validation set to choose an epoch by: the last one counts.
+    """
+    valid = parts.valid if plan.cell.labels is None else None
+    return parts.labelled(plan.cell.labels, plan.cell.seed), valid
+
+
 def _ulmfit(task: Task, parts: Parts, site: Site, display: Display) -> Member:
     plan = task.plan
     assert task.needs is not None
     lm = TrainedLM.load(task.needs.outcome(site.work))
-    train = parts.labelled(plan.cell.labels, plan.cell.seed)
-    # With few labels nobody has a validation set to choose an epoch by: the last one counts.
-    valid = parts.valid if plan.cell.labels is None else None
+    train, valid = _rows(plan, parts)
     classes = parts.train.classes
 
     def encoded(rows: Dataset) -> tuple[list[NDArray[np.int32]], NDArray[np.float32]]:
@@ -146,16 +153,14 @@ def _ulmfit(task: Task, parts: Parts, site: Site, display: Display) -> Member:
 def _hypercolumns(task: Task, parts: Parts, site: Site, display: Display) -> Member:
     assert task.needs is not None
     lm = TrainedLM.load(task.needs.outcome(site.work))
-    train = parts.labelled(task.plan.cell.labels, task.plan.cell.seed)
-    valid = parts.valid if task.plan.cell.labels is None else None
+    train, valid = _rows(task.plan, parts)
     fitted = fit_hypercolumns(lm, train, valid)
     return Member(fitted.labels, fitted.predict_proba)
 
 
 def _multitask(task: Task, parts: Parts, site: Site, display: Display) -> Member:
     plan = task.plan
-    train = parts.labelled(plan.cell.labels, plan.cell.seed)
-    valid = parts.valid if plan.cell.labels is None else None
+    train, valid = _rows(plan, parts)
     context = site.context(task, display)
     sizes = TrainedLM.load(site.lm).config if site.lm is not None else None
     answer = train_multitask(train, valid, parts.train.classes, plan.settings, sizes, context)
@@ -178,16 +183,14 @@ def _tfidf(task: Task, parts: Parts, site: Site, display: Display) -> Member:
 
 
 def _nb_svm(task: Task, parts: Parts, site: Site, display: Display) -> Member:
-    train = parts.labelled(task.plan.cell.labels, task.plan.cell.seed)
-    valid = parts.valid if task.plan.cell.labels is None else None
+    train, valid = _rows(task.plan, parts)
     fitted = fit_nb_svm(train, valid)
     return Member(fitted.labels, fitted.predict_proba)
 
 
 def _ngrams(task: Task, parts: Parts, site: Site, display: Display) -> Member:
     plan = task.plan
-    train = parts.labelled(plan.cell.labels, plan.cell.seed)
-    valid = parts.valid if plan.cell.labels is None else None
+    train, valid = _rows(plan, parts)
     fitted = fit_bag_of_ngrams(train, valid, seed=plan.cell.seed)
     return Member(fitted.labels, fitted.predict_proba)
 

@@ -11,7 +11,13 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ulmfit.errors import Interrupted, SettingsError, TrainingError, UlmfitError
+from ulmfit.errors import (
+    Interrupted,
+    SettingsError,
+    TrainingError,
+    UlmfitError,
+    is_out_of_memory,
+)
 from ulmfit.experiments.cells import Task
 from ulmfit.runtime import StopRequest, cpu_count, stop_on_signal
 from ulmfit.train.tracker import Display, Silent
@@ -125,6 +131,10 @@ def do(task: Task, site: Site, display: Display) -> Outcome:
         raise Interrupted(error.problem, hint=GO_ON) from error
     except UlmfitError as error:
         failure = str(error)
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        failure = f"there is not enough memory ({error})"
     return Outcome(task, time.monotonic() - started, failure)
 
 
@@ -226,7 +236,8 @@ def work(pipe: Connection, site: Site, threads: int, gpu: int | None, parent: in
     # Ctrl-C reaches every process of a terminal; the parent decides, and says so by SIGTERM.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if gpu is not None:
-        os.environ["CUDA_VISIBLE_DEVICES"] = str(gpu)
+        allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
+        os.environ["CUDA_VISIBLE_DEVICES"] = allowed.split(",")[gpu] if allowed else str(gpu)
     os.environ["RAYON_NUM_THREADS"] = str(threads)
     import torch
 

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ulmfit.experiments.cells import digest
-from ulmfit.experiments.recipes import Experiment, list_experiments
+from ulmfit.experiments.recipes import DATASETS, Experiment, list_experiments
 from ulmfit.experiments.results import Result, newest, summarize, t_quantile
-from ulmfit.experiments.tables import DATASETS
 from ulmfit.storage import atomic_write
 
 if TYPE_CHECKING:

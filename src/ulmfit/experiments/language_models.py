@@ -97,8 +97,10 @@ def pretrain_lm(task: Task, site: Site, display: Display) -> None:
 
         return texts
 
-    corpus = site.work / "corpora" / digest([source, settings.text.model_dump(), "pretrain"])
-    tokenizer, train, valid = prepare_corpus(part(False), part(True), settings, corpus)
+    parts = [source, settings.text.model_dump(), settings.valid_fraction, "pretrain"]
+    corpus = site.work / "corpora" / digest(parts)
+    with _alone(corpus):
+        tokenizer, train, valid = prepare_corpus(part(False), part(True), settings, corpus)
     context = site.context(task, display)
     lm = pretrain(
         tokenizer,
@@ -207,17 +209,18 @@ def random_lm(
     """A language model of the pretrained one's sizes that knows nothing but word frequencies."""
     seed_everything(_tuning_seed(plan))
     settings = plan.settings
-    config = lm_sizes(base, settings.pretrain, tokenizer.vocab_size)
+    sizes = base.config if base is not None else None
+    config = lm_sizes(sizes, settings.pretrain, tokenizer.vocab_size)
     assert settings.finetune_lm is not None
     model = LanguageModel(config, settings.finetune_lm.dropouts)
     model.init_bias_from_counts(word_counts(train, tokenizer.vocab_size))
     return TrainedLM(config, direction, tokenizer, weights(model), {"corpus": "none: random"})
 
 
-def lm_sizes(base: TrainedLM | None, settings: PretrainSettings, vocab_size: int) -> LMConfig:
+def lm_sizes(sizes: LMConfig | None, settings: PretrainSettings, vocab_size: int) -> LMConfig:
     """Sizes of the pretrained language model, or of the one that would be pretrained."""
-    if base is not None:
-        return LMConfig(**{**base.config.model_dump(), "vocab_size": vocab_size})
+    if sizes is not None:
+        return LMConfig(**{**sizes.model_dump(), "vocab_size": vocab_size})
     return LMConfig(
         vocab_size=vocab_size,
         emb_size=settings.emb_size,

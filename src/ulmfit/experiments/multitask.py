@@ -21,6 +21,7 @@ from ulmfit.data.corpus import TokenCorpus
 from ulmfit.data.datasets import Dataset
 from ulmfit.data.rules import PAD_ID
 from ulmfit.data.tokenizer import Tokenizer
+from ulmfit.experiments.language_models import lm_sizes
 from ulmfit.model.classifier import HeadDropouts, TextClassifierModel
 from ulmfit.optim.unfreezing import full
 from ulmfit.runtime import seed_everything
@@ -120,7 +121,7 @@ def train_multitask(
     course = fitted_to_length(settings.classifier, documents)
     seed_everything(context.seed)
     config = ClassifierConfig(
-        lm=_sizes(sizes, settings, tokenizer.vocab_size),
+        lm=lm_sizes(sizes, settings.pretrain, tokenizer.vocab_size),
         n_classes=len(classes),
         head_size=course.head_size,
         chunk=course.chunk,
@@ -172,15 +173,3 @@ def _fit(
     tracker = Tracker(context.folder / "log.jsonl", context.display)
     checkpoints = Checkpoints(context.folder / "checkpoints")
     fit(job, options, context.accelerator, tracker, checkpoints)
-
-
-def _sizes(sizes: LMConfig | None, settings: Settings, vocab_size: int) -> LMConfig:
-    if sizes is not None:
-        return LMConfig(**{**sizes.model_dump(), "vocab_size": vocab_size})
-    pretrain = settings.pretrain
-    return LMConfig(
-        vocab_size=vocab_size,
-        emb_size=pretrain.emb_size,
-        hidden_size=pretrain.hidden_size,
-        n_layers=pretrain.n_layers,
-    )

@@ -27,6 +27,16 @@ Method = Literal[
 Metric = Literal["test", "validation"]
 ScaleName = Literal["smoke", "cpu", "full"]
 
+# By the names that experiments and scales call them, as tables do.
+DATASETS = {
+    "imdb": "IMDb",
+    "trec6": "TREC-6",
+    "ag_news": "AG News",
+    "dbpedia": "DBpedia",
+    "yelp_polarity": "Yelp-bi",
+    "yelp_full": "Yelp-full",
+}
+
 EXPERIMENTS, SCALES, RESULTS = "experiments", "scales", "results"
 _READS_LM = ("ulmfit", "hypercolumns")
 
@@ -213,6 +223,23 @@ def read_experiment(path: Path) -> Experiment:
         SettingsError: no such file, or what it says is no experiment.
     """
     experiment = _read(path, Experiment)
+    unknown = [name for name in experiment.datasets if name not in DATASETS]
+    if unknown:
+        raise SettingsError(
+            f"'{path}': data set {unknown[0]!r} is unknown",
+            expected=f"one of {', '.join(DATASETS)}",
+        )
+    for variant in experiment.variants:
+        if variant.method == "word-counts":
+            raise SettingsError(
+                f"'{path}': {variant.name!r} has method = 'word-counts'",
+                expected="word_counts = true beside a method with a language model",
+            )
+        if variant.word_counts and variant.method not in _READS_LM:
+            raise SettingsError(
+                f"'{path}': {variant.name!r} has word_counts and method = {variant.method!r}",
+                expected="a method with a language model beside them, such as ulmfit",
+            )
     names = [variant.name for variant in experiment.variants]
     doubled = sorted({name for name in names if names.count(name) > 1})
     if doubled:

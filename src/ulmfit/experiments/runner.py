@@ -79,11 +79,10 @@ class Board:
             self.seconds.setdefault(work_of(outcome.task), []).append(outcome.seconds)
             return
         self.failed[name] = outcome.failure
-        for task in [task for task in self.tasks if task.needs is not None]:
-            assert task.needs is not None
-            if name_of(task.needs) in self.failed:
-                self.failed[name_of(task)] = outcome.failure
-                self.tasks.remove(task)
+        # Until none is left: what needs a task may stand before it.
+        while lost := [t for t in self.tasks if t.needs and name_of(t.needs) in self.failed]:
+            self.failed |= {name_of(task): outcome.failure for task in lost}
+            self.tasks = [task for task in self.tasks if task not in lost]
 
     def finished(self) -> list[Plan]:
         """Cells all of whose tasks are done; they leave the board."""
@@ -166,7 +165,8 @@ def run_cells(
             hint="All others are finished and kept.",
         )
     wanted = {(plan.cell, plan.key()) for plan in plans}
-    return [r for r in read_results(results) if (r.cell(), r.key) in wanted]
+    known = (result for result in read_results(results) if result.scale == origin.scale)
+    return [result for result in known if (result.cell(), result.key) in wanted]
 
 
 def make_board(plans: Sequence[Plan], results: Path, work: Path, origin: Origin) -> Board:

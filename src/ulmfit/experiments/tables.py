@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ulmfit.errors import SettingsError
-from ulmfit.experiments.recipes import Experiment, Scale, Variant, list_experiments, read_scale
+from ulmfit.experiments.recipes import (
+    DATASETS,
+    Experiment,
+    Scale,
+    Variant,
+    list_experiments,
+    read_scale,
+)
 from ulmfit.experiments.results import Result, newest, summarize
 from ulmfit.experiments.verdicts import AGREES, Verdict, judge, judge_reference
 
-DATASETS = {
-    "imdb": "IMDb",
-    "trec6": "TREC-6",
-    "ag_news": "AG News",
-    "dbpedia": "DBpedia",
-    "yelp_polarity": "Yelp-bi",
-    "yelp_full": "Yelp-full",
-}
 NONE = "–"
 SCALES = ("full", "cpu")  # smoke's numbers mean nothing
 _SIDE_BY_SIDE = ("row", "paper", "here, mean and 95 % interval", "range", "seeds")
@@ -42,9 +41,10 @@ How to read them:
 - Intervals over seeds hold what training and draws vary, not what other rows to measure on would:
   with few rows the smallest gaps are less certain than they look.
 - Validation errors are those of the best epoch by validation error, with few labels those of the
-  last, on a tenth of the training rows that is the same for every seed. Of test rows no method but
-  TF-IDF and the word counts, which share its constants, has seen anything before it is measured
-  (see `Baselines`).
+  last, on a tenth of the training rows that is the same for every seed. Of these rows, 9 of
+  TREC-6's 545 and 13 of IMDb's 2,500 are copies of rows trained on, for every method alike. Of
+  test rows no method but TF-IDF and the word counts, which share its constants, has seen anything
+  before it is measured (see `Baselines`).
 """
 
 Places = dict[tuple[str, str, str, int | None, str], list[Result]]
@@ -81,17 +81,24 @@ def results_page(
     return "\n".join(parts)
 
 
+def _rows_run(
+    experiment: Experiment, dataset: str, places: Places, scale: str
+) -> dict[str, list[Result]]:
+    """Results of the variants that were run, on all labels."""
+    return {
+        variant.name: places[experiment.name, dataset, variant.name, None, scale]
+        for variant in experiment.variants
+        if (experiment.name, dataset, variant.name, None, scale) in places
+    }
+
+
 def overview(results: Sequence[Result], scale: str) -> str:
     """A line per experiment and data set: how much of it agrees with the paper."""
     rows: list[tuple[str, ...]] = [("experiment", "data", "rows run", "seeds", "direction", "size")]
     places = newest(results)
     for experiment in list_experiments():
         for dataset in experiment.datasets:
-            run = {
-                variant.name: places[experiment.name, dataset, variant.name, None, scale]
-                for variant in experiment.variants
-                if (experiment.name, dataset, variant.name, None, scale) in places
-            }
+            run = _rows_run(experiment, dataset, places, scale)
             if run:
                 rows.append(_overview_row(experiment, dataset, run))
     return markdown(rows, left=2) if len(rows) > 1 else ""
@@ -143,11 +150,7 @@ def experiment_tables(experiment: Experiment, results: Sequence[Result], scale: 
 
 def side_by_side(experiment: Experiment, dataset: str, places: Places, scale: str) -> str:
     """One row per variant: the paper's error, ours, and the verdict."""
-    run = {
-        variant.name: places[experiment.name, dataset, variant.name, None, scale]
-        for variant in experiment.variants
-        if (experiment.name, dataset, variant.name, None, scale) in places
-    }
+    run = _rows_run(experiment, dataset, places, scale)
     rows: list[tuple[str, ...]] = [(*_SIDE_BY_SIDE, *_VERDICT)]
     for variant in experiment.variants:
         name = f"{variant.name} (*ref*)" if variant.name == experiment.reference else variant.name

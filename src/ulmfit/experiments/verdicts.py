@@ -23,7 +23,7 @@ class Verdict:
         direction: `agrees` (same sign, zero outside of the interval), `leans so` (same sign, zero
             inside), and their opposites; None where there is nothing to compare.
         size: `agrees` if the paper's gap (of the reference: its error) lies within the interval,
-            else `larger` or `smaller` than it.
+            else `larger` or `smaller` than it, or of the `opposite` sign.
     """
 
     gap: float | None

@@ -11,7 +11,12 @@ from typing import Any
 _CREATIVE_COMMONS = re.compile(
     r"\bCC[ -](BY(?:-(?:NC|SA|ND))*)[ -](\d\.\d)\b|\bCC0(?:-1\.0)?\b", re.IGNORECASE
 )
-_OTHERS = {"apache-2.0": r"\bapache[ -]2", "mit": r"\bMIT\b", "bsd-3-clause": r"\bBSD-3"}
+# "mit" alone is the licence; within a sentence it may be German for "with".
+_OTHERS = {
+    "apache-2.0": r"(?i:\bapache[ -]2)",
+    "mit": r"\bMIT\b|^mit$",
+    "bsd-3-clause": r"(?i:\bBSD-3)",
+}
 
 
 def front_matter(labels: int, info: Mapping[str, Any], metrics: Mapping[str, Any]) -> list[str]:
@@ -41,7 +46,7 @@ def hub_licence(text: str) -> str:
     found = _CREATIVE_COMMONS.search(text)
     if found is not None:
         return f"cc-{found[1]}-{found[2]}".lower() if found[1] else "cc0-1.0"
-    names = (name for name, form in _OTHERS.items() if re.search(form, text, re.IGNORECASE))
+    names = (name for name, form in _OTHERS.items() if re.search(form, text))
     return next(names, "other")
 
 

@@ -102,7 +102,9 @@ def read_vocabulary(path: Path) -> list[str]:
         case ".json":
             found = _from_json(path)
         case ".txt":
-            found = read_text(path).splitlines()
+            # Not splitlines: a word may be a character that it parts lines by, such as U+0085.
+            lines = read_text(path).removesuffix("\n").split("\n")
+            found = [line.removesuffix("\r") for line in lines]
         case _:
             found = _plain(
                 read_pickle(io.BytesIO(path.read_bytes()), str(path), names=_VOCABULARY_NAMES)

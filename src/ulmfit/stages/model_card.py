@@ -142,7 +142,7 @@ def classifier_card(
             "",
             f"- vocabulary: {config.lm.vocab_size:,} entries",
             f"- layers: {layers_text(config.lm)}",
-            *_origin(info.get("lm", {})),
+            *_origin(lm if isinstance(lm := info.get("lm"), Mapping) else {}),
             "",
             *_settings(info),
         ]

@@ -229,6 +229,7 @@ def _no_call(*_: Any) -> Any:
 # rates, which may be NumPy's numbers. They are passed over, as data.
 _NAMES: Names = {
     "collections.OrderedDict": ordered_dict,
+    "torch._utils._rebuild_tensor": _tensor,  # torch before 0.4, as the released code's weights
     "torch._utils._rebuild_tensor_v2": _tensor,
     "torch._utils._rebuild_parameter": _parameter,
     "fastcore.foundation.L": inert("fastcore.foundation.L"),

@@ -8,6 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from ulmfit.config import (
+    DIRECTIONS,
     PAPER_DROPOUTS,
     RELEASED_LM_DROPOUTS,
     ClassifierConfig,
@@ -86,3 +87,11 @@ def test_values_cannot_be_changed_and_compare_by_content() -> None:
 def test_to_json_and_back() -> None:
     config = ClassifierConfig(lm=LMConfig(vocab_size=5), n_classes=3, multi_label=True)
     assert ClassifierConfig(**json.loads(json.dumps(config.model_dump()))) == config
+
+
+def test_directions_by_name() -> None:
+    assert DIRECTIONS == {
+        "forward": ("forward",),
+        "backward": ("backward",),
+        "both": ("forward", "backward"),
+    }

@@ -10,6 +10,13 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
 Direction = Literal["forward", "backward"]
 
+# What `--direction` and `TextClassifier(direction=...)` stand for.
+DIRECTIONS: dict[str, tuple[Direction, ...]] = {
+    "forward": ("forward",),
+    "backward": ("backward",),
+    "both": ("forward", "backward"),
+}
+
 # `released-code` and fastai 2.8 keep this ratio between the five dropouts of an LM.
 RELEASED_LM_DROPOUTS = {
     "output_p": 0.1,

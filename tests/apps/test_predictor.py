@@ -164,6 +164,10 @@ def test_the_member_that_counts_words_comes_back(both: Predictor, tmp_path: Path
     expected = predictor.predict_proba(TEXTS)
     for again in (Predictor.load(tmp_path / "model"), pickle.loads(pickle.dumps(predictor))):
         np.testing.assert_array_equal(again.predict_proba(TEXTS), expected)
+    predictor.device = "cuda"  # where it was trained; here there is none
+    if not torch.cuda.is_available():
+        assert pickle.loads(pickle.dumps(predictor)).device == "auto"
+    predictor.device = "auto"
     alone = predictor.members_alone(TEXTS, expected)
     np.testing.assert_allclose(alone[LANGUAGE_MODELS], both.predict_proba(TEXTS), atol=1e-4)
     assert both.members_alone(TEXTS, expected) == {}

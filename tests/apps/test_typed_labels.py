@@ -12,6 +12,7 @@ from ulmfit.apps.typed_labels import (
     label_form,
     readable_labels,
     repeatable,
+    require_place_for_none,
     without,
 )
 from ulmfit.errors import InputError, SettingsError
@@ -84,12 +85,15 @@ def test_measurements_are_no_classes(value: float) -> None:
 def test_rows_of_zeros_and_ones_in_lists_are_a_matrix() -> None:
     for rows in ([[0, 1, 0], [1, 1, 0]], [np.array([0, 1, 0]), np.array([1, 1, 0])]):
         assert np.array_equal(readable_labels(rows), np.array([[0, 1, 0], [1, 1, 0]]))
+    # Labels would be the same two for every text; whatever rows are among them, it is a matrix.
+    for pairs in ([[0, 1], [1, 0]], [[0, 1], [1, 1], [0, 0]]):
+        assert np.array_equal(readable_labels(pairs), np.array(pairs))
 
 
 @pytest.mark.parametrize(
     "rows",
     [
-        [[0, 1], [1, 0]],  # both are labels of either row: nothing is said twice
+        [[0], [1]],  # one label each
         [[0, 1, 0], [1]],
         [[0, 1, 2], [2, 1, 0]],
         [["a", "a", "b"]],
@@ -168,8 +172,9 @@ def test_labels_left_out() -> None:
     found = without(np.array([3, 1]), [True, False])
     assert found.tolist() == [None, 1]
     assert without([("a", "b"), ()], [False, True]).tolist() == [("a", "b"), None]
+    require_place_for_none(LabelForm())
     with pytest.raises(SettingsError) as caught:
-        without(np.eye(2), [True, False])
+        require_place_for_none(LabelForm(kind="integer", columns=2))
     assert str(caught.value) == (
         "min_confidence does not go with labels in a matrix of 0 and 1: expected labels as a list "
         "per row. Take the probabilities of `predict_proba`, and leave rows out by them."

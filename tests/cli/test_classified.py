@@ -19,6 +19,7 @@ from ulmfit.cli.classified import (
     print_lines,
 )
 from ulmfit.data.streams import open_rows
+from ulmfit.errors import InputError
 
 
 class Steps:
@@ -49,10 +50,10 @@ def predictor(model: Path) -> Predictor:
 def test_texts_go_through_in_slices(predictor: Predictor) -> None:
     texts = [text for text, _ in reviews(SLICE + 44)]
     steps = Steps()
-    answers = classify_texts(predictor, texts, steps)
+    probabilities = classify_texts(predictor, texts, steps)
     assert steps.shown == [("texts", SLICE + 44), ("step", SLICE), ("step", 300), ("end", 0)]
-    assert answers.probabilities.shape == (300, 2)
-    assert np.allclose(answers.probabilities, predictor.predict_proba(texts), atol=1e-5)
+    assert probabilities.shape == (300, 2)
+    assert np.allclose(probabilities, predictor.predict_proba(texts), atol=1e-5)
 
 
 def test_rows_keep_their_order_and_columns(predictor: Predictor, data: Path) -> None:
@@ -84,7 +85,7 @@ ANSWERS = Answers(
 
 
 def test_a_line_per_text(capsys: pytest.CaptureFixture[str]) -> None:
-    print_lines(iter([ANSWERS]), ["bad", "good"])
+    print_lines(iter([ANSWERS]), ["bad", "good"], multi_label=False)
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "good   75.0 %  a film in two lines"
     assert lines[1].startswith("bad   100.0 %  xxx")
@@ -92,22 +93,46 @@ def test_a_line_per_text(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_document_is_written_piece_by_piece(capsys: pytest.CaptureFixture[str]) -> None:
-    print_document(iter([ANSWERS, ANSWERS]), ["bad", "good"], with_texts=False)
+    print_document(iter([ANSWERS] * 2), ["bad", "good"], multi_label=False, with_texts=False)
     found = json.loads(capsys.readouterr().out)
     assert found["labels"] == ["bad", "good"]
     assert [entry["row"] for entry in found["predictions"]] == [1, 2, 3, 4]
     assert found["predictions"][0]["probabilities"] == {"bad": 0.25, "good": 0.75}
-    print_document(iter([]), ["bad", "good"], with_texts=True)
+    print_document(iter([]), ["bad", "good"], multi_label=False, with_texts=True)
     assert json.loads(capsys.readouterr().out)["predictions"] == []
 
 
 def test_several_labels_in_a_document_are_a_list(capsys: pytest.CaptureFixture[str]) -> None:
-    labels: list[tuple[str, ...]] = [("a", "b")]
-    answers = Answers(None, ["t"], labels, np.ones((1, 2), dtype=np.float32))
-    print_document(iter([answers]), ["a", "b"], with_texts=True)
-    (entry,) = json.loads(capsys.readouterr().out)["predictions"]
+    labels: list[tuple[str, ...] | None] = [("a", "b"), None]
+    answers = Answers(None, ["t", "u"], labels, np.ones((2, 2), dtype=np.float32))
+    print_document(iter([answers]), ["a", "b"], multi_label=True, with_texts=True)
+    entry, silent = json.loads(capsys.readouterr().out)["predictions"]
     assert entry["labels"] == ["a", "b"]
     assert entry["text"] == "t"
+    assert (silent["labels"], silent["abstained"]) == (None, True)
+
+
+def test_lines_of_several_labels_hold_them_and_how_sure_all_are(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    p = np.array([[0.9, 0.8], [0.1, 0.6]], dtype=np.float32)
+    answers = Answers(None, ["t", "u"], [("ham", "spam"), None], p)
+    print_lines(iter([answers]), ["ham", "spam"], multi_label=True)
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.split() == ["ham,", "spam", "72.0", "%", "t"]
+    assert second.split() == ["-", "54.0", "%", "u"]
+
+
+def test_a_broken_text_is_told_by_its_row_in_the_file(predictor: Predictor, tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    lines = [json.dumps({"text": "a film", "n": [n]}) for n in range(700)]
+    lines[600] = json.dumps({"text": ["a", "list"], "n": [600]})
+    path.write_text("\n".join(lines))
+    with (
+        open_rows(path, text="text") as rows,
+        pytest.raises(InputError, match=r"row 601\b"),
+    ):
+        list(classify_rows(predictor, rows, Steps()))
 
 
 def test_one_answer_is_ranked() -> None:

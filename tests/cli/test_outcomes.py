@@ -70,6 +70,8 @@ def test_the_card_learns_what_the_data_were_but_not_where_they_lay() -> None:
         "median_words": 1,
         "labels": {"a": 2, "b": 1},
     }
+    split = Dataset(["one"], ["a"], name="/home/me/reviews/train")
+    assert data_record(Parts(split, None, "nothing"))["name"] == "reviews/train"
     labels: list[tuple[str, ...]] = [("a", "b")]
     several = Dataset(["x"], labels, multi_label=True)
     found = data_record(Parts(several, None, "nothing"))

@@ -9,7 +9,7 @@ import pytest
 
 from tests.cli.conftest import run
 from ulmfit.cli.labelled import Columns
-from ulmfit.cli.training_runs import Place, default_out, directions_of, read_settings, reader
+from ulmfit.cli.training_runs import Place, default_out, read_settings, reader
 from ulmfit.errors import InputError, Interrupted, SettingsError, StorageError
 
 
@@ -26,6 +26,9 @@ def place(out: Path, *, resume: bool = False) -> Place:
         ("-", "runs/stdin"),
         ("imdb/train.parquet", "runs/imdb"),
         ("folder/", "runs/folder"),
+        ("folder/../other", "runs/other"),
+        (".", f"runs/{Path.cwd().name}"),
+        ("..", f"runs/{Path.cwd().parent.name}"),
     ],
 )
 def test_the_folder_is_named_after_the_data(data: str, out: str) -> None:
@@ -44,11 +47,6 @@ def test_settings_are_changed_one_by_one(tmp_path: Path) -> None:
 def test_a_setting_without_a_value_is_refused(change: str) -> None:
     with pytest.raises(SettingsError, match=r"expected KEY=VALUE, such as classifier.epochs=5"):
         read_settings("default", None, [change])
-
-
-def test_directions() -> None:
-    assert directions_of("both") == ("forward", "backward")
-    assert directions_of("backward") == ("backward",)
 
 
 def test_corpora_are_read_again_and_again(data: Path) -> None:

@@ -148,8 +148,9 @@ def explain(
             expected=f"one of {_named(predictor.labels[:20])}",
         )
     encoded = predictor.members[0].tokenizer.encode_with_offsets(text)
-    probabilities = predictor.predict_proba([text])[0]
-    column = int(probabilities.argmax()) if label is None else predictor.labels.index(label)
+    if label is None:
+        label = predictor.labels[int(predictor.predict_proba([text])[0].argmax())]
+    column = predictor.labels.index(label)
     score = _Score(predictor, encoded.ids, column, display or Silent())
     if method == "occlusion":
         spans, whole, baseline = _occlude(score, encoded.offsets)

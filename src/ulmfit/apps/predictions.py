@@ -23,6 +23,7 @@ from ulmfit.errors import SettingsError, StorageError
 from ulmfit.storage import atomic_file
 
 STDOUT = STDIN  # "-" stands for both
+SEPARATOR = "|"  # joins the labels of a set in CSV and TSV
 _DELIMITERS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
 _JSON_LINES = (".jsonl", ".ndjson")
 _PARQUET = (".parquet", ".pq")
@@ -38,12 +39,13 @@ class PredictionWriter:
     The added columns are ``predicted_label`` and ``probability_<class>`` for each class. Where
     the input has a column of that name already, "_2" is added to ours ("_3", ...): columns of the
     input are never renamed, dropped or changed. A predicted set of labels is a list in JSON lines
-    and Parquet, and in CSV and TSV one string, joined by ``separator``. With ``abstention`` there
+    and Parquet, and in CSV and TSV one string, joined by ``SEPARATOR``. With ``abstention`` there
     is a column ``abstained`` between them, true where no label is given: the label is missing then
     (null, an empty cell), so that nobody takes it for an answer.
 
-    The format goes by the suffix: .csv, .tsv, .jsonl (each also .gz) or .parquet. A file appears
-    under its name only when the block ends well; an error or Ctrl-C leaves what was there before.
+    The format goes by the suffix: .csv, .tsv, .jsonl (each also .gz) or .parquet; stdout is CSV. A
+    file appears under its name only when the block ends well; an error or Ctrl-C leaves what was
+    there before.
 
     Example::
 
@@ -61,9 +63,7 @@ class PredictionWriter:
         classes: names of the classes, in the order of the columns of the probabilities; none to
             write no probabilities.
         multi_label: whether a prediction is a set of labels.
-        separator: joins the labels of a set in CSV and TSV.
         abstention: whether labels can be missing.
-        stdout_format: suffix of the format to write to stdout.
 
     Raises:
         SettingsError: a suffix that is not written, or a target that is a folder.
@@ -77,9 +77,7 @@ class PredictionWriter:
         classes: Sequence[str] = (),
         *,
         multi_label: bool = False,
-        separator: str = "|",
         abstention: bool = False,
-        stdout_format: str = ".csv",
     ) -> None:
         self.target = target
         self.label_column = free_name("predicted_label", schema.names)
@@ -88,8 +86,7 @@ class PredictionWriter:
             schema, self.label_column, classes, multi_label=multi_label, abstention=abstention
         )
         self._probabilities = len(classes)
-        self._suffix, self._packed = _format_of(target, stdout_format)
-        self._separator = separator
+        self._suffix, self._packed = _format_of(target)
         self._stack = ExitStack()
         self._sink: _Sink | None = None
 
@@ -106,7 +103,7 @@ class PredictionWriter:
         form: TextForm = JsonLinesForm(self.schema)
         if self._suffix in _DELIMITERS:
             delimiter = _DELIMITERS[self._suffix]
-            form = DelimitedForm(self.schema, delimiter, self.label_column, self._separator)
+            form = DelimitedForm(self.schema, delimiter, self.label_column, SEPARATOR)
         return _TextSink(file, form, packed=self._packed)
 
     def write(
@@ -188,9 +185,9 @@ def _plain(label: str | Sequence[str] | None) -> str | list[str] | None:
     return label if label is None or isinstance(label, str) else list(label)
 
 
-def _format_of(target: str | Path, stdout_format: str) -> tuple[str, bool]:
+def _format_of(target: str | Path) -> tuple[str, bool]:
     """The suffix of the format, and whether to gzip."""
-    suffix = stdout_format if str(target) == STDOUT else stem_suffix(target)
+    suffix = ".csv" if str(target) == STDOUT else stem_suffix(target)
     packed = str(target).lower().endswith(".gz")
     known = (*_DELIMITERS, *_JSON_LINES, *_PARQUET)
     if suffix not in known or (packed and suffix in _PARQUET):

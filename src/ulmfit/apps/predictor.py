@@ -325,6 +325,8 @@ def _unpickled(
     precision: Precision,
     min_confidence: float | None,
 ) -> Predictor:
+    if device != "cpu" and choose_device("auto").type != device.partition(":")[0]:
+        device = "auto"  # it may have been made on another machine
     members = []
     for files in folders:
         contents = FolderContents(Path("(pickled)"), json.loads(files[CONFIG]), files)

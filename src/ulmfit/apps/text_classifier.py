@@ -31,18 +31,12 @@ from ulmfit.apps.typed_labels import (
     require_place_for_none,
     without,
 )
-from ulmfit.config import Direction
+from ulmfit.config import DIRECTIONS, Direction
 from ulmfit.data.datasets import Dataset, from_python
 from ulmfit.errors import InputError, Interrupted, SettingsError
 from ulmfit.presets import load_settings
 from ulmfit.runtime import Precision, make_accelerator
 from ulmfit.stages.folder_config import LabelForm
-
-DIRECTIONS: dict[str, tuple[Direction, ...]] = {
-    "forward": ("forward",),
-    "backward": ("backward",),
-    "both": ("forward", "backward"),
-}
 
 Unlabeled = Iterable[str] | Callable[[], Iterable[str]]
 
@@ -166,12 +160,14 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             InputError: not a column of strings.
             SettingsError: `min_confidence` is no probability, or the labels are a matrix.
         """
+        careful = self._fitted().abstaining(min_confidence)  # refuses before the work
+        if min_confidence is not None:
+            require_place_for_none(self._codec().form)
         probabilities = self.predict_proba(X)
         decided = self._codec().decide(probabilities, THRESHOLD)
         if min_confidence is None:
             return decided
-        require_place_for_none(decided)
-        answers = self._fitted().abstaining(min_confidence).answers(probabilities)
+        answers = careful.answers(probabilities)
         return without(decided, [answer is None for answer in answers])
 
     def explain(

@@ -54,14 +54,13 @@ def repeatable(column: Any) -> Any:
 def readable_labels(y: Any) -> Any:
     """Labels that can be read twice; rows of 0 and 1 in lists as the matrix that they are.
 
-    They are told from rows of labels by their equal lengths, and by a value that a row has twice:
-    nobody names a label twice.
+    As labels, such rows of equal lengths would name one twice, or say 0 and 1 of every text.
     """
     y = repeatable(y)
     if not isinstance(y, list | tuple) or not y or not isinstance(y[0], list | tuple | np.ndarray):
         return y
     rows = [_items(row) for row in y]
-    if len({len(row) for row in rows}) > 1 or all(len(set(row)) == len(row) for row in rows):
+    if len({len(row) for row in rows}) > 1 or len(rows[0]) < 2:
         return y
     return np.array(rows) if all(set(row) <= {0, 1} for row in rows) else y
 
@@ -90,13 +89,13 @@ def _kind(label: object) -> str:
     return _KINDS.get(type(label), "string")
 
 
-def require_place_for_none(decided: NDArray[Any] | list[tuple[Any, ...]]) -> None:
+def require_place_for_none(form: LabelForm) -> None:
     """Refuse to leave rows without an answer where there is no way to.
 
     Raises:
         SettingsError: the labels are a matrix of 0 and 1.
     """
-    if isinstance(decided, np.ndarray) and decided.ndim > 1:
+    if form.columns is not None:
         raise SettingsError(
             "min_confidence does not go with labels in a matrix of 0 and 1",
             expected="labels as a list per row",
@@ -110,13 +109,9 @@ def without(
     """Labels as an array of objects, with None where there shall be no answer.
 
     Args:
-        decided: what `LabelCodec.decide` gives.
+        decided: what `LabelCodec.decide` gives; no matrix (`require_place_for_none`).
         abstained: which rows, (N,).
-
-    Raises:
-        SettingsError: as `require_place_for_none`.
     """
-    require_place_for_none(decided)
     answers = np.empty(len(decided), dtype=object)
     for row, (label, silent) in enumerate(zip(decided, abstained, strict=True)):
         answers[row] = None if silent else label

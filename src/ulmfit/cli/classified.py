@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 ABSTAINED = "(abstained)"
 SLICE = 256  # texts between two signs of progress
 _MOST_CLASSES = 10
+_LABEL_WIDTH = 24  # at most, of a column of labels
 
 
 @dataclass(frozen=True)
@@ -73,14 +74,19 @@ def classify_rows(
     """
     from ulmfit.train.tracker import Speed
 
-    speed, done = Speed(), 0
+    speed, done, resumed = Speed(), 0, False
     display.begin("texts", total, 0)
     try:
         for batch in rows:
+            texts = rows.texts(batch)  # of all of it: a fault is told by its row in the file
             for start in range(0, batch.num_rows, at_a_time):
                 part = batch.slice(start, at_a_time)
                 recalled = journal is not None and journal.recalling
-                yield _classify_kept(predictor, rows.texts(part), part, journal)
+                if resumed and not recalled:  # how fast answers are recalled says nothing
+                    display.end()
+                    display.begin("texts", total, done)
+                resumed = recalled
+                yield _classify_kept(predictor, texts[start : start + at_a_time], part, journal)
                 done += part.num_rows
                 rate = speed.update(0 if recalled else part.num_rows)
                 display.advance(done, {} if recalled else {"texts/s": rate})
@@ -99,8 +105,10 @@ def _classify_kept(
     return Answers(batch, texts, predictor.answers(probabilities), probabilities)
 
 
-def classify_texts(predictor: Classifier, texts: Sequence[str], display: Display) -> Answers:
-    """The model's answers to texts in memory, in slices for the sake of progress."""
+def classify_texts(
+    predictor: Classifier, texts: Sequence[str], display: Display
+) -> NDArray[np.float32]:
+    """Probabilities of texts in memory, (N, C), in slices for the sake of progress."""
     import numpy as np
 
     from ulmfit.train.tracker import Speed
@@ -114,8 +122,7 @@ def classify_texts(predictor: Classifier, texts: Sequence[str], display: Display
             display.advance(start + len(part), {"texts/s": speed.update(len(part))})
     finally:
         display.end()
-    probabilities = np.concatenate(blocks)
-    return Answers(None, texts, predictor.decide(probabilities), probabilities)
+    return np.concatenate(blocks)
 
 
 def name_of(label: str | Sequence[str] | None) -> str:
@@ -134,16 +141,16 @@ def answer_text(
     return f"{name_of(label)}\n{table(rows)}"
 
 
-def print_lines(slices: Iterator[Answers], classes: Sequence[str]) -> None:
-    """One line per text, as soon as it is there: label, probability, beginning of the text."""
-    longest = max(map(len, classes))
-    width = min(longest, 24)
+def print_lines(slices: Iterator[Answers], classes: Sequence[str], *, multi_label: bool) -> None:
+    """One line per text, as soon as it is there: label, confidence, beginning of the text."""
+    from ulmfit.train.reliability import row_confidence
+
+    width = _LABEL_WIDTH if multi_label else min(max(map(len, classes)), _LABEL_WIDTH)
     for answers in slices:
-        for label, row, text in zip(
-            answers.labels, answers.probabilities, answers.texts, strict=True
-        ):
+        confidence = row_confidence(answers.probabilities, multi_label=multi_label)
+        for label, sure, text in zip(answers.labels, confidence, answers.texts, strict=True):
             shown = "-" if label is None else shorten(name_of(label), width)
-            start = f"{shown:<{width}}  {percent(float(row.max())):>7}  "
+            start = f"{shown:<{width}}  {percent(float(sure)):>7}  "
             typer.echo(start + shorten(text, WIDTH - len(start)))
 
 
@@ -151,11 +158,12 @@ def print_document(
     slices: Iterator[Answers],
     classes: Sequence[str],
     *,
+    multi_label: bool,
     with_texts: bool,
 ) -> None:
     """All answers as one JSON document, written as they come.
 
-    Where the model abstains, `label` is null and `abstained` is true.
+    Where the model abstains, `label` (for several: `labels`) is null and `abstained` is true.
     """
     typer.echo(f'{{"labels": {json_text(list(classes))}, "predictions": [')
     number = 0
@@ -164,7 +172,7 @@ def print_document(
             answers.labels, answers.probabilities, answers.texts, strict=True
         ):
             entry: dict[str, Any] = {"text": text} if with_texts else {"row": number + 1}
-            entry["labels" if isinstance(label, tuple) else "label"] = label
+            entry["labels" if multi_label else "label"] = label
             if label is None:
                 entry["abstained"] = True
             # six digits are what float32 holds

@@ -30,7 +30,7 @@ from ulmfit.cli.options import (
     Threads,
     TrainingData,
 )
-from ulmfit.cli.outcomes import Outcome, judge
+from ulmfit.cli.outcomes import Outcome, file_name, judge
 from ulmfit.cli.printing import evaluation_text, print_json, reliability_text
 from ulmfit.cli.reports import write_report
 from ulmfit.errors import InputError, SettingsError
@@ -122,7 +122,7 @@ def evaluate(
 def _warn_of_learnt_rows(dataset: Dataset, predictor: Classifier) -> None:
     """The one file that a user has is often the one that the model was trained on."""
     record = getattr(predictor, "metrics", {}).get("data", {})
-    name = Path(dataset.name).name
+    name = file_name(dataset.name)
     if record.get("name") == name and record.get("train_rows"):
         print_warning(
             f"the model learnt {record['train_rows']:,} rows of a file '{name}': on rows that it "

@@ -57,7 +57,6 @@ from ulmfit.cli.options import (
 from ulmfit.cli.printing import print_json, table
 from ulmfit.cli.training_runs import (
     Place,
-    directions_of,
     read_settings,
     reader,
 )
@@ -157,11 +156,12 @@ def pretrain(
     there = {PACKED: isinstance(texts, Path), STARTED: start, TIMED: hours, HELD_OUT: valid}
     refuse_idle(changes, there)
     from ulmfit.apps.language_models import pretrain_lms, save_lms  # takes a while
+    from ulmfit.config import DIRECTIONS
 
     place = Place(out, seed, resume, quiet, device, precision, stop_after)
     place.prepare(start)
     use_threads(threads)
-    directions = directions_of(direction)
+    directions = DIRECTIONS[direction]
     with place.run(place.display()) as run:
         found = pretrain_lms(
             texts,
@@ -335,6 +335,7 @@ def finetune_lm(
     assert texts is not None
     from ulmfit.apps.language_models import finetune_lms, save_lms  # takes a while
     from ulmfit.apps.pretrained import resolve_lms
+    from ulmfit.config import DIRECTIONS
     from ulmfit.data.datasets import text_digest
     from ulmfit.train.checkpoint import checksum
 
@@ -343,7 +344,7 @@ def finetune_lm(
     use_threads(threads)
     base = {
         direction: replace(lm, info={**lm.info, "fine-tuned on": names_of(corpus)})
-        for direction, lm in resolve_lms(lm, directions_of(direction)).items()
+        for direction, lm in resolve_lms(lm, DIRECTIONS[direction]).items()
     }
     identity = {
         "settings": settings.model_dump(),

@@ -59,18 +59,18 @@ def judge(predictor: Classifier, parts: Parts, display: Display, *, baseline: bo
         )
 
     display.note(f"testing on {len(test):,} rows")
-    answers = classify_texts(predictor, test.texts, display)
-    own = predictor.decide(answers.probabilities)
+    probabilities = classify_texts(predictor, test.texts, display)
+    own = predictor.decide(probabilities)
     fit = reliability(
-        answers.probabilities,
+        probabilities,
         indicators(test.labels, predictor.labels),
         multi_label=predictor.multi_label,
     )
     members = {}
-    for name, alone in predictor.members_alone(test.texts, answers.probabilities).items():
+    for name, alone in predictor.members_alone(test.texts, probabilities).items():
         labels = predictor.decide(alone)
         members[name] = labels, score(labels)
-    outcome = Outcome(score(own), None, fit, answers.probabilities, own, members=members)
+    outcome = Outcome(score(own), None, fit, probabilities, own, members=members)
     if not baseline:
         return outcome
     display.note(f"training and testing {NAME} on the same rows")
@@ -138,13 +138,21 @@ def data_record(parts: Parts) -> dict[str, Any]:
     labels = parts.train.labels or []
     names = chain.from_iterable((one,) if isinstance(one, str) else one for one in labels)
     return {
-        "name": Path(parts.train.name).name,
+        "name": file_name(parts.train.name),
         "train_rows": len(parts.train),
         "test_rows": len(parts.test) if parts.test is not None else 0,
         "held_out": parts.origin.startswith("held out"),
         "median_words": int(median(len(text.split()) for text in parts.train.texts)),
         "labels": dict(Counter(names).most_common()),
     }
+
+
+def file_name(name: str) -> str:
+    """The name of a data set without the folders before it; a split keeps that of its own."""
+    from ulmfit.data.folders import SPLITS
+
+    path = Path(name)
+    return f"{path.parent.name}/{path.name}" if path.name in SPLITS else path.name
 
 
 def score_record(outcome: Outcome) -> dict[str, Any]:

@@ -82,17 +82,20 @@ class PredictionRun:
         if special:
             yield None
             return
-        if kept and not self.resume:
-            print_warning(
-                f"the stopped run that was writing {self.target} is started over; "
-                "--resume would have gone on"
-            )
-        elif self.resume and not kept:
-            print_warning(f"no stopped run was writing {self.target}: starting from the beginning")
         with (
             open_journal(self.target, self._facts(rows), width, resume=self.resume) as journal,
             self._told_when_stopped(),
         ):
+            # Not before: another run may be at work.
+            if kept and not self.resume:
+                print_warning(
+                    f"the stopped run that was writing {self.target} is started over; "
+                    "--resume would have gone on"
+                )
+            elif self.resume and not kept:
+                print_warning(
+                    f"no stopped run was writing {self.target}: starting from the beginning"
+                )
             if journal.rows and not self.quiet:
                 typer.echo(f"resumed: {journal.rows:,} rows are answered already", err=True)
             yield journal

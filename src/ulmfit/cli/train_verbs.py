@@ -55,7 +55,7 @@ from ulmfit.cli.outcomes import (
 )
 from ulmfit.cli.printing import print_json
 from ulmfit.cli.reports import write_report
-from ulmfit.cli.training_runs import Place, default_out, directions_of, read_settings, reader
+from ulmfit.cli.training_runs import Place, default_out, read_settings, reader
 from ulmfit.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -230,11 +230,12 @@ def _train(recipe: Recipe, parts: Parts, place: Place, *, as_json: bool) -> None
     # Data first, torch second: who has misspelt a name should not wait for it.
     from ulmfit.apps.pretrained import resolve_lms
     from ulmfit.apps.training import train_classifier
+    from ulmfit.config import DIRECTIONS
 
     place.prepare(recipe.lm)
     display = place.display()
     display.note(parts.summary())
-    lms = resolve_lms(recipe.lm, directions_of(recipe.direction))
+    lms = resolve_lms(recipe.lm, DIRECTIONS[recipe.direction])
     with place.run(display) as run:
         predictor = train_classifier(
             parts.train,

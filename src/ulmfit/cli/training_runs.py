@@ -19,7 +19,6 @@ from ulmfit.locks import only_run
 
 if TYPE_CHECKING:
     from ulmfit.apps.run import TrainingRun
-    from ulmfit.config import Direction
     from ulmfit.runtime import Precision
     from ulmfit.settings import Settings
     from ulmfit.train.tracker import Display
@@ -185,20 +184,12 @@ def read_settings(
     return found
 
 
-def directions_of(name: str) -> tuple[Direction, ...]:
-    """The reading directions that a name stands for."""
-    return {
-        "forward": ("forward",),
-        "backward": ("backward",),
-        "both": ("forward", "backward"),
-    }[name]  # type: ignore[return-value]
-
-
 def default_out(data: str) -> Path:
     """`runs/reviews` for reviews.csv.gz, `runs/trec6` for name:trec6."""
     if data == "-":
         return RUNS / "stdin"
-    name = Path(data.removeprefix("name:")).name
+    plain = data.removeprefix("name:")
+    name = plain if plain != data else Path(data).resolve().name
     parent = Path(data).resolve().parent.name
     stem = name.split(".")[0] or name
     generic = stem.lower() in ("train", "training", "data") and parent

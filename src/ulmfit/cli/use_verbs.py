@@ -6,6 +6,8 @@ import errno
 import re
 import sys
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -152,11 +154,10 @@ def predict(
     from ulmfit.apps.predictions import PredictionWriter
     from ulmfit.data.streams import count_rows, open_rows
 
-    try:
-        rows = open_rows(file, text=text_column, data_dir=data_dir, encoding=encoding)
-    except InputError as error:
-        raise _for_predict(error) from error
-    with rows:
+    with (
+        _told_for_predict(),
+        open_rows(file, text=text_column, data_dir=data_dir, encoding=encoding) as rows,
+    ):
         if output is not None:
             PredictionWriter(output, rows.schema)  # refuses a name before the model is loaded
         elif as_json:  # a broken row is found before half of a document is printed
@@ -208,8 +209,16 @@ def _require_output(output: Path | None, *, resume: bool, as_json: bool) -> None
         raise SettingsError("-o - prints CSV, and --json a document", expected="one of them")
 
 
-def _for_predict(error: InputError) -> InputError:
+@contextmanager
+def _told_for_predict() -> Iterator[None]:
     """Elsewhere the column is named by `--text COL`; here that is a text to label."""
+    try:
+        yield
+    except InputError as error:
+        raise _for_predict(error) from error
+
+
+def _for_predict(error: InputError) -> InputError:
 
     def renamed(text: str | None) -> str | None:
         return None if text is None else re.sub(r"--text\b(?!-)", "--text-column", text)
@@ -231,7 +240,8 @@ def _whole(texts: list[str]) -> list[str]:
 def _predict_texts(predictor: Classifier, texts: list[str], *, as_json: bool) -> None:
     answers = classify(predictor, texts)
     if as_json:
-        print_document(iter([answers]), predictor.labels, with_texts=True)
+        several = predictor.multi_label
+        print_document(iter([answers]), predictor.labels, multi_label=several, with_texts=True)
         return
     parts = []
     for text, label, row in zip(texts, answers.labels, answers.probabilities, strict=True):
@@ -250,10 +260,11 @@ def _print_rows(
     display = make_display(quiet=quiet or on_screen)
     if output is None and (as_json or on_screen):
         slices = classify_rows(predictor, rows, display, _ROWS_ON_SCREEN)
+        several = predictor.multi_label
         if as_json:
-            print_document(slices, predictor.labels, with_texts=False)
+            print_document(slices, predictor.labels, multi_label=several, with_texts=False)
         else:
-            print_lines(slices, predictor.labels)
+            print_lines(slices, predictor.labels, multi_label=several)
         return
     write_rows(classify_rows(predictor, rows, display), predictor, rows, Path("-"))
 

@@ -61,3 +61,15 @@ def test_several_labels(read: Read) -> None:
     section = highlights(subject, answered)
     assert section is not None
     read(section.body)
+
+
+def test_a_mistake_is_one_although_its_surest_label_is_true(read: Read) -> None:
+    labels = [("glad",), ("sad",), ("glad", "sad"), ()]
+    texts = ["the film was great", "the song was dull", "the story", "an actor"]
+    subject = make_subject(Dataset(texts, labels, multi_label=True))
+    assert subject.tested is not None
+    wrong = replace(subject.tested, predicted=[("glad", "sad")] * 2 + [("glad",), ("sad",)])
+    section = highlights(subject, wrong)
+    assert section is not None
+    assert "chip wrong" in section.body
+    assert section.body.count("chip right") == section.body.count(">true<")

@@ -124,22 +124,52 @@ def test_too_much_waits() -> None:
 def test_one_batch_tells_how_slow_the_service_is() -> None:
     async def work(batcher: Batcher, predict: Lengths) -> None:
         predict.go.clear()
-        first = asyncio.create_task(batcher.predict(["abcde"]))
+        first = asyncio.create_task(batcher.predict(["a" * 1000]))
         await until(lambda: len(predict.batches) == 1)
         await asyncio.sleep(0.5)
         predict.go.set()
-        await first  # 5 characters in half a second, or a little more
+        await first  # 1,000 characters in half a second, or a little more
         predict.go.clear()
-        second = asyncio.create_task(batcher.predict(["abcde"]))
+        second = asyncio.create_task(batcher.predict(["a" * 1000]))
         await until(lambda: len(predict.batches) == 2)
         with pytest.raises(Refused) as caught:
-            await batcher.predict(["a" * 20])  # would take 2.5 s
+            await batcher.predict(["a" * 4000])  # would take 2.5 s
         assert caught.value.status == 429
         assert caught.value.expected == "at most what takes 2 s (the limit `waiting_seconds`)"
         predict.go.set()
         await second
 
     run(work, replace(LIMITS, waiting_seconds=2.0))
+
+
+@pytest.mark.parametrize("text", ["ok", ""])
+def test_a_short_text_tells_nothing_of_the_speed(text: str) -> None:
+    async def work(batcher: Batcher, predict: Lengths) -> None:
+        predict.go.clear()
+        first = asyncio.create_task(batcher.predict([text]))
+        await until(lambda: len(predict.batches) == 1)
+        await asyncio.sleep(0.2)  # overhead, as of a first call
+        predict.go.set()
+        await first
+        found = await asyncio.gather(*(batcher.predict(["a" * 150]) for _ in range(5)))
+        assert [first_column(table) for table in found] == [[150.0]] * 5
+
+    run(work, replace(LIMITS, waiting_seconds=2.0))
+
+
+def test_stopping_leaves_nobody_waiting() -> None:
+    async def work(batcher: Batcher, predict: Lengths) -> None:
+        predict.go.clear()
+        taken = asyncio.create_task(batcher.predict(["taken"]))
+        await until(lambda: len(predict.batches) == 1)
+        queued = asyncio.create_task(batcher.predict(["queued"]))
+        await until(lambda: batcher.waiting_texts == 2)
+        threading.Timer(0.05, predict.go.set).start()
+        await batcher.stop()
+        found = await asyncio.gather(taken, queued, return_exceptions=True)
+        assert all(isinstance(one, asyncio.CancelledError) for one in found)
+
+    run(work)
 
 
 def test_a_client_that_goes_away_takes_its_texts_along() -> None:

@@ -164,6 +164,14 @@ def test_an_address_in_use(model_folder: Path) -> None:
     )
 
 
+def test_an_unknown_host_is_told(model_folder: Path) -> None:
+    settings = ServeSettings(model_folder, host="no.such.host.invalid", port=0)
+    with pytest.raises(SettingsError, match=r"cannot listen on no\.such\.host\.invalid") as caught:
+        run_service(settings, lambda address: None)
+    assert "Unknown error" not in str(caught.value)
+    assert "while attempting" not in str(caught.value)
+
+
 def test_a_port_that_is_left_in_a_moment_is_waited_for(tmp_path: Path) -> None:
     taken = socket.create_server(("127.0.0.1", 0))
     port = taken.getsockname()[1]

@@ -99,7 +99,7 @@ def jaccard(first: frozenset[str], second: frozenset[str]) -> float:
     return both / union if union else 0.0
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=64)  # up to 0.8 MB each; those of one test text are asked for in a row
 def shingles(text: str) -> frozenset[str]:
     """All runs of `SHINGLE` characters; of a shorter text the text itself."""
     return frozenset(text[i : i + SHINGLE] for i in range(max(1, len(text) - SHINGLE + 1)))

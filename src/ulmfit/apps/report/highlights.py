@@ -26,9 +26,9 @@ def highlights(subject: Subject, tested: Answered) -> Section | None:
         return None
     truth = tested.truth
     shown = []
-    for row, label in rows:
+    for row, label, good in rows:
         found = explain(subject.predictor, tested.dataset.texts[row], label)
-        shown.append(_card(found, name_of(truth[row]), label in _labels(truth[row])))
+        shown.append(_card(found, name_of(truth[row]), good))
     lead = (
         "Words that speak for the label are underlaid in blue, words that speak against it in red, "
         "the stronger the more (integrated gradients from a text whose words are all dropped; "
@@ -37,8 +37,11 @@ def highlights(subject: Subject, tested: Answered) -> Section | None:
     return Section("words", "What the model looks at", lead, tag("ul", shown, class_="cards"))
 
 
-def _chosen(subject: Subject, tested: Answered) -> Iterator[tuple[int, str]]:
-    """Rows and labels to explain: of each class the surest right row, then the surest mistakes."""
+def _chosen(subject: Subject, tested: Answered) -> Iterator[tuple[int, str, bool]]:
+    """Rows and labels to explain, and whether the answer is right.
+
+    Of each class the surest right row, then the surest mistakes.
+    """
     good = right(tested.truth, tested.predicted)
     p = tested.probabilities
     short = np.array([len(t.strip()) > 0 and len(t) <= _CHARS for t in tested.dataset.texts])
@@ -57,10 +60,10 @@ def _chosen(subject: Subject, tested: Answered) -> Iterator[tuple[int, str]]:
         if len(rows):
             best = int(rows[p[rows, column].argmax()])
             taken.add(best)
-            yield best, name
+            yield best, name, True
     wrong = np.flatnonzero(~good & short)
     for row in wrong[np.argsort(-confidence[wrong], kind="stable")][:_MOST_WRONG]:
-        yield int(row), subject.labels[int(p[row].argmax())]
+        yield int(row), subject.labels[int(p[row].argmax())], False
 
 
 def _labels(label: str | tuple[str, ...]) -> tuple[str, ...]:

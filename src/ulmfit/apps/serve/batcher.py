@@ -26,9 +26,10 @@ GATHER_SECONDS = 0.002  # after a time of nothing to do: those who come together
 _SHARE = 32  # texts of one request in a row, while others wait
 _SMOOTHING = 0.2  # weight of the last batch in the speed
 _FIRST_SPEED = 10_000.0  # characters per second, until a batch was timed
+_LEAST_CHARS = 1_000  # a batch of fewer is mostly overhead: its time says nothing of speed
 
 
-@dataclass
+@dataclass(eq=False)
 class _Job:
     """One request."""
 
@@ -62,7 +63,8 @@ class Batcher:
         observe: Callable[[int, float], None] = lambda texts, seconds: None,
     ) -> None:
         self._predict, self._limits, self._observe = predict, limits, observe
-        self._jobs: deque[_Job] = deque()
+        self._jobs: deque[_Job] = deque()  # whose texts are not all taken
+        self._open: set[_Job] = set()  # that are not answered
         self._arrived = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="predict")
         self._task: asyncio.Task[None] | None = None
@@ -77,7 +79,7 @@ class Batcher:
 
     async def stop(self) -> None:
         """Finish the batch that is being computed, and end; whoever still waits is cancelled."""
-        for job in self._jobs:
+        for job in self._open:
             job.future.cancel()
         if self._task is not None:
             self._task.cancel()
@@ -95,10 +97,12 @@ class Batcher:
         job = _Job(texts, asyncio.get_running_loop().create_future())
         self._count(len(texts), chars)
         self._jobs.append(job)
+        self._open.add(job)
         self._arrived.set()
         try:
             return await job.future
         finally:  # also when the client has gone away
+            self._open.discard(job)
             self._count(-len(texts), -chars)
 
     def _count(self, texts: int, chars: int) -> None:
@@ -162,7 +166,7 @@ class Batcher:
             return
         seconds = time.perf_counter() - begin
         self._observe(len(texts), seconds)
-        self._note_speed(sum(map(len, texts)) / max(seconds, 1e-6))
+        self._note_speed(max(_LEAST_CHARS, sum(map(len, texts))) / max(seconds, 1e-6))
         row = 0
         for job, start, stop in parts:
             _give(job, start, found[row : row + stop - start])

@@ -23,7 +23,7 @@ from ulmfit.apps.serve.classifier import Classifier, Explainer
 from ulmfit.apps.serve.limits import Limits
 from ulmfit.apps.serve.metrics import SHARED
 from ulmfit.apps.serve.watching import log
-from ulmfit.errors import SettingsError
+from ulmfit.errors import SettingsError, UlmfitError
 
 if TYPE_CHECKING:
     from uvicorn import Config, Server
@@ -181,7 +181,11 @@ def _work(settings: ServeSettings, hold: Hold, found: socket.socket) -> None:
     from ulmfit.apps.serve.leaving import raise_file_limit
 
     raise_file_limit()
-    server = _server(settings)
+    try:
+        server = _server(settings)
+    except UlmfitError as error:
+        log.error("a worker could not start: %s", error)
+        raise SystemExit(1) from None
     hold.ready(server)
     server.run(sockets=[found])
 
@@ -242,8 +246,10 @@ def _listening(settings: ServeSettings) -> Iterator[socket.socket]:
     try:
         found = _bound(settings)
     except OSError as error:
-        unknown = isinstance(error, socket.gaierror) or error.errno is None
-        why = error.strerror if unknown else os.strerror(error.errno or 0)
+        # Of an unknown name the number is negative, and the text has more than the reason.
+        system = error.errno is not None and error.errno > 0
+        why = os.strerror(error.errno or 0) if system else str(error.strerror or error)
+        why = why.partition(" (while")[0]
         raise SettingsError(
             f"cannot listen on {settings.host} port {settings.port}: {why}",
             hint="Choose another one with --host and --port; --port 0 takes any free port.",

@@ -161,15 +161,14 @@ def pretrain(
     place = Place(out, seed, resume, quiet, device, precision, stop_after)
     place.prepare(start)
     use_threads(threads)
-    directions = DIRECTIONS[direction]
     with place.run(place.display()) as run:
         found = pretrain_lms(
             texts,
             settings,
-            directions,
+            DIRECTIONS[direction],
             run,
             valid=held_out,
-            start=_start(start, directions),
+            start=_start(start, DIRECTIONS[direction]),
             info={**facts, **parse_info(info)},
             given=given,
             seconds=None if hours is None else 3600 * hours,

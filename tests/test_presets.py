@@ -373,19 +373,6 @@ def test_any_option_is_a_setting_or_named_as_a_fault(value: str, key: str) -> No
             assert 10 < len(str(error)) < 3000
 
 
-def test_what_a_file_names_is_by_hand(tmp_path: Path) -> None:
-    path = tmp_path / "a.toml"
-    path.write_text("[pretrain]\nepochs = 3\n[pretrain.text]\nkind = 'bpe'\n")
-    assert load_settings(file=path).pretrain.by_hand == {"epochs", "text"}
-    found = load_settings(file=path, overrides={"pretrain.dropouts.output_p": "0.1"})
-    assert found.pretrain.by_hand == {"epochs", "text", "dropouts"}
-    assert found.classifier.by_hand == load_settings().pretrain.by_hand == frozenset()
-    whole = load_settings(overrides={"classifier": {"epochs": 15, "batch_size": 8}})
-    assert whole.classifier.by_hand == {"epochs", "batch_size"}
-    assert whole.kept_defaults == ["classifier.epochs"]
-    assert load_settings(overrides={"finetune_lm": None}).kept_defaults == []
-
-
 @pytest.mark.skipif(not Path("/dev/fd").exists(), reason="there is no /dev/fd here")
 def test_a_file_that_can_be_read_once_is_read_once() -> None:
     end, start = os.pipe()

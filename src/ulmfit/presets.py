@@ -7,7 +7,7 @@ import json
 import math
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
@@ -243,12 +243,12 @@ def load_settings(
         preset: name of a preset.
         file: TOML with tables `[finetune_lm]`, `[classifier]`, ...; what it leaves out stays as in
             the preset.
-        overrides: dotted key -> value: a number, truth value, list or None, or text as TOML would
-            have it, such as "5", "2e-3", "full", "none".
+        overrides: dotted key -> value: a number, truth value, list, table or None, or text as TOML
+            would have it, such as "5", "2e-3", "full", "none".
 
     Raises:
-        SettingsError: unknown preset or key (the nearest is offered), or values out of range; all
-            faults are named at once.
+        SettingsError: unknown preset or key (the nearest is offered), values out of range (all
+            faults are named at once), or a key that another one leaves without effect.
     """
     if preset not in PRESETS:
         close = _close(str(preset), PRESETS)
@@ -259,21 +259,23 @@ def load_settings(
         )
     tree = _merged(Settings().model_dump(mode="json"), PRESETS[preset])
     in_file = _read_toml(file) if file is not None else {}
-    tree = _merged(tree, in_file)
+    asked: Tree = {}
     for key, value in (overrides or {}).items():
         path = str(key).split(".")
-        tree = _merged(tree, _branch(path, _parsed(value, _choices(path))))
+        asked = _merged(asked, _branch(path, _parsed(value, _choices(path))))
+    tree = _merged(_merged(tree, in_file), asked)
     try:
         found = Settings.model_validate_json(json.dumps(_plain(tree)), strict=True)
     except ValidationError as error:
         raise SettingsError(_faults(error)) from None
-    idle = found.without_effect(map(str, overrides or ()))
-    if idle:
+    if idle := found.without_effect(_leaves(asked)):
         raise SettingsError("\n  ".join(idle), hint="Change that one too, or leave this one out.")
-    whole = {**in_file, **(overrides or {})}  # tables of a stage; of the rest, the keys
-    tables = {stage: table for stage, table in whole.items() if isinstance(table, Mapping)}
-    names = [f"{stage}.{name}" for stage, table in tables.items() for name in table]
-    return found.with_choices([*names, *(key for key in map(str, overrides or ()) if "." in key)])
+    return found.with_choices(_leaves(_merged(in_file, asked)))
+
+
+def _leaves(tree: Tree, head: str = "") -> Iterator[str]:
+    for key, value in tree.items():
+        yield from _leaves(value, f"{head}{key}.") if isinstance(value, dict) else [f"{head}{key}"]
 
 
 def _merged(base: Tree, changes: Tree) -> Tree:

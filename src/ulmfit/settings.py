@@ -270,6 +270,9 @@ _COUNTS_WITH: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("schedule.cut_frac", "schedule.kind", ("stlr", "one_cycle")),
     ("schedule.ratio", "schedule.kind", ("stlr",)),
     ("schedule.frozen_cut_frac", "schedule.scope", ("phase",)),
+    ("schedule.frozen_cut_frac", "schedule.kind", ("stlr", "one_cycle")),
+    ("unfreeze_steps", "unfreezing", ("gradual",)),
+    ("rates.lr", "unfreezing", ("gradual", "last", "full")),
     ("rates.factor", "rates.kind", ("divide", "log_spaced")),
     ("rates.shares", "rates.kind", ("shares",)),
 )
@@ -301,6 +304,8 @@ class Settings(Frozen):
         chosen: dict[str, set[str]] = {}
         for name in names:
             stage, _, key = name.partition(".")
+            if not key:
+                continue  # a stage that is left out
             chosen.setdefault(stage, set()).add(key.partition(".")[0])
         stages = {stage: getattr(self, stage) for stage in chosen}
         changes = {
@@ -318,9 +323,10 @@ class Settings(Frozen):
             for key, other, values in _COUNTS_WITH:
                 if stage is None or name.partition(".")[2] != key:
                     continue
-                table, field = other.split(".")
-                value = getattr(getattr(stage, table), field)
-                if value not in values:
+                value = stage
+                for part in other.split("."):
+                    value = getattr(value, part, None)
+                if value is not None and value not in values:
                     where = f"{name.partition('.')[0]}.{other}"
                     found.append(f"{name} changes nothing where {where} is {value!r}")
         return found

@@ -99,6 +99,22 @@ def test_a_header_is_known_by_its_words_or_by_not_coming_again(header: str) -> N
     assert (table.schema.names, table.has_header) == (header.split(","), True)
 
 
+@pytest.mark.parametrize(
+    ("first", "is_header"),
+    [
+        ("I love this film", False),
+        ("Great stuff!", False),
+        ("Your comment (optional)", True),
+        ("Kundenkommentar zum Aufenthalt", True),
+        ("Review", True),
+    ],
+)
+def test_a_sentence_alone_is_a_text_and_no_header(first: str, is_header: bool) -> None:
+    table = opened(f"{first}\nIt was long and dull\nNever again would I go\n")
+    assert table.has_header == is_header
+    assert sum(batch.num_rows for batch in table) == 3 - is_header
+
+
 def test_the_header_of_a_second_file_does_not_make_the_first_one_a_row() -> None:
     assert opened("text,label\na,1\ntext,label\nb,2\n").has_header
 

@@ -81,6 +81,13 @@ def test_bytes_and_objects_are_no_labels(values: list[object]) -> None:
         read({"y": values}, "y")
 
 
+@pytest.mark.parametrize("kind", [pa.large_binary(), pa.binary(3), pa.list_(pa.large_binary())])
+def test_bytes_of_every_kind_are_no_labels(kind: pa.DataType) -> None:
+    schema = pa.schema([("y", kind)])
+    with pytest.raises(InputError, match=r"column 'y' holds .*: expected labels as text"):
+        LabelReader("a", schema, ("y",))
+
+
 def test_several_columns_of_0_and_1() -> None:
     columns = {"toxic": ["1", "0", ""], "threat": [1.0, 0.0, None], "mild": [True, False, None]}
     assert read(columns, "toxic", "threat", "mild") == [("toxic", "threat", "mild"), (), ()]

@@ -323,9 +323,9 @@ def _unpickled(
     folders: Sequence[Mapping[str, bytes]],
     device: str,
     precision: Precision,
-    min_confidence: float | None,
+    min_confidence: float | None = None,
 ) -> Predictor:
-    if device != "cpu" and choose_device("auto").type != device.partition(":")[0]:
+    if device not in ("cpu", choose_device("auto").type):
         device = "auto"  # it may have been made on another machine
     members = []
     for files in folders:

@@ -126,7 +126,8 @@ def _trained(
         for work in todo:
             train_direction(work, run, texts)
     trained = [train_direction(work, run, texts) for work in works]
-    return Predictor(trained, device=run.accelerator.device.type)
+    on_cpu = run.accelerator.device.type == "cpu"
+    return Predictor(trained, device="cpu" if on_cpu else "auto")
 
 
 def _better(
@@ -239,7 +240,9 @@ def _identity(
         "data": [text_digest(map(repr, _rows(part))) for part in parts if part is not None],
         "task text": text_digest(task_texts()) if task_texts is not None else None,
         "settings": settings.model_dump(exclude={"pretrain"}),
-        "settings kept at their defaults": settings.kept_defaults,
+        "settings kept at their defaults": [
+            name for name in settings.kept_defaults if not name.startswith("pretrain.")
+        ],
         "directions": sorted(lms),
         "language model": [checksum(lms[direction].weights) for direction in sorted(lms)],
         "vocabulary": next(iter(lms.values())).tokenizer.digest,

@@ -347,6 +347,7 @@ def finetune_lm(
     }
     identity = {
         "settings": settings.model_dump(),
+        "settings kept at their defaults": settings.kept_defaults,
         "language model": {direction: checksum(lm.weights) for direction, lm in base.items()},
     }
     with place.run(place.display()) as run:

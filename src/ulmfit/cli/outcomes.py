@@ -151,7 +151,7 @@ def file_name(name: str) -> str:
     """The name of a data set without the folders before it; a split keeps that of its own."""
     from ulmfit.data.folders import SPLITS
 
-    path = Path(name)
+    path = Path(name).absolute()
     return f"{path.parent.name}/{path.name}" if path.name in SPLITS else path.name
 
 

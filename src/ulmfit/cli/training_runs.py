@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -189,7 +190,8 @@ def default_out(data: str) -> Path:
     if data == "-":
         return RUNS / "stdin"
     plain = data.removeprefix("name:")
-    name = plain if plain != data else Path(data).resolve().name
+    # Not resolved: a link has a name of its own.
+    name = plain if plain != data else Path(os.path.abspath(data)).name
     parent = Path(data).resolve().parent.name
     stem = name.split(".")[0] or name
     generic = stem.lower() in ("train", "training", "data") and parent

@@ -19,6 +19,7 @@ from ulmfit.errors import InputError
 _DELIMITERS = {".csv": ",;\t|", ".tsv": "\t", ".tab": "\t"}
 _SAMPLE_ROWS = 200
 _LONGEST_NAME = 64  # characters; a longer cell is no column name
+_MOST_NAME_WORDS, _ENDS = 3, (".", "!", "?", "…")  # of a column that is alone; of sentences
 # One of these words in a cell of the first row settles that it is a header.
 _HEADER_WORDS = frozenset(
     {*TEXT_NAMES, *LABEL_NAMES, "id", "idx", "index", "date", "source", "split", "lang"}
@@ -178,7 +179,7 @@ def _is_header(first: list[str], later: list[list[str]], wanted: Sequence[str]) 
             return False
     if any(cell.casefold() in _HEADER_WORDS for cell in cells):
         return True
-    if len(cells) == 1 and not _NAME.fullmatch(cells[0]):
+    if len(cells) == 1 and (len(cells[0].split()) > _MOST_NAME_WORDS or cells[0].endswith(_ENDS)):
         return False  # a sentence alone is a text, which must not be lost
     return not any(_is_number(cell) for cell in cells)
 

@@ -103,8 +103,8 @@ def read_vocabulary(path: Path) -> list[str]:
             found = _from_json(path)
         case ".txt":
             # Not splitlines: a word may be a character that it parts lines by, such as U+0085.
-            lines = read_text(path).removesuffix("\n").split("\n")
-            found = [line.removesuffix("\r") for line in lines]
+            whole = read_text(path).removesuffix("\n")
+            found = [line.removesuffix("\r") for line in whole.split("\n")] if whole else []
         case _:
             found = _plain(
                 read_pickle(io.BytesIO(path.read_bytes()), str(path), names=_VOCABULARY_NAMES)

@@ -85,6 +85,8 @@ def _training_speed(
 ) -> float:
     loss = LMLoss(model, settings, word_counts(train, model.config.vocab_size))
     optimizer = make_optimizer(model.layer_groups(), settings.optimizer)
+    for group in optimizer.param_groups:
+        group["lr"] = 0.0  # only the time counts, and nothing can diverge
     parameters, part = [*model.parameters()], (ranks.rank(), ranks.size())
     windows = BPTTStream(train, *batch_shape(train, settings), part=part).epoch(0)
     model.train()

@@ -246,10 +246,7 @@ def _listening(settings: ServeSettings) -> Iterator[socket.socket]:
     try:
         found = _bound(settings)
     except OSError as error:
-        # Of an unknown name the number is negative, and the text has more than the reason.
-        system = error.errno is not None and error.errno > 0
-        why = os.strerror(error.errno or 0) if system else str(error.strerror or error)
-        why = why.partition(" (while")[0]
+        why = str(error.strerror or error).partition(" (while")[0]  # more is in it than the reason
         raise SettingsError(
             f"cannot listen on {settings.host} port {settings.port}: {why}",
             hint="Choose another one with --host and --port; --port 0 takes any free port.",

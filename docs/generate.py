@@ -13,7 +13,10 @@ import subprocess
 import textwrap
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ulmfit.experiments.results import Result
 
 ROOT = Path(__file__).resolve().parent.parent
 WIDTH = 96  # characters
@@ -30,7 +33,10 @@ given, 130 stopped by Ctrl-C.
 """
 
 # Data sets and draws of the README's table, and its columns.
-ACCURACY = tuple((data, labels) for data in ("imdb", "trec6") for labels in (100, 500, None))
+ACCURACY: tuple[tuple[str, int | None], ...] = (
+    *((data, labels) for data in ("imdb", "trec6") for labels in (100, 500, None)),
+    *((data, None) for data in ("ag_news", "dbpedia", "yelp_polarity", "yelp_full")),
+)
 BESIDE = (
     "ULMFiT",
     "sentence embeddings + LR",
@@ -100,17 +106,24 @@ def accuracy() -> str:
     from ulmfit.experiments.recipes import DATASETS
 
     places = results.newest(results.shipped_results())
+
+    def found(dataset: str, name: str, labels: int | None) -> list[Result]:
+        keys = ((t, dataset, name, labels, "cpu") for t in ("baselines", "table2", "table3"))
+        return next((places[key] for key in keys if key in places), [])
+
+    def cell(same: list[Result]) -> str:
+        if not same:
+            return tables.NONE
+        summary = results.summarize(same)
+        several = f" ± {summary.high - summary.mean:.1f}" if summary.n > 1 else ""
+        return f"{summary.mean:.1f}{several}"
+
     rows = [f"| test error, % | {' | '.join(BESIDE)} |", f"|---|{'---:|' * len(BESIDE)}"]
     for dataset, labels in ACCURACY:
-        cells = []
-        for name in BESIDE:
-            found = places.get(("baselines", dataset, name, labels, "cpu"), [])
-            found = found or places.get(("table2", dataset, name, labels, "cpu"), [])
-            summary = results.summarize(found) if found else None
-            several = f" ± {summary.high - summary.mean:.1f}" if summary and summary.n > 1 else ""
-            cells.append(f"{summary.mean:.1f}{several}" if summary else tables.NONE)
-        count = "all labels" if labels is None else f"{labels:,} labels"
-        rows.append(f"| {DATASETS[dataset]}, {count} | {' | '.join(cells)} |")
+        by_name = [found(dataset, name, labels) for name in BESIDE]
+        (first, *_), *_ = by_name
+        name = f"{DATASETS[dataset]}, {first.train_rows:,} labels"
+        rows.append(f"| {name} | {' | '.join(map(cell, by_name))} |")
     return "\n".join(rows)
 
 

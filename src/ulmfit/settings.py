@@ -319,15 +319,15 @@ class Settings(Frozen):
         """Which of these dotted keys change nothing, as another setting is as it is; and why."""
         found = []
         for name in names:
-            stage = getattr(self, name.partition(".")[0], None)
-            for key, other, values in _COUNTS_WITH:
-                if stage is None or name.partition(".")[2] != key:
+            stage, _, key = name.partition(".")
+            for chosen, other, values in _COUNTS_WITH:
+                if chosen != key:
                     continue
-                value = stage
+                value = getattr(self, stage)
                 for part in other.split("."):
                     value = getattr(value, part, None)
                 if value is not None and value not in values:
-                    where = f"{name.partition('.')[0]}.{other}"
+                    where = f"{stage}.{other}"
                     found.append(f"{name} changes nothing where {where} is {value!r}")
         return found
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 from ulmfit.data.json_lines import single_values
 from ulmfit.data.labels import canonical_label
 from ulmfit.data.sources import nearest
-from ulmfit.data.tables import Table
+from ulmfit.data.tables import Table, holds_no_text
 from ulmfit.errors import InputError
 
 # The likeliest first; the first one alone decides wherever it occurs.
@@ -183,7 +183,7 @@ def text_values(table_name: str, batch: pa.RecordBatch, column: str, before: int
         InputError: the column holds lists, objects or bytes.
     """
     array = batch.column(batch.schema.get_field_index(column))
-    if pa.types.is_nested(array.type) or pa.types.is_binary(array.type):
+    if holds_no_text(array.type):
         raise InputError(
             f"{table_name}: column {column!r} holds {array.type}", expected="a column of text"
         )

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from ulmfit.data.json_lines import single_values
 from ulmfit.data.sources import shorten
+from ulmfit.data.tables import holds_no_text
 from ulmfit.errors import InputError
 
 Label = str | tuple[str, ...]
@@ -52,9 +53,7 @@ class LabelReader:
         self._rows = 0  # read so far
         kinds = [self.schema.field(column).type for column in self.columns]
         for column, kind in zip(self.columns, kinds, strict=True):
-            inner = kind.value_type if _is_list(kind) else kind
-            inner = inner.value_type if pa.types.is_dictionary(inner) else inner
-            if pa.types.is_nested(inner) or "binary" in str(inner):  # there are five of bytes
+            if holds_no_text(kind.value_type if _is_list(kind) else kind):
                 raise InputError(
                     f"{self.name}: column {column!r} holds {kind}", expected="labels as text"
                 )

@@ -150,3 +150,9 @@ def _string_array(texts: Sequence[str]) -> pa.Array:
 def whole_characters(text: str) -> str:
     """``text`` with half surrogate pairs replaced by U+FFFD, so that it can be encoded."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def holds_no_text(kind: pa.DataType) -> bool:
+    """Whether values of a type are lists, objects or bytes, of which Arrow has several kinds."""
+    inner = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return pa.types.is_nested(inner) or "binary" in str(inner)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from importlib.util import find_spec
 from typing import Any
 
@@ -34,12 +35,11 @@ class EmbeddingClassifier:
     """
 
     labels: list[str]
-    _encoder: Any
     _regression: Any
 
     def predict_proba(self, texts: Iterable[str]) -> NDArray[np.float64]:
         """Probabilities, (N, C)."""
-        return np.asarray(self._regression.predict_proba(_embed(self._encoder, texts)))
+        return np.asarray(self._regression.predict_proba(_encoder().embed(texts)))
 
 
 def missing() -> list[str]:
@@ -61,22 +61,38 @@ def fit_embeddings(train: Dataset) -> EmbeddingClassifier:
             expected="both packages of the extra 'embeddings'",
             hint=f"Install them: {INSTALL}.",
         )
-    from importlib import import_module
-
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
     train = training_rows(train)
-    encoder = import_module(MODEL).load_model(device="cpu")
     position = {name: column for column, name in enumerate(train.classes)}
     targets = [position[str(label)] for label in train.labels or ()]
     regression = LogisticRegression(C=STRENGTH, max_iter=_STEPS)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        regression.fit(_embed(encoder, train.texts), targets)
-    return EmbeddingClassifier(train.classes, encoder, regression)
+        regression.fit(_encoder().embed(train.texts), targets)
+    return EmbeddingClassifier(train.classes, regression)
 
 
-def _embed(encoder: Any, texts: Iterable[str]) -> NDArray[np.float32]:
-    found = encoder.encode(list(texts), batch_size=_BATCH, show_progress_bar=False)
-    return np.asarray(found, dtype=np.float32)
+class _Encoder:
+    """Embeds each text once: the cells of a data set are tested on the same thousands of texts."""
+
+    def __init__(self) -> None:
+        from importlib import import_module
+
+        self._model = import_module(MODEL).load_model(device="cpu")
+        self._known: dict[str, NDArray[np.float32]] = {}
+
+    def embed(self, texts: Iterable[str]) -> NDArray[np.float32]:
+        """Embeddings of unit length, (N, 384)."""
+        texts = list(texts)
+        new = [text for text in dict.fromkeys(texts) if text not in self._known]
+        if new:
+            found = self._model.encode(new, batch_size=_BATCH, show_progress_bar=False)
+            self._known.update(zip(new, np.asarray(found, dtype=np.float32), strict=True))
+        return np.stack([self._known[text] for text in texts])
+
+
+@cache
+def _encoder() -> _Encoder:
+    return _Encoder()

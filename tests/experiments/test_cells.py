@@ -1,13 +1,29 @@
 from __future__ import annotations
 
+import csv
+from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from tests import tiny
 from tests.experiments.conftest import experiment, plan_of, plans_of
+from ulmfit.apps.pretrained import shipped_lms
 from ulmfit.errors import SettingsError
-from ulmfit.experiments.cells import expand, make_plan, tasks_of
-from ulmfit.experiments.recipes import Scale, Variant, find_experiments, read_scale
+from ulmfit.experiments.cells import Plan, expand, make_plan, tasks_of
+from ulmfit.experiments.language_models import lm_digests
+from ulmfit.experiments.recipes import (
+    DataSource,
+    Metric,
+    Scale,
+    Variant,
+    find_experiments,
+    read_scale,
+)
+from ulmfit.experiments.results import shipped_results
+from ulmfit.runtime import Precision
+from ulmfit.stages import classifier_course, finetune_lm
 
 ULMFIT = Variant(name="ULMFiT")
 FULL = Variant(name="full", set={"classifier.unfreezing": "full"})
@@ -50,6 +66,98 @@ def test_another_language_model_is_other_work(scale: Scale) -> None:
     less = replace(plan, precision="bf16")
     assert len({plan.key(), other.key(), less.key()}) == 3
     assert plan.recipe() != other.recipe()
+
+
+def write_rows(path: Path, texts: Sequence[str], labels: Sequence[str]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([("text", "label"), *zip(texts, labels, strict=True)])
+
+
+def test_changed_rows_under_the_same_name_are_other_work(scale: Scale, tmp_path: Path) -> None:
+    texts, labels = tiny.labelled_texts(80)
+    for folder, first, last in (("was", 0, 80), ("copied", 0, 80), ("trained", 1, 80)):
+        write_rows(tmp_path / folder / "own" / "train.csv", texts[first:last], labels[first:last])
+        write_rows(tmp_path / folder / "own" / "test.csv", texts[:20], labels[:20])
+    write_rows(tmp_path / "tested" / "own" / "train.csv", texts, labels)
+    write_rows(tmp_path / "tested" / "own" / "test.csv", texts[1:20], labels[1:20])
+    datasets = {"trec6": DataSource(source="name:own")}
+    named = scale.model_copy(update={"corpus": "name:own", "datasets": datasets})
+
+    def plan(folder: str, variant: Variant, metric: Metric) -> Plan:
+        own = experiment(variant, metric=metric)
+        ((cell, _, _),) = expand([own], named, 1)
+        return make_plan(cell, own, variant, named, tmp_path / folder, {})
+
+    folders = ("was", "copied", "tested", "trained")
+    words = Variant(name="words", method="tfidf")
+    was, copied, tested, trained = (plan(folder, words, "test") for folder in folders)
+    assert was.key() == copied.key()
+    assert len({was.key(), tested.key(), trained.key()}) == 3
+    assert len({was.recipe(), tested.recipe(), trained.recipe()}) == 3
+    was, copied, tested, trained = (plan(folder, words, "validation") for folder in folders)
+    assert was.key() == copied.key() == tested.key(), "the test rows are not measured"
+    was, copied, tested, trained = (plan(folder, ULMFIT, "test") for folder in folders)
+    pretrain = [tasks_of(found)[0] for found in (was, copied, tested, trained)]
+    assert [task.kind for task in pretrain] == ["pretrain"] * 4
+    assert pretrain[0].key == pretrain[1].key == pretrain[2].key != pretrain[3].key
+
+
+def test_what_the_length_of_the_text_decides_is_part_of_the_key(
+    scale: Scale, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Five passes of LM tuning became three, and the key stayed what it was."""
+    changes = {k: v for k, v in scale.set.items() if not k.endswith(".epochs")}
+    scale = scale.model_copy(update={"set": changes})
+    as_set = {"finetune_lm.by_length": False, "classifier.by_length": False}
+    chosen = Variant(name="chosen", set=as_set)
+
+    def keys(variant: Variant) -> tuple[str, str]:
+        _, tune, train = tasks_of(plan_of(variant, scale))
+        return tune.key, train.key
+
+    before, before_chosen = keys(ULMFIT), keys(chosen)
+    with monkeypatch.context() as patch:
+        patch.setattr(classifier_course, "ENOUGH_STEPS", 2)
+        after = keys(ULMFIT)
+        assert after[0] == before[0]
+        assert after[1] != before[1]
+    monkeypatch.setattr(finetune_lm, "ENOUGH_TOKENS", 500)
+    assert keys(ULMFIT)[0] != before[0]
+    assert keys(chosen) == before_chosen
+
+
+def test_committed_results_count_but_for_those_of_five_passes() -> None:
+    scale, lm = read_scale("cpu"), lm_digests(shipped_lms()["en-small"])
+    known = {experiment.name: experiment for experiment in find_experiments(["all"])}
+    stale = set()
+    for line in shipped_results():
+        if (line.dataset, line.metric, line.labels) != ("trec6", "validation", None):
+            continue
+        own = known[line.experiment]
+        variant = next(v for v in own.variants if v.name == line.variant)
+        precision: Precision = "bf16" if line.hardware.endswith("bf16") else "float32"
+        plan = make_plan(line.cell(), own, variant, scale, None, lm, precision)
+        if (plan.key(), plan.recipe()) != (line.key, line.recipe):
+            stale.add((line.experiment, line.variant))
+    tuned = {v.name for v in known["table7"].variants} - {"from scratch"}
+    assert stale == {
+        *(("table7", name) for name in tuned),
+        ("table4", "without pretraining"),
+        ("table4", "with pretraining"),
+        ("table5", "AWD-LSTM LM"),
+        ("figure3", "ULMFiT, semi-supervised"),
+        ("figure4", "full"),
+        ("figure4", "ULMFiT"),
+        ("transfer", "last layer only"),
+        ("transfer", "ULMFiT"),
+    }
+
+
+def test_draws_of_other_lengths_are_one_recipe(scale: Scale) -> None:
+    few = Variant(name="few", text="labelled")
+    plans = plans_of([experiment(few, low_shot=True)], scale, seeds=3)
+    assert len({plan.recipe() for plan in plans if plan.cell.labels == 8}) == 1
 
 
 def test_members_share_what_they_can(scale: Scale) -> None:

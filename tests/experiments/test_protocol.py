@@ -50,6 +50,11 @@ def test_the_test_set_is_not_read_before_it_is_asked_for(monkeypatch: pytest.Mon
     assert splits == ["train", "test"]
 
 
+def test_lengths_are_reckoned_in_words_and_signs() -> None:
+    parts = load_parts(TREC, "validation", None)
+    assert parts.text_tokens == 14  # all 4,907 have 68,193
+
+
 def test_the_digest_follows_rows_and_limits(rows: Path) -> None:
     whole = DataSource(source=str(rows))
     limited = DataSource(source=str(rows), ablation_rows=40)

@@ -5,7 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from ulmfit.settings import ClassifierSettings
-from ulmfit.stages.classifier_course import fitted_to_length, rounds_of_pass, unfreezing_plan
+from ulmfit.stages.classifier_course import (
+    course_of,
+    fitted_to_length,
+    rounds_of_pass,
+    unfreezing_plan,
+)
 
 
 def fitted(documents: int, tokens: int = 10, **changes: object) -> ClassifierSettings:
@@ -51,6 +56,8 @@ def test_few_long_documents_are_read_in_smaller_batches() -> None:
 
 def test_few_passes_are_cut_into_rounds() -> None:
     asked = ClassifierSettings()
+    settings, rounds = course_of(asked, [np.zeros(280, dtype=np.int32)] * 22_500)
+    assert (settings, rounds) == (fitted(22_500, 280), 6)
     found = {epochs: rounds_of_pass(asked, epochs, 350) for epochs in (2, 3, 5, 7, 8, 15)}
     assert found == {2: 6, 3: 4, 5: 3, 7: 2, 8: 1, 15: 1}
     assert rounds_of_pass(asked, 2, 4) == 4, "as many as there are batches for"

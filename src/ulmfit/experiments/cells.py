@@ -17,16 +17,16 @@ from typing import Any, Literal
 
 from ulmfit.config import Direction, StageSettings
 from ulmfit.errors import SettingsError
-from ulmfit.experiments.protocol import load_parts
+from ulmfit.experiments.protocol import Parts, digest_of_corpus, digest_of_test_rows, load_parts
 from ulmfit.experiments.recipes import DataSource, Experiment, Method, Metric, Scale, Variant
 from ulmfit.runtime import Precision
-from ulmfit.settings import Settings
+from ulmfit.settings import ClassifierSettings, FinetuneLMSettings, Settings
 
 # To be raised when the code of a method changes so that its earlier results no longer hold.
-VERSION = 1
+VERSION = 2
 
 # Of a method whose code has changed since: results of the others still hold.
-VERSIONS: dict[Method, int] = {"n-grams": 2}
+VERSIONS: dict[Method, int] = {}
 
 # Methods in which nothing is drawn: on all labels one seed says everything.
 FIXED = ("tfidf", "nb-svm", "sentence-embeddings")
@@ -71,7 +71,11 @@ class Plan:
         source: data set.
         settings: of all stages.
         corpus: text to pretrain on, None where there is a pretrained LM.
+        corpus_digest: of that text, None where it is not read.
         data: digest of the training rows.
+        test: digest of the test rows, None where the error is that of held-out training rows.
+        tuning: settings of LM tuning for about so much text, None without it.
+        course: settings of the classifier for about so much text, and its rounds in a pass.
         lm: SHA-256 of the pretrained weights by direction, of those that the members need.
         precision: of the products in training.
     """
@@ -82,7 +86,11 @@ class Plan:
     source: DataSource
     settings: Settings
     corpus: str | None
+    corpus_digest: str | None
     data: str
+    test: str | None
+    tuning: FinetuneLMSettings | None
+    course: tuple[ClassifierSettings, int]
     lm: tuple[tuple[Direction, str], ...]
     precision: Precision = "float32"
 
@@ -182,7 +190,7 @@ def make_plan(
     lm: Mapping[Direction, str],
     precision: Precision = "float32",
 ) -> Plan:
-    """A cell with its settings and the digests of its data; reads the training rows.
+    """A cell with its settings and the digests of its data, for which all of that is read.
 
     Raises:
         InputError: the data are missing.
@@ -197,17 +205,56 @@ def make_plan(
             hint=f"Change datasets.{cell.dataset} in the scale's file.",
         )
     needed = variant.members if variant.reads_lm or variant.method == "multitask" else ()
+    settings = scale.settings(variant)
+    test = digest_of_test_rows(source, data_dir) if experiment.metric == "test" else None
+    corpus = scale.corpus if scale.lm is None else None
+    read = corpus if variant.reads_lm and variant.lm == "pretrained" else None
     return Plan(
         cell=cell,
         variant=variant,
         metric=experiment.metric,
         source=source,
-        settings=scale.settings(variant),
-        corpus=scale.corpus if scale.lm is None else None,
+        settings=settings,
+        corpus=corpus,
+        corpus_digest=digest_of_corpus(read, data_dir) if read is not None else None,
         data=parts.digest,
+        test=test,
+        tuning=_tuning(settings, variant, cell.labels, experiment.metric, parts),
+        course=_course(settings, cell.labels, parts),
         lm=tuple((d, sha) for d, sha in sorted(lm.items()) if d in needed),
         precision=precision,
     )
+
+
+def _tuning(
+    settings: Settings, variant: Variant, labels: int | None, metric: Metric, parts: Parts
+) -> FinetuneLMSettings | None:
+    """Settings of LM tuning as the length of the text will fit them.
+
+    The length is reckoned, and by all seeds alike: a draw more or less makes no other recipe.
+    """
+    from ulmfit.stages.finetune_lm import MIN_VALID_TOKENS, fitted_to_length
+
+    asked = settings.finetune_lm
+    if not (variant.reads_lm and variant.finetune and asked is not None):
+        return None
+    if variant.text == "labelled":
+        texts = labels if labels is not None else len(parts.train)
+    else:
+        texts = len(parts.task_texts(metric))
+    n_tokens = texts * parts.text_tokens
+    held_out = round(asked.valid_fraction * n_tokens)
+    return fitted_to_length(asked, n_tokens - held_out * (held_out >= MIN_VALID_TOKENS))
+
+
+def _course(settings: Settings, labels: int | None, parts: Parts) -> tuple[ClassifierSettings, int]:
+    """The classifier's, likewise."""
+    import numpy as np
+
+    from ulmfit.stages.classifier_course import course_of
+
+    texts = labels if labels is not None else len(parts.train)
+    return course_of(settings.classifier, [np.empty(parts.text_tokens, np.int32)] * texts)
 
 
 def tasks_of(plan: Plan) -> list[Task]:
@@ -234,11 +281,11 @@ def _counting_task(beside: Task) -> Task:
 
 
 def _pretrain_task(plan: Plan, direction: Direction) -> Task | None:
-    if plan.corpus is None or plan.variant.lm == "random":
+    if plan.corpus_digest is None:
         return None
     identity = {
         "version": VERSION,
-        "corpus": plan.corpus,
+        "corpus": plan.corpus_digest,
         "precision": plan.precision,
         "settings": plan.settings.pretrain.model_dump(),
         "direction": direction,
@@ -259,6 +306,7 @@ def _tune_key(plan: Plan, direction: Direction, pretrain: Task | None) -> str:
             "finetune": variant.finetune,
             "precision": plan.precision if variant.finetune else None,
             "settings": _settled(settings) if variant.finetune else vocabulary,
+            "fitted": plan.tuning.model_dump() if plan.tuning is not None else None,
             "data": plan.data,
             "metric": plan.metric,
             "labels": plan.cell.labels if variant.text == "labelled" else None,
@@ -291,9 +339,10 @@ def _train_key(plan: Plan, direction: Direction, tune: Task | None) -> str:
         "method": variant.method,
         "tune": tune.key if tune is not None else None,
         "settings": _settled(plan.settings.classifier) if trained else None,
+        "fitted": (plan.course[0].model_dump(), plan.course[1]) if trained else None,
         "precision": plan.precision if trained else None,
         "data": plan.data,
-        "source": _test_rows(plan.source) if plan.metric == "test" else None,
+        "test": plan.test,
         "metric": plan.metric,
         "labels": plan.cell.labels,
         "seed": plan.cell.seed if drawn else None,
@@ -304,8 +353,3 @@ def _train_key(plan: Plan, direction: Direction, tune: Task | None) -> str:
         identity["words"] = settings.model_dump() if settings is not None else None
         identity["sizes"] = plan.lm or plan.settings.pretrain.model_dump()
     return digest(identity)
-
-
-def _test_rows(source: DataSource) -> dict[str, Any]:
-    """What of a data set decides the test rows."""
-    return {"source": source.source, "test_rows": source.test_rows}

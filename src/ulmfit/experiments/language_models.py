@@ -97,8 +97,8 @@ def pretrain_lm(task: Task, site: Site, display: Display) -> None:
 
         return texts
 
-    parts = [source, settings.text.model_dump(), settings.valid_fraction, "pretrain"]
-    corpus = site.work / "corpora" / digest(parts)
+    words = settings.model_dump(include={"text", "valid_fraction"})
+    corpus = site.work / "corpora" / digest(["pretrain", task.plan.corpus_digest, words])
     with _alone(corpus):
         tokenizer, train, valid = prepare_corpus(part(False), part(True), settings, corpus)
     context = site.context(task, display)

@@ -3,22 +3,26 @@
 A tenth of the training rows is held out once and for all (paper, section 5: 10 %), by a seed that
 does not change with the runs, so that every variant and every seed meets the same validation set.
 Low-shot draws are balanced, come from the other nine tenths and change with the seed; a smaller
-draw is a part of a greater one. The test set is read by `read_test` and by nothing else, after
-training.
+draw is a part of a greater one. The test set is read by `read_test`, after
+training; before it, nothing but its digest is taken.
 """
 
 from __future__ import annotations
 
+import statistics
+from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 from ulmfit.data.datasets import Dataset, iter_texts, load_dataset, text_digest, training_rows
 from ulmfit.data.splits import balanced_draw, stratified_draw, stratified_split
+from ulmfit.data.tokenizer import Tokenizer
 from ulmfit.experiments.recipes import DataSource, Metric
 
 VALID_FRACTION = 0.1
 FIXED_SEED = 0
+SAMPLE = 1000  # texts by which lengths are reckoned
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,13 @@ class Parts:
     valid: Dataset
     unlabeled: list[str]
     digest: str
+
+    @cached_property
+    def text_tokens(self) -> int:
+        """Mean length of the first thousand training texts, in words and signs."""
+        sample = self.train.texts[:SAMPLE]
+        tokenizer = Tokenizer.train(sample, kind="word", vocab_size=SAMPLE, min_freq=1)
+        return round(statistics.fmean(map(len, tokenizer.encode_batch(sample))))
 
     def labelled(self, labels: int | None, seed: int, *, all_rows: bool = False) -> Dataset:
         """The rows whose labels may be used.
@@ -76,7 +87,7 @@ def load_parts(source: DataSource, metric: Metric, data_dir: Path | None) -> Par
     unlabeled: list[str] = []
     if source.unlabeled:
         unlabeled = list(iter_texts(source.source, split="unsup", data_dir=data_dir))
-    digest = text_digest([*map(repr, zip(limited.texts, limited.labels, strict=True)), *unlabeled])
+    digest = text_digest([*_row_names(limited), *unlabeled])
     return Parts(limited.subset(train), limited.subset(valid), unlabeled, digest)
 
 
@@ -90,11 +101,36 @@ def read_test(source: DataSource, data_dir: Path | None) -> Dataset:
     return _limited(whole, source.test_rows)
 
 
+@lru_cache(maxsize=32)
+def digest_of_test_rows(source: DataSource, data_dir: Path | None) -> str:
+    """SHA-256 of the test rows, in hex: changed rows under the same name are other rows.
+
+    Raises:
+        InputError: the data are missing or cannot be used.
+    """
+    return text_digest(_row_names(read_test(source, data_dir)))
+
+
+@lru_cache(maxsize=8)
+def digest_of_corpus(source: str, data_dir: Path | None) -> str:
+    """SHA-256 of the texts to pretrain on, in hex.
+
+    Raises:
+        InputError: the data are missing or cannot be used.
+    """
+    return text_digest(iter_texts(source, data_dir=data_dir))
+
+
 def joined(first: Dataset, second: Dataset) -> Dataset:
     """Rows of both."""
     assert first.labels is not None and second.labels is not None
     labels = [str(label) for label in (*first.labels, *second.labels)]
     return Dataset([*first.texts, *second.texts], labels, name=first.name)
+
+
+def _row_names(dataset: Dataset) -> Iterable[str]:
+    assert dataset.labels is not None
+    return map(repr, zip(dataset.texts, dataset.labels, strict=True))
 
 
 def _limited(dataset: Dataset, rows: int | None) -> Dataset:

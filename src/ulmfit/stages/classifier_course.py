@@ -65,6 +65,13 @@ def fitted_to_length(settings: ClassifierSettings, documents: Documents) -> Clas
     return settings.model_copy(update=changes)
 
 
+def course_of(asked: ClassifierSettings, documents: Documents) -> tuple[ClassifierSettings, int]:
+    """Settings for so much to read, and rounds of the unfreezing plan in one pass over it."""
+    settings = fitted_to_length(asked, documents)
+    most = len(documents) // (LEAST_ROUND_STEPS * settings.batch_size * ranks.size())
+    return settings, rounds_of_pass(asked, settings.epochs, most)
+
+
 def rounds_of_pass(asked: ClassifierSettings, epochs: int, most: int) -> int:
     """Epochs of the unfreezing plan in one pass over the documents: one, unless passes are few.
 

@@ -18,13 +18,7 @@ from ulmfit.errors import InputError, SettingsError
 from ulmfit.model.classifier import HeadDropouts, TextClassifierModel
 from ulmfit.runtime import seed_everything
 from ulmfit.settings import ClassifierSettings
-from ulmfit.stages.classifier_course import (
-    LEAST_ROUND_STEPS,
-    Documents,
-    fitted_to_length,
-    rounds_of_pass,
-    unfreezing_plan,
-)
+from ulmfit.stages.classifier_course import Documents, course_of, unfreezing_plan
 from ulmfit.stages.classifier_folder import TrainedClassifier
 from ulmfit.stages.lm_folder import TrainedLM
 from ulmfit.stages.lm_training import RunContext
@@ -202,10 +196,8 @@ def finetune_classifier(
 def _fitted(
     asked: ClassifierSettings, documents: Documents, context: RunContext
 ) -> tuple[ClassifierSettings, int]:
-    """`fitted_to_length` and `rounds_of_pass`, and a word about them."""
-    settings = fitted_to_length(asked, documents)
-    most = len(documents) // (LEAST_ROUND_STEPS * settings.batch_size * ranks.size())
-    rounds = rounds_of_pass(asked, settings.epochs, most)
+    """`course_of`, and a word about it."""
+    settings, rounds = course_of(asked, documents)
     if settings.epochs < asked.epochs:
         cut = f", each in {rounds} parts that count as epochs" if rounds > 1 else ""
         context.display.note(

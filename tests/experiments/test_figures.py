@@ -58,6 +58,12 @@ def test_an_epoch_line_is_the_mean_of_the_seeds() -> None:
     assert own.x == (1.0, 2.0, 3.0)
 
 
+def test_an_epoch_line_of_one_seed_has_the_interval_of_its_rows() -> None:
+    full, _ = all_panels([r for r in epochs() if r.seed == 0])["figure4-cpu"]["trec6"]
+    assert full.mean == (20.0, 8.0, 9.0)
+    assert (np.array(full.high) - full.low > 4).all(), "500 rows"
+
+
 def test_one_point_is_no_line() -> None:
     assert all_panels([result(SUPERVISED, labels=100, experiment="figure3")]) == {}
 

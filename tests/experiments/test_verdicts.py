@@ -19,10 +19,13 @@ REFERENCE = seeds("ULMFiT", [5.0, 5.2, 4.8])
     [
         ([7.0, 7.3, 6.7], 7.0, "agrees", "agrees"),
         ([9.0, 9.3, 8.7], 7.0, "agrees", "larger"),
-        ([5.5, 5.72, 5.28], 7.0, "agrees", "smaller"),
-        ([5.0, 6.2, 4.1], 5.3, "leans so", "agrees"),
+        ([6.0, 6.22, 5.78], 7.0, "agrees", "smaller"),
+        ([5.5, 5.72, 5.28], 7.0, "leans so", "smaller"),  # two or three rows of 500
+        ([5.0, 6.2, 4.1], 5.3, "leans so", "open"),
+        ([5.9, 6.2, 5.4], 9.0, "leans so", "smaller"),
         ([4.0, 4.3, 3.7], 7.0, "opposite", "opposite"),
-        ([4.8, 6.0, 3.4], 7.0, "leans opposite", "agrees"),
+        ([4.8, 6.0, 3.4], 7.0, "leans opposite", "open"),
+        ([4.9, 5.1, 4.7], 9.0, "leans opposite", "smaller"),
         ([7.0, 7.3, 6.7], 5.0, None, "larger"),
     ],
 )
@@ -45,6 +48,10 @@ def test_what_was_not_run_is_not_judged() -> None:
     assert judge_reference([], 5.0).size is None
 
 
-@pytest.mark.parametrize(("paper", "size"), [(5.1, "agrees"), (3.0, "larger"), (9.0, "smaller")])
+@pytest.mark.parametrize(
+    ("paper", "size"), [(5.1, "agrees"), (6.5, "open"), (2.5, "larger"), (9.0, "smaller")]
+)
 def test_the_reference_is_held_against_the_paper_s_error(paper: float, size: str) -> None:
     assert judge_reference(REFERENCE, paper).size == size
+    alone = judge_reference(REFERENCE[:1], paper).size
+    assert alone == {"open": "agrees"}.get(size, size), "one seed has the interval of its rows"

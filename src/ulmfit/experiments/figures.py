@@ -12,7 +12,7 @@ import numpy as np
 
 from ulmfit.experiments.cells import digest
 from ulmfit.experiments.recipes import DATASETS, Experiment, list_experiments
-from ulmfit.experiments.results import Result, newest, summarize, t_quantile
+from ulmfit.experiments.results import Result, interval, newest, summarize
 from ulmfit.storage import atomic_write
 
 if TYPE_CHECKING:
@@ -126,21 +126,11 @@ def epoch_lines(experiment: Experiment, dataset: str, results: Sequence[Result])
                 curves = [[e["error"] for e in r.curve if "error" in e] for r in found]
                 length = min(map(len, curves))
                 if length > 1:
-                    table = np.array([curve[:length] for curve in curves])
-                    lines.append(_epoch_line(variant.name, table))
+                    epochs = zip(*(curve[:length] for curve in curves), strict=True)
+                    points = [interval(errors, found[0].rows) for errors in epochs]
+                    parts = [(n, p.mean, p.low, p.high) for n, p in enumerate(points, start=1)]
+                    lines.append(Line(variant.name, *zip(*parts, strict=True)))
     return lines
-
-
-def _epoch_line(name: str, table: np.ndarray[Any, np.dtype[Any]]) -> Line:
-    """Mean and interval of each epoch over the seeds, (seeds, epochs)."""
-    n, epochs = table.shape
-    mean = table.mean(axis=0)
-    half = np.zeros(epochs)
-    if n > 1:
-        half = t_quantile(n - 1) * table.std(axis=0, ddof=1) / np.sqrt(n)
-    x = tuple(float(epoch) for epoch in range(1, epochs + 1))
-    low = np.maximum(0, mean - half)
-    return Line(name, x, tuple(mean), tuple(low), tuple(mean + half))
 
 
 def render(name: str, panels: Panels, kind: str) -> bytes:

@@ -168,35 +168,67 @@ class Summary:
 
 
 def summarize(results: Sequence[Result]) -> Summary:
-    """Mean and 95 % interval: Student's t over the seeds; of one seed, Wilson's over the rows."""
-    errors = [result.error for result in results]
+    """What the results of one recipe say together."""
+    return interval([result.error for result in results], results[0].rows)
+
+
+def interval(errors: Sequence[float], rows: int) -> Summary:
+    """Mean and 95 % interval: Student's t over the seeds; of one seed, Wilson's over the rows.
+
+    Args:
+        errors: of each seed, in percent.
+        rows: that were measured.
+    """
     mean, n = statistics.fmean(errors), len(errors)
     if n == 1:
-        low, high = wilson_interval(results[0].wrong, results[0].rows)
+        low, high = wilson_interval(round(mean * rows / 100), rows)
         return Summary(mean, 100 * low, 100 * high, mean, mean, 1)
-    half = t_quantile(n - 1) * statistics.stdev(errors) / math.sqrt(n)
-    return Summary(mean, max(0.0, mean - half), mean + half, min(errors), max(errors), n)
+    half = _half_over_seeds(errors, _step(rows))
+    low, high = max(0.0, mean - half), min(100.0, mean + half)
+    return Summary(mean, low, high, min(errors), max(errors), n)
+
+
+def _half_over_seeds(values: Sequence[float], step: float) -> float:
+    """Half of a 95 % interval; two equal values are not known to be nearer than `step`."""
+    n = len(values)
+    return t_quantile(n - 1) * max(statistics.stdev(values), step) / math.sqrt(n)
+
+
+def _step(rows: int) -> float:
+    """Standard deviation of an error's rounding to whole rows, in points."""
+    return 100 / rows / math.sqrt(12)
 
 
 def difference(ours: Sequence[Result], reference: Sequence[Result]) -> tuple[float, float]:
     """How much worse `ours` is, and half of the 95 % interval of that; in points.
 
-    Seeds that both have are compared pair by pair, since they share draws and order; with fewer
-    than two such seeds the interval is that of two shares of independent rows.
+    Seeds that both have are compared pair by pair, since they share draws and order. To what the
+    seeds vary comes what other rows would: at least as many rows as make up the gap were answered
+    differently, which gives a share g of N rows the variance g (1 - g) / N or more. With fewer than
+    two such seeds the interval is that of two shares of independent rows.
     """
+    rows = ours[0].rows
     theirs = {result.seed: result.error for result in reference}
     pairs = [r.error - theirs[r.seed] for r in ours if r.seed in theirs]
     if len(pairs) > 1:
-        half = t_quantile(len(pairs) - 1) * statistics.stdev(pairs) / math.sqrt(len(pairs))
-        return statistics.fmean(pairs), half
+        gap = statistics.fmean(pairs)
+        half = _half_over_seeds(pairs, math.sqrt(2) * _step(rows))
+        return gap, math.hypot(half, _Z * math.sqrt(_variance(abs(gap), rows)))
     gap = statistics.fmean(r.error for r in ours) - statistics.fmean(theirs.values())
-    variance = sum(_variance(results) for results in (ours, reference))
-    return gap, _Z * math.sqrt(variance)
+    means = [statistics.fmean(r.error for r in results) for results in (ours, reference)]
+    return gap, _Z * math.sqrt(sum(_variance(mean, rows) for mean in means))
 
 
-def _variance(results: Sequence[Result]) -> float:
-    share = statistics.fmean(result.error for result in results) / 100
-    return 1e4 * max(share * (1 - share), 0.25 / results[0].rows) / results[0].rows
+def half_over_rows(results: Sequence[Result]) -> float:
+    """Half of the 95 % interval of an error that other rows would leave, in points."""
+    mean = statistics.fmean(result.error for result in results)
+    return _Z * math.sqrt(_variance(mean, results[0].rows))
+
+
+def _variance(percent: float, rows: int) -> float:
+    """Of a share of independent rows, in points squared; never less than that of a quarter row."""
+    share = percent / 100
+    return 1e4 * max(share * (1 - share), 0.25 / rows) / rows
 
 
 def t_quantile(freedom: int) -> float:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ulmfit.experiments.results import Result, difference, summarize
+from ulmfit.experiments.results import Result, difference, half_over_rows, summarize
 
 AGREES, LEANS = "agrees", "leans so"
 OPPOSITE, LEANS_OPPOSITE = "opposite", "leans opposite"
-LARGER, SMALLER = "larger", "smaller"
+LARGER, SMALLER, OPEN = "larger", "smaller", "open"
 
 
 @dataclass(frozen=True)
@@ -22,8 +23,10 @@ class Verdict:
         paper_gap: the same in the paper; None where it has no numbers.
         direction: `agrees` (same sign, zero outside of the interval), `leans so` (same sign, zero
             inside), and their opposites; None where there is nothing to compare.
-        size: `agrees` if the paper's gap (of the reference: its error) lies within the interval,
-            else `larger` or `smaller` than it, or of the `opposite` sign.
+        size: `agrees` if the paper's gap lies within the interval and zero does not, `open` if both
+            do; else `larger` or `smaller` than it, or for certain of the `opposite` sign. Of the
+            reference: `agrees` if the paper's error lies within the interval over the seeds, `open`
+            if only other rows could account for the difference; else `larger` or `smaller`.
     """
 
     gap: float | None
@@ -62,9 +65,14 @@ def judge_reference(reference: Sequence[Result], paper: float | None) -> Verdict
     if not reference or paper is None:
         return Verdict(None, None, None, None, None)
     found = summarize(reference)
+    size = LARGER if found.mean > paper else SMALLER
     if found.low <= paper <= found.high:
-        return Verdict(None, None, None, None, AGREES)
-    return Verdict(None, None, None, None, LARGER if found.mean > paper else SMALLER)
+        size = AGREES
+    elif found.n > 1:  # of one seed, the interval is that of the rows
+        seeds = max(found.mean - found.low, found.high - found.mean)
+        if abs(found.mean - paper) <= math.hypot(seeds, half_over_rows(reference)):
+            size = OPEN
+    return Verdict(None, None, None, None, size)
 
 
 def _direction(gap: float, half: float, paper_gap: float) -> str | None:
@@ -77,8 +85,9 @@ def _direction(gap: float, half: float, paper_gap: float) -> str | None:
 
 
 def _size(gap: float, half: float, paper_gap: float) -> str:
+    certain = abs(gap) > half
     if abs(gap - paper_gap) <= half:
-        return AGREES
+        return AGREES if certain else OPEN
     if gap * paper_gap < 0:
-        return OPPOSITE
+        return OPPOSITE if certain else SMALLER
     return LARGER if abs(gap) > abs(paper_gap) else SMALLER

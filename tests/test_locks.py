@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ulmfit.errors import SettingsError, StorageError
-from ulmfit.locks import only_run
+from ulmfit.locks import alone_in, only_run
 
 HOLDER = """
 import sys, time
@@ -21,6 +21,35 @@ with only_run(Path(sys.argv[1]), "lock"):
     print("held", flush=True)
     time.sleep(60)
 """
+
+
+ADDER = """
+import sys
+from pathlib import Path
+from ulmfit.locks import alone_in
+path = Path(sys.argv[1]) / "count"
+for _ in range(200):
+    with alone_in(path.parent):
+        path.write_text(str(int(path.read_text() or "0") + 1 if path.exists() else 1))
+"""
+
+
+def test_processes_in_the_same_folder_wait_for_one_another(tmp_path: Path) -> None:
+    folder = tmp_path / "new"
+    command = [sys.executable, "-c", ADDER, str(folder)]
+    adders = [subprocess.Popen(command) for _ in range(2)]
+    assert [adder.wait() for adder in adders] == [0, 0]
+    assert (folder / "count").read_text() == "400"
+    assert [path.name for path in folder.iterdir()] == ["count"]
+
+
+def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with (
+        pytest.raises(StorageError, match=r"cannot write .*file/new"),
+        alone_in(tmp_path / "file" / "new"),
+    ):
+        pass
 
 
 def test_a_second_process_is_refused_and_told_of_the_first(tmp_path: Path) -> None:

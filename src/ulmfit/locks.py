@@ -34,10 +34,7 @@ def only_run(folder: Path, name: str, *, option: str = "--out") -> Iterator[None
     try:
         descriptor = _acquired(path, option)
     except OSError as error:
-        raise StorageError(
-            f"cannot write '{path}': {(error.strerror or str(error)).lower()}",
-            hint="Choose another place or change its permissions.",
-        ) from error
+        raise _closed(path, error) from error
     try:
         yield
     finally:
@@ -46,6 +43,35 @@ def only_run(folder: Path, name: str, *, option: str = "--out") -> Iterator[None
             if _is_at(path, descriptor):
                 path.unlink()
         os.close(descriptor)
+
+
+@contextlib.contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Wait until no other process is in such a block for the same folder, which is made if needed.
+
+    Where the file system has no locks, nobody waits.
+
+    Raises:
+        StorageError: the folder cannot be made or opened.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise _closed(folder, error) from error
+    try:
+        with contextlib.suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _closed(path: Path, error: OSError) -> StorageError:
+    return StorageError(
+        f"cannot write '{path}': {(error.strerror or str(error)).lower()}",
+        hint="Choose another place or change its permissions.",
+    )
 
 
 def _acquired(path: Path, option: str) -> int:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import re
 import signal
 from multiprocessing import Pipe
 from pathlib import Path
@@ -11,7 +12,7 @@ import torch
 
 from tests.displays import Notes
 from tests.experiments.conftest import last_task, plan_of
-from ulmfit.errors import SettingsError
+from ulmfit.errors import SettingsError, StorageError, TrainingError
 from ulmfit.experiments import crew
 from ulmfit.experiments.cells import Task
 from ulmfit.experiments.crew import Alone, Team, WorkerDisplay, choose_jobs, order_of, work
@@ -93,6 +94,43 @@ def test_too_little_memory_for_one_task_is_its_outcome_and_a_bug_is_none(
     fail(RuntimeError("shapes differ"))
     with pytest.raises(RuntimeError, match="shapes differ"):
         alone.start(task_of(scale))
+
+
+def test_a_full_disk_ends_the_run(
+    scale: Scale, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next task would train for hours and end alike."""
+    from ulmfit.experiments import ablations
+
+    def run_task(*_: object) -> None:
+        raise StorageError("cannot write 'model': no space left", hint="Free some space.")
+
+    monkeypatch.setattr(ablations, "run_task", run_task)
+    alone = Alone(site, Silent())
+    told = "cannot write 'model': no space left. Free some space. Run the same command to go on."
+    with pytest.raises(StorageError, match=re.escape(told)):
+        alone.start(task_of(scale))
+    team = Team(site, 0, 1, Silent())
+    ours, theirs = multiprocessing.Pipe()
+    team.pipes, team.workers = [ours], [None]
+    team.start(task_of(scale))
+    with monkeypatch.context() as patch:
+        patch.setattr(signal, "signal", lambda *_: None)
+        work(theirs, site, torch.get_num_threads(), None, os.getpid())
+    with pytest.raises(StorageError, match=re.escape(told)):
+        team.wait()
+
+
+@pytest.mark.slow
+def test_a_worker_that_was_killed_is_told_with_its_code(scale: Scale, site: Site) -> None:
+    team = Team(site, 1, 1, Silent())
+    try:
+        team.busy[0] = task_of(scale)
+        os.kill(team.workers[0].pid, signal.SIGKILL)
+        with pytest.raises(TrainingError, match="ended with exit code -9 in own trec6 'tfidf'"):
+            team.wait()
+    finally:
+        team.close()
 
 
 def test_a_worker_keeps_to_the_gpus_that_the_user_allows(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,11 +6,13 @@ import pytest
 
 from tests.displays import Notes
 from tests.experiments.conftest import experiment, result
+from ulmfit.errors import InputError, SettingsError
 from ulmfit.experiments import reproduce as module
 from ulmfit.experiments.recipes import Scale, Variant, read_scale
 from ulmfit.experiments.reproduce import Request, make_plans, reproduce, status
 from ulmfit.train.tracker import Silent
 
+ULMFIT = Variant(name="ULMFiT")
 OWN = """
 order = 1
 title = "own"
@@ -62,6 +64,36 @@ def test_what_cannot_be_run_is_skipped_with_a_word(
         "skipped embeddings: sentence-transformers not installed "
         "(pip install 'ulmfit[embeddings]')",
         "skipped imdb: there is no such folder in --data-dir",
+    ]
+
+
+def test_what_leaves_nothing_to_run_is_refused(tmp_path: Path) -> None:
+    """It ended well, without a word, and nothing was run."""
+    own = experiment(ULMFIT, low_shot=True, datasets=("trec6", "imdb"))
+    cpu = read_scale("cpu")
+    for options in ({"datasets": ("imbd",)}, {"labels": (77,)}):
+        with pytest.raises(SettingsError) as caught:
+            make_plans([own], cpu, request(tmp_path, "own", **options), {}, Silent())
+        assert str(caught.value) == (
+            "no cell of own at scale cpu is left: expected --dataset to be one of trec6, imdb, and "
+            "--labels one of 100, 200, 500, 1000, 2000, all."
+        )
+    display = Notes()
+    with pytest.raises(InputError, match="nothing can be run: imdb: there is no such folder"):
+        make_plans([own], cpu, request(tmp_path, "own", datasets=("imdb",)), {}, display)
+    assert display.lines == ["skipped imdb: there is no such folder in --data-dir"]
+
+
+def test_rows_without_pretraining_do_not_wait_for_its_text(tmp_path: Path) -> None:
+    rows = [Variant(name="scratch", lm="random"), Variant(name="words", method="tfidf"), ULMFIT]
+    display = Notes()
+    plans = make_plans(
+        [experiment(*rows)], read_scale("full"), request(tmp_path, seeds=1), {}, display
+    )
+    assert [plan.variant.name for plan in plans] == ["scratch", "words"]
+    assert display.lines == [
+        "skipped rows with pretraining on wikitext103: there is no such folder in --data-dir; "
+        "--lm takes a pretrained language model"
     ]
 
 

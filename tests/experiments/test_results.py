@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import json
 import math
 import re
 import statistics
+import threading
 from pathlib import Path
 
 import pytest
@@ -41,6 +43,60 @@ def test_a_broken_line_is_named(tmp_path: Path) -> None:
         InputError, match=r"results.jsonl', line 2: experiment: .*Take the line out"
     ):
         read_results(path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"error": 4.0}, "error 4.0 is not that of 25 of 500 rows"),
+        ({"wrong": 12}, "error 5.0 is not that of 12 of 500 rows"),
+        ({"rows": 0}, "rows: Input should be greater than 0"),
+    ],
+)
+def test_a_number_that_was_changed_by_hand_is_named(
+    changes: dict[str, object], message: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "results.jsonl"
+    line = json.dumps({**result().model_dump(), **changes})
+    path.write_text(f"{result().model_dump_json()}\n\n{line}\n", "utf-8")
+    with pytest.raises(InputError, match=f"line 3: .*{message}"):
+        read_results(path)
+
+
+def test_a_torn_last_line_is_named_and_nothing_is_added_to_it(tmp_path: Path) -> None:
+    path = tmp_path / "results.jsonl"
+    add_results(path, [result(seed=0), result(seed=1)])
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(InputError, match=r"line 2: the line: Invalid JSON.*Take the line out"):
+        read_results(path)
+
+
+def test_a_last_line_without_an_end_gets_one(tmp_path: Path) -> None:
+    """An editor had left it out, and the next result stood on the same line."""
+    path = tmp_path / "results.jsonl"
+    path.write_text(result(seed=0).model_dump_json() + "\n \n" + result(seed=1).model_dump_json())
+    add_results(path, [result(seed=2)])
+    assert [line.seed for line in read_results(path)] == [0, 1, 2]
+
+
+def test_a_results_file_that_is_a_folder_is_told(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot be read: is a directory"):
+        read_results(tmp_path)
+
+
+def test_runs_that_share_a_results_file_lose_no_line(tmp_path: Path) -> None:
+    path = tmp_path / "results.jsonl"
+
+    def add(first: int) -> None:
+        for seed in range(first, first + 25):
+            add_results(path, [result(seed=seed)])
+
+    threads = [threading.Thread(target=add, args=(n,)) for n in (0, 100)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(read_results(path)) == 50
 
 
 def test_the_same_work_under_another_name() -> None:

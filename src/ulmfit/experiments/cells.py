@@ -208,7 +208,7 @@ def make_plan(
     settings = scale.settings(variant)
     test = digest_of_test_rows(source, data_dir) if experiment.metric == "test" else None
     corpus = scale.corpus if scale.lm is None else None
-    read = corpus if variant.reads_lm and variant.lm == "pretrained" else None
+    read = corpus if variant.needs_pretraining else None
     return Plan(
         cell=cell,
         variant=variant,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ulmfit.errors import (
     Interrupted,
     SettingsError,
+    StorageError,
     TrainingError,
     UlmfitError,
     is_out_of_memory,
@@ -120,6 +121,7 @@ def do(task: Task, site: Site, display: Display) -> Outcome:
 
     Raises:
         Interrupted: the user stopped it.
+        StorageError: the disk is full or closed: the others could not be written either.
     """
     from ulmfit.experiments.ablations import run_task
 
@@ -129,6 +131,8 @@ def do(task: Task, site: Site, display: Display) -> Outcome:
         run_task(task, site, display)
     except Interrupted as error:
         raise Interrupted(error.problem, hint=GO_ON) from error
+    except StorageError as error:
+        raise StorageError(error.problem, hint=f"{error.hint or ''} {GO_ON}".lstrip()) from error
     except UlmfitError as error:
         failure = str(error)
     except (MemoryError, RuntimeError) as error:
@@ -182,6 +186,8 @@ class Team:
 
         Raises:
             Interrupted: the user stopped the run; the workers have written checkpoints.
+            StorageError: of a worker.
+            TrainingError: a worker has been killed.
         """
         with stop_on_signal() as stop:
             while not stop:
@@ -207,11 +213,14 @@ class Team:
         try:
             message = self.pipes[number].recv()
         except EOFError:
+            self.workers[number].join(timeout=_POLL_SECONDS)  # it has no exit code before
             code = self.workers[number].exitcode
             raise TrainingError(
                 f"a worker process ended with exit code {code} in {task.plan.cell}",
                 hint="Was it killed for want of memory? Fewer --jobs need less.",
             ) from None
+        if isinstance(message, StorageError):
+            raise message
         if isinstance(message, str):
             doing = {"pretrain": "pretraining", "tune": "tuning the LM of", "train": "training"}
             told = f"{doing[task.kind]} {task.plan.cell}, {task.direction}: {message}"
@@ -246,6 +255,8 @@ def work(pipe: Connection, site: Site, threads: int, gpu: int | None, parent: in
         while True:
             outcome = do(pipe.recv(), site, WorkerDisplay(pipe, parent))
             pipe.send((outcome.seconds, outcome.failure))
+    except StorageError as error:
+        pipe.send(error)
     except (EOFError, BrokenPipeError, Interrupted):
         return
 

@@ -5,11 +5,8 @@ What is made here is kept on disk under the hash of all that decides it.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
-import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +18,7 @@ from ulmfit.data.tokenizer import Tokenizer
 from ulmfit.errors import SettingsError
 from ulmfit.experiments.cells import Plan, Task, digest, tuning_seed
 from ulmfit.experiments.protocol import load_parts
+from ulmfit.locks import alone_in
 from ulmfit.model.language_model import LanguageModel
 from ulmfit.runtime import Precision, make_accelerator, seed_everything
 from ulmfit.settings import FinetuneLMSettings, PretrainSettings
@@ -99,7 +97,7 @@ def pretrain_lm(task: Task, site: Site, display: Display) -> None:
 
     words = settings.model_dump(include={"text", "valid_fraction"})
     corpus = site.work / "corpora" / digest(["pretrain", task.plan.corpus_digest, words])
-    with _alone(corpus):
+    with alone_in(corpus):  # the other direction's process makes the same
         tokenizer, train, valid = prepare_corpus(part(False), part(True), settings, corpus)
     context = site.context(task, display)
     lm = pretrain(
@@ -171,7 +169,7 @@ def task_corpus(
     known = base.tokenizer.digest if base is not None else None
     folder = site.work / "corpora" / digest([text_digest(texts), known, words])
     done = folder / "tokenizer.json"
-    with _alone(folder):
+    with alone_in(folder):  # the other direction's process makes the same
         if done.exists():
             valid = TokenCorpus.open(folder / "valid") if (folder / "valid").is_dir() else None
             tokenizer = Tokenizer.from_json(done.read_text(encoding="utf-8"))
@@ -185,18 +183,6 @@ def task_corpus(
         train, valid = pack_task_corpus(lambda: texts, tokenizer, settings.valid_fraction, folder)
         atomic_write(done, tokenizer.to_json().encode())
         return tokenizer, train, valid
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Wait for the other direction's process, where it makes the same corpus."""
-    folder.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o666)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def random_lm(

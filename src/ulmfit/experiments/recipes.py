@@ -82,6 +82,11 @@ class Variant(Frozen):
         """Whether it starts from a language model on disk."""
         return self.method in _READS_LM
 
+    @property
+    def needs_pretraining(self) -> bool:
+        """Whether that one has been pretrained."""
+        return self.reads_lm and self.lm == "pretrained"
+
 
 class Quoted(Frozen):
     """A row that the paper takes from others, and that is not run here."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from ulmfit.config import Direction
 from ulmfit.data.locations import PREFIX, named_sets
+from ulmfit.errors import InputError, SettingsError
 from ulmfit.experiments.cells import Cell, Plan, expand, make_plan
 from ulmfit.experiments.crew import Alone, Crew, Team, choose_jobs
 from ulmfit.experiments.embeddings import INSTALL, missing
@@ -116,21 +117,28 @@ def make_plans(
     """All cells that can be run here; what cannot is skipped with a word.
 
     Raises:
-        InputError: data that cannot be used.
+        InputError: data that cannot be used, or none of what is wanted can be run.
+        SettingsError: nothing is wanted.
     """
     found = named_sets(request.data_dir)
-    absent = {
-        name: source.source
-        for name, source in scale.datasets.items()
-        if source.source.startswith(PREFIX) and source.source.removeprefix(PREFIX) not in found
-    }
+
+    def absent(source: str) -> bool:
+        return source.startswith(PREFIX) and source.removeprefix(PREFIX) not in found
+
+    corpus = scale.corpus if scale.lm is None else None
     uninstalled = missing()
     plans, skipped = [], {}
     seeds = request.seeds if request.seeds is not None else scale.seeds
     cells = expand(experiments, scale, seeds, datasets=request.datasets, labels=request.labels)
+    if not cells:
+        raise _nothing_wanted(experiments, scale, request)
     for cell, experiment, variant in cells:
-        if cell.dataset in absent:
-            skipped[f"{cell.dataset}"] = "there is no such folder in --data-dir"
+        if absent(scale.datasets[cell.dataset].source):
+            skipped[cell.dataset] = "there is no such folder in --data-dir"
+        elif corpus is not None and variant.needs_pretraining and absent(corpus):
+            skipped[f"rows with pretraining on {corpus.removeprefix(PREFIX)}"] = (
+                "there is no such folder in --data-dir; --lm takes a pretrained language model"
+            )
         elif variant.method == "sentence-embeddings" and uninstalled:
             skipped[variant.name] = f"{' and '.join(uninstalled)} not installed ({INSTALL})"
         else:
@@ -138,7 +146,26 @@ def make_plans(
             plans.append(make_plan(cell, experiment, variant, scale, data_dir, digests, precision))
     for name, reason in skipped.items():
         display.note(f"skipped {name}: {reason}")
+    if not plans:
+        raise InputError(
+            f"nothing can be run: {next(iter(skipped))}: {next(iter(skipped.values()))}"
+        )
     return plans
+
+
+def _nothing_wanted(
+    experiments: Sequence[Experiment], scale: Scale, request: Request
+) -> SettingsError:
+    """The error for options that leave no cell."""
+    sources = {d: scale.datasets[d] for e in experiments for d in e.datasets if d in scale.datasets}
+    drawn = any(experiment.low_shot for experiment in experiments)
+    counts = sorted({n for source in sources.values() for n in source.labels if drawn})
+    datasets = ", ".join(sources or scale.datasets)
+    labels = ", ".join([*map(str, counts), "all"])
+    return SettingsError(
+        f"no cell of {', '.join(request.names)} at scale {scale.name} is left",
+        expected=f"--dataset to be one of {datasets}, and --labels one of {labels}",
+    )
 
 
 def count_gpus(device: str) -> int:

@@ -10,14 +10,15 @@ import subprocess
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from ulmfit.config import Frozen
 from ulmfit.errors import InputError
 from ulmfit.experiments.cells import Cell
 from ulmfit.experiments.recipes import RESULTS, Metric, recipe_folder
+from ulmfit.locks import alone_in
 from ulmfit.storage import atomic_file, atomic_write
 from ulmfit.train.metrics import wilson_interval
 
@@ -72,8 +73,8 @@ class Result(Frozen):
     scale: str
     metric: Metric
     error: float
-    wrong: int
-    rows: int
+    wrong: int = Field(ge=0)
+    rows: int = Field(gt=0)
     train_rows: int
     members: dict[str, float]
     curve: list[dict[str, Any]]
@@ -86,6 +87,14 @@ class Result(Frozen):
     hardware: str
     command: str
     commit: str
+
+    @model_validator(mode="after")
+    def _error_is_that_of_the_rows(self) -> Self:
+        """A number that was changed by hand in one place is no result."""
+        share = 100 * self.wrong / self.rows
+        if abs(self.error - share) > 50 / self.rows:
+            raise ValueError(f"error {self.error} is not that of {self.wrong} of {self.rows} rows")
+        return self
 
     def cell(self) -> Cell:
         """Which cell it is of."""
@@ -101,12 +110,12 @@ def read_results(path: Path) -> list[Result]:
     """All lines of a results file; none where there is no file.
 
     Raises:
-        InputError: a line is no result.
+        InputError: a line is no result, or the file cannot be read.
     """
-    if not path.exists():
-        return []
     found = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(_content(path).split(b"\n"), start=1):
+        if not line.strip():
+            continue
         try:
             found.append(Result.model_validate_json(line))
         except ValidationError as error:
@@ -127,9 +136,23 @@ def add_results(path: Path, results: Iterable[Result]) -> None:
         StorageError: the disk is full or the place cannot be written to.
     """
     lines = "".join(result.model_dump_json() + "\n" for result in results)
-    if lines:
-        before = path.read_bytes() if path.exists() else b""
+    if not lines:
+        return
+    with alone_in(path.parent):  # another run, with a work folder of its own, may add to it too
+        before = _content(path)
+        if before and not before.endswith(b"\n"):  # edited by hand
+            before += b"\n"
         atomic_write(path, before + lines.encode())
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return b""
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise InputError(f"'{path}' cannot be read: {reason}", expected="a file") from error
 
 
 def require_place(path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from ulmfit.data.datasets import Dataset, load_dataset
 from ulmfit.errors import InputError
-from ulmfit.experiments.baselines import fit_baseline, word_pattern
+from ulmfit.experiments.baselines import class_columns, fit_baseline, share_wrong, word_pattern
 from ulmfit.train.metrics import evaluate_labels
 
 
@@ -31,6 +31,13 @@ def words(text: str) -> list[str]:
 )
 def test_words_of_every_script_are_found(text: str, found: list[str]) -> None:
     assert words(text) == found
+
+
+def test_a_class_that_nobody_knows_has_no_column_and_is_wrong() -> None:
+    rows = Dataset(["good fun", "so bad", "odd"], ["good", "bad", "odd"])
+    assert class_columns(rows, ["bad", "good"]).tolist() == [1, 0, -1]
+    model = fit_baseline(rows.subset([0, 1]))
+    assert share_wrong(model, rows) == pytest.approx(1 / 3)
 
 
 def test_trec_error_is_the_published_one_of_this_project() -> None:

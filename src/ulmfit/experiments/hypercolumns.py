@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from ulmfit.config import Dropouts
 from ulmfit.data.batches import backwards, length_groups, pad
 from ulmfit.data.datasets import Dataset, training_rows
+from ulmfit.experiments.baselines import class_columns
 from ulmfit.model.awd_lstm import AWDLSTM
 from ulmfit.model.concat_pooling import empty_pool, update_pool
 from ulmfit.stages.lm_folder import TrainedLM
@@ -68,13 +69,12 @@ def fit_hypercolumns(lm: TrainedLM, train: Dataset, valid: Dataset | None) -> Hy
     train = training_rows(train)
     encoder = lm.model(Dropouts()).eval().requires_grad_(False).encoder
     features = document_features(lm, encoder, train.texts)
-    position = {name: column for column, name in enumerate(train.classes)}
-    targets = np.array([position[str(label)] for label in train.labels or ()])
+    targets = class_columns(train, train.classes)
     if valid is None:
         regression = _regression(features, targets, DEFAULT_STRENGTH)
         return Hypercolumns(train.classes, DEFAULT_STRENGTH, lm, encoder, regression)
     held_out = document_features(lm, encoder, valid.texts)
-    truth = np.array([position.get(str(label), -1) for label in valid.labels or ()])
+    truth = class_columns(valid, train.classes)
     tried = [(strength, _regression(features, targets, strength)) for strength in STRENGTHS]
     errors = [float((r.predict(held_out) != truth).mean()) for _, r in tried]
     strength, regression = tried[int(np.argmin(errors))]

@@ -222,11 +222,11 @@ def _has_no_base(plan: Plan, site: Site) -> bool:
 def _seed(task: Task) -> int:
     if task.kind == "pretrain":
         return 0  # one for all seeds
-    return _tuning_seed(task.plan) if task.kind == "tune" else max(0, task.plan.cell.seed)
+    return _tuning_seed(task.plan) if task.kind == "tune" else task.plan.cell.seed
 
 
 def _tuning_seed(plan: Plan) -> int:
-    return max(0, tuning_seed(plan) or 0)
+    return tuning_seed(plan) or 0
 
 
 def _keep(lm: TrainedLM, task: Task, site: Site) -> None:

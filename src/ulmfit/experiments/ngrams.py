@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ulmfit.data.datasets import Dataset, training_rows
-from ulmfit.experiments.baselines import share_wrong, word_pattern
+from ulmfit.experiments.baselines import class_columns, share_wrong, word_pattern
 from ulmfit.stages.ensemble import probabilities
 
 SIZE = 10  # section 3.1 of that paper: 10 hidden units
@@ -68,12 +68,11 @@ def fit_bag_of_ngrams(train: Dataset, valid: Dataset | None, *, seed: int) -> NG
     train = training_rows(train)
     vectorizer = CountVectorizer(ngram_range=NGRAMS, token_pattern=word_pattern())
     rows = rows_of(vectorizer.fit_transform(train.texts))
-    position = {name: column for column, name in enumerate(train.classes)}
-    targets = np.array([position[str(label)] for label in train.labels or ()])
+    targets = class_columns(train, train.classes)
     n_features = len(vectorizer.vocabulary_)
     best: tuple[float, NGramModel] | None = None
     for rate in RATES if valid is not None else (DEFAULT_RATE,):
-        embedding, output = descend(rows, targets, n_features, len(position), rate, seed)
+        embedding, output = descend(rows, targets, n_features, len(train.classes), rate, seed)
         model = NGramModel(train.classes, rate, vectorizer, embedding, output)
         error = share_wrong(model, valid) if valid is not None else 0.0
         if best is None or error < best[0]:

@@ -63,7 +63,7 @@ class Parts:
         return joined(self.train, self.valid) if all_rows else self.train
 
     def task_texts(self, metric: Metric) -> list[str]:
-        """All text of the task that a language model may read; never what it is measured on."""
+        """All text of the task that a language model may read; no row that it is measured on."""
         held_out = self.valid.texts if metric == "test" else []
         return [*self.train.texts, *held_out, *self.unlabeled]
 
@@ -73,7 +73,7 @@ def rows_wanted(source: DataSource, metric: Metric) -> int | None:
     return source.rows if metric == "test" else source.ablation_rows or source.rows
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=16)  # six data sets, each with two metrics, are gone through again and again
 def load_parts(source: DataSource, metric: Metric, data_dir: Path | None) -> Parts:
     """Read the training rows of a data set, limit and divide them.
 

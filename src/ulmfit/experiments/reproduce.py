@@ -6,7 +6,6 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from ulmfit.config import Direction
 from ulmfit.data.locations import PREFIX, named_sets
@@ -14,7 +13,6 @@ from ulmfit.errors import InputError, SettingsError
 from ulmfit.experiments.cells import Cell, Plan, expand, make_plan
 from ulmfit.experiments.crew import Alone, Crew, Team, choose_jobs
 from ulmfit.experiments.embeddings import INSTALL, missing
-from ulmfit.experiments.protocol import load_parts
 from ulmfit.experiments.recipes import Experiment, Scale, Variant, find_experiments, read_scale
 from ulmfit.experiments.results import Result, commit, hardware, newest
 from ulmfit.experiments.runner import Origin, run_cells
@@ -95,7 +93,6 @@ def reproduce(request: Request, display: Display) -> list[Result]:
         command=request.command,
         hardware=hardware(request.threads, _gpu_name() if gpus else None, request.precision),
         commit=commit(),
-        sizes=_sizes(plans, request.data_dir),
     )
     jobs = max(1, min(jobs, len(plans)))
     crew: Crew = Alone(site, display)
@@ -181,13 +178,6 @@ def _gpu_name() -> str:
     import torch
 
     return str(torch.cuda.get_device_name(0))
-
-
-def _sizes(plans: Sequence[Plan], data_dir: Path | None) -> dict[Any, int]:
-    return {
-        (plan.source.source, plan.metric): len(load_parts(plan.source, plan.metric, data_dir).train)
-        for plan in plans
-    }
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from ulmfit.errors import TrainingError
 from ulmfit.experiments.cells import WORD_COUNTS, Plan, Task, digest, tasks_of
 from ulmfit.experiments.crew import Crew, Outcome, order_of
-from ulmfit.experiments.recipes import Metric
 from ulmfit.experiments.results import LMRecord, Result, add_results, read_results, require_place
 from ulmfit.locks import only_run
 from ulmfit.train.tracker import Display, clock
@@ -34,7 +33,6 @@ class Origin:
         command: that was given.
         hardware: of one cell.
         commit: of the code, when it was started.
-        sizes: labelled rows to train on, by (source, metric).
     """
 
     scale: str
@@ -42,7 +40,6 @@ class Origin:
     command: str
     hardware: str
     commit: str
-    sizes: Mapping[tuple[str, Metric], int]
 
 
 @dataclass
@@ -233,7 +230,7 @@ def compose(plan: Plan, work: Path, origin: Origin) -> Result:
         error=round(100 * missed / rows, 4),
         wrong=missed,
         rows=rows,
-        train_rows=cell.labels or origin.sizes[plan.source.source, plan.metric],
+        train_rows=plan.train_rows,
         members={name: round(100 * wrong(answer) / rows, 4) for name, answer in answers.items()},
         curve=members[0]["curve"],
         key=plan.key(),

@@ -25,7 +25,6 @@ Method = Literal[
     "word-counts",
 ]
 Metric = Literal["test", "validation"]
-ScaleName = Literal["smoke", "cpu", "full"]
 
 # By the names that experiments and scales call them, as tables do.
 DATASETS = {

@@ -80,7 +80,7 @@ def test_the_counts_are_those_of_the_original_text() -> None:
     # xxbos xxmaj the film was great . / xxbos a xxup zebra , xxunk , sang
     assert score.n_tokens == 7 + 8
     assert (score.n_unknown, score.n_given) == (5, 1)  # a, zebra, sang and two commas
-    assert score.unknown_share == 5 / 9
+    assert score.unknown_share == 5 / 15
     assert score.word_perplexity == pytest.approx(math.exp(score.nll / 9))
     assert score.perplexity == pytest.approx(math.exp(score.nll / 15))
     assert score.bits_per_char == pytest.approx(score.nll / score.n_chars / math.log(2))
@@ -90,6 +90,13 @@ def test_the_counts_are_those_of_the_original_text() -> None:
     assert score.spelled_word_perplexity == pytest.approx(math.exp((score.nll + spelled) / 9))
     assert score.spelled_bits_per_char > score.bits_per_char
     assert score.to_dict()["words"] == 9
+
+
+def test_several_unknown_words_without_a_space_between_are_no_share_above_one() -> None:
+    score = total(language_model(tiny.tokenizer()), ["(zebra/ibex) (gnu/okapi)"])
+    assert score.parted
+    assert score.n_unknown == 10 > score.n_words
+    assert score.unknown_share == 10 / 11  # all but xxbos
 
 
 def test_blank_documents_are_no_documents() -> None:

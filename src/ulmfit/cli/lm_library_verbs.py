@@ -237,7 +237,7 @@ def _score_text(scores: dict[Any, TextScore]) -> str:
         if "word" in shown and not first.parted:
             continue
         rows.append((name, *(f"{getattr(score, shown):,.{digits}f}" for score in figures)))
-    rows.append(("unknown words", *(percent(score.unknown_share) for score in figures)))
+    rows.append(("unknown tokens", *(percent(score.unknown_share) for score in figures)))
     documents = "1 document" if first.n_documents == 1 else f"{first.n_documents:,} documents"
     title = f"{documents}, {first.n_words:,} white-space words, {first.n_chars:,} characters"
     if first.n_given:

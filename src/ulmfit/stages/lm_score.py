@@ -103,8 +103,8 @@ class TextScore:
 
     @property
     def unknown_share(self) -> float:
-        """Unknown words over white-space words; of writing without spaces, over tokens."""
-        return self.n_unknown / (self.n_words if self.parted else self.n_tokens)
+        """Of the tokens, those that became `xxunk`: 0 to 1; a word can hold several."""
+        return self.n_unknown / self.n_tokens
 
     @property
     def parted(self) -> bool:

@@ -112,6 +112,28 @@ def test_sets_of_labels(tmp_path: Path) -> None:
     assert table["predicted_label"].to_pylist() == [["neg", "pos"], []]
 
 
+def test_a_set_in_csv_is_read_back_as_it_was(tmp_path: Path) -> None:
+    sets = [("a, b", 'say "no"'), ()]
+    with PredictionWriter(
+        tmp_path / "o.csv", BATCH.schema, [*sets[0], "c"], multi_label=True
+    ) as writer:
+        writer.write(BATCH, sets, np.zeros((2, 3)))
+    again = load_dataset(tmp_path / "o.csv", label="predicted_label", label_separator="|")
+    assert again.labels == sets
+
+
+def test_class_names_that_sets_in_csv_cannot_keep_apart_are_refused(tmp_path: Path) -> None:
+    names = ["neg", "pos|neg"]
+    for name in ("-", tmp_path / "o.csv", tmp_path / "o.tsv.gz"):
+        with pytest.raises(SettingsError, match=r"'pos\|neg' has '\|' in it.*\.jsonl or \.parquet"):
+            PredictionWriter(name, BATCH.schema, names, multi_label=True)
+        PredictionWriter(name, BATCH.schema, names)  # one label per row: nothing is joined
+    with PredictionWriter(tmp_path / "o.jsonl", BATCH.schema, names, multi_label=True) as writer:
+        writer.write(BATCH, [("pos|neg",), ("neg",)], CHANCES)
+    again = load_dataset(tmp_path / "o.jsonl", label="predicted_label")
+    assert again.labels == [("pos|neg",), ("neg",)]
+
+
 def test_columns_of_the_input_are_never_taken(tmp_path: Path) -> None:
     assert free_name("a", ["b"]) == "a"
     assert free_name("a", ["a", "a_2"]) == "a_3"

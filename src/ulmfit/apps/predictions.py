@@ -38,10 +38,13 @@ class PredictionWriter:
 
     The added columns are ``predicted_label`` and ``probability_<class>`` for each class. Where
     the input has a column of that name already, "_2" is added to ours ("_3", ...): columns of the
-    input are never renamed, dropped or changed. A predicted set of labels is a list in JSON lines
-    and Parquet, and in CSV and TSV one string, joined by ``SEPARATOR``. With ``abstention`` there
-    is a column ``abstained`` between them, true where no label is given: the label is missing then
-    (null, an empty cell), so that nobody takes it for an answer.
+    input are never renamed, dropped or changed. With ``abstention`` there is a column ``abstained``
+    between them, true where no label is given: the label is missing then (null, an empty cell), so
+    that nobody takes it for an answer.
+
+    A predicted set of labels is a list in JSON lines and Parquet, and in CSV and TSV one string,
+    joined by ``SEPARATOR``, as ``load_dataset(label_separator="|")`` reads it; class names that
+    hold it are refused there.
 
     The format goes by the suffix: .csv, .tsv, .jsonl (each also .gz) or .parquet; stdout is CSV. A
     file appears under its name only when the block ends well; an error or Ctrl-C leaves what was
@@ -66,7 +69,8 @@ class PredictionWriter:
         abstention: whether labels can be missing.
 
     Raises:
-        SettingsError: a suffix that is not written, or a target that is a folder.
+        SettingsError: a suffix that is not written, or a target that is a folder; or class names
+            of sets that CSV and TSV cannot keep apart.
         StorageError: the disk is full or the place cannot be written to.
     """
 
@@ -87,6 +91,8 @@ class PredictionWriter:
         )
         self._probabilities = len(classes)
         self._suffix, self._packed = _format_of(target)
+        if multi_label and self._suffix in _DELIMITERS:
+            _require_joinable(classes)
         self._stack = ExitStack()
         self._sink: _Sink | None = None
 
@@ -151,6 +157,18 @@ class PredictionWriter:
             self._stack.__exit__(*sys.exc_info())  # discards the file; raises what it is called
             raise
         self._stack.__exit__(kind, error, trace)
+
+
+def _require_joinable(classes: Sequence[str]) -> None:
+    """Refuse class names that would be taken for two when they are read back."""
+    held = next((name for name in classes if SEPARATOR in name), None)
+    if held is not None:
+        raise SettingsError(
+            f"the class name {held!r} has {SEPARATOR!r} in it, which parts the labels of a row in "
+            "CSV and TSV",
+            expected="a file of lists: .jsonl or .parquet",
+            hint="With `-o FILE.jsonl` each row has its labels as a list.",
+        )
 
 
 def free_name(name: str, taken: Sequence[str]) -> str:

@@ -19,6 +19,7 @@ from ulmfit.errors import StorageError
 if TYPE_CHECKING:
     from ulmfit.apps.classifiers import Classifier
     from ulmfit.apps.prediction_journal import Journal
+    from ulmfit.apps.predictions import PredictionWriter
     from ulmfit.data.streams import Rows
 
 
@@ -48,7 +49,8 @@ class PredictionRun:
         """Label the rows; returns how often each label was given.
 
         Raises:
-            SettingsError: the run to resume was of another input, model or other options.
+            SettingsError: the run to resume was of another input, model or other options; or the
+                format cannot hold the answers.
             InputError: the rows have changed since.
             StorageError: the file cannot be written.
         """
@@ -63,9 +65,10 @@ class PredictionRun:
             encoding=None if encoding is None else str(encoding),
         )
         display = make_display(quiet=self.quiet)
+        writer = writer_of(predictor, rows, self.target)  # refuses before anything is kept
         with self._journal(rows, len(predictor.labels)) as journal:
             slices = classify_rows(predictor, rows, display, total=total, journal=journal)
-            return write_rows(slices, predictor, rows, self.target)
+            return write_rows(slices, writer)
 
     @contextmanager
     def _journal(self, rows: Rows, width: int) -> Iterator[Journal | None]:
@@ -126,20 +129,27 @@ class PredictionRun:
         }
 
 
-def write_rows(
-    slices: Iterator[Answers], predictor: Classifier, rows: Rows, target: Path
-) -> Counter[str]:
-    """Write the rows with their labels; returns how often each label was given."""
+def writer_of(predictor: Classifier, rows: Rows, target: Path) -> PredictionWriter:
+    """What writes the rows with a classifier's answers.
+
+    Raises:
+        SettingsError: the format cannot hold them.
+    """
     from ulmfit.apps.predictions import PredictionWriter
 
-    counts: Counter[str] = Counter()
-    with PredictionWriter(
+    return PredictionWriter(
         target,
         rows.schema,
         predictor.labels,
         multi_label=predictor.multi_label,
         abstention=predictor.min_confidence is not None,
-    ) as writer:
+    )
+
+
+def write_rows(slices: Iterator[Answers], writer: PredictionWriter) -> Counter[str]:
+    """Write the rows with their labels; returns how often each label was given."""
+    counts: Counter[str] = Counter()
+    with writer:
         for answers in slices:
             writer.write(answers.batch, answers.labels, answers.probabilities)
             counts.update(name_of(label) for label in answers.labels)

@@ -36,7 +36,7 @@ from ulmfit.cli.options import (
     Quiet,
     Threads,
 )
-from ulmfit.cli.prediction_runs import PredictionRun, write_rows
+from ulmfit.cli.prediction_runs import PredictionRun, write_rows, writer_of
 from ulmfit.cli.printing import print_json
 from ulmfit.errors import InputError, SettingsError
 
@@ -266,7 +266,8 @@ def _print_rows(
         else:
             print_lines(slices, predictor.labels, multi_label=several)
         return
-    write_rows(classify_rows(predictor, rows, display), predictor, rows, Path("-"))
+    writer = writer_of(predictor, rows, Path("-"))
+    write_rows(classify_rows(predictor, rows, display), writer)
 
 
 def _tell_written(target: Path, counts: Counter[str], *, as_json: bool, quiet: bool) -> None:

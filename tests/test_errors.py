@@ -44,6 +44,7 @@ def test_usage_and_bad_input_exit_with_2_and_failures_with_1() -> None:
         "ExportError": 1,
         "HubError": 1,
         "Interrupted": 130,
+        "AlreadyFinished": 0,
         "StoppedElsewhere": 1,
     }
 

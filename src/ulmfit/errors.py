@@ -70,6 +70,12 @@ class Interrupted(UlmfitError):
     exit_code = 130
 
 
+class AlreadyFinished(UlmfitError):
+    """The run to resume has made its model: there is nothing to do."""
+
+    exit_code = 0
+
+
 class StoppedElsewhere(UlmfitError):
     """Another of the processes that train together has failed; that one says why.
 

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ulmfit.apps.run import TrainingRun, precision_of
-from ulmfit.errors import SettingsError
+from ulmfit.errors import AlreadyFinished, SettingsError
 from ulmfit.runtime import make_accelerator
 from ulmfit.train.tracker import Silent
 
@@ -28,6 +29,21 @@ def test_a_resumed_run_finds_what_the_first_one_left(tmp_path: Path) -> None:
     (work / "forward").mkdir()
     run_in(work, resume=True).claim({"data": "a", "sizes": (1, 2)})
     assert (work / "forward").is_dir()
+
+
+def test_a_finished_run_is_not_begun_again(tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    run_in(work).claim({"data": "a", "sizes": (1, 2)})
+    finished = run_in(work).made_by()["run"]
+    other = replace(run_in(tmp_path / "other", resume=True), finished=finished)
+    with pytest.raises(AlreadyFinished, match=r"nothing to do.*Leave --resume out to train again"):
+        other.claim({"data": "a", "sizes": [1, 2], "precision": "bf16"})
+    for own, identity in ((other, {"data": "b"}), (replace(other, seed=1), {"data": "a"})):
+        with pytest.raises(SettingsError, match="is finished, and of other data or settings"):
+            own.claim(identity)
+    assert not (tmp_path / "other").exists()
+    replace(other, resume=False).claim({"data": "b"})
+    replace(other, finished="another").claim({"data": "b"})  # a run that was stopped goes first
 
 
 @pytest.mark.parametrize(

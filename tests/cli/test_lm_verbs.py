@@ -49,6 +49,12 @@ def test_fine_tuning_keeps_to_the_words_of_the_text(
     assert found["model"] == str(out)
     assert set(found["directions"]) == {"forward", "backward"}
     assert done.err == ""
+    done = run(
+        *("finetune-lm", data / "train.csv", "--lm", tiny_lm, "--out", out, "--resume"),
+        *changes,
+    )
+    assert (done.code, done.out) == (0, "")
+    assert "this run is finished already" in done.err
 
 
 def test_a_text_too_short_to_hold_some_out_is_told(
@@ -140,6 +146,10 @@ def test_a_filter_a_start_and_a_resume(data: Path, tiny_lm: Path, tmp_path: Path
     assert info["documents"] == sum(row["source"] in "ab" for row in rows)
     words = [(folder / "tokenizer.json").read_text() for folder in (out, tiny_lm)]
     assert words[0] == words[1]
+    assert json.loads(run(*options, "--json").out) == {"model": str(out), "finished": True}
+    rows[0]["text"] += " again"
+    write()
+    assert "is finished, and of other data or settings" in run(*options).err
 
 
 def test_a_packed_corpus_and_a_time_budget(data: Path, tmp_path: Path) -> None:

@@ -208,6 +208,35 @@ def test_a_stopped_run_goes_on_and_ends_as_if_it_had_not_been(
     assert straight.code == 0, straight
     weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in "ab"]
     assert weights[0] == weights[1]
+    made_by = [json.loads((tmp_path / name / "metrics.json").read_text())["run"] for name in "ab"]
+    assert made_by[0] == made_by[1]
+
+
+def test_a_finished_run_is_not_trained_again(
+    data: Path, train_options: list[str], tmp_path: Path
+) -> None:
+    out = tmp_path / "m"
+    command = ["train", data / "train.csv", "--out", out, "--no-baseline", *train_options]
+    assert run(*command, "-q", "--resume").code == 0  # nothing there to resume
+    before = {path: path.read_bytes() for path in out.iterdir() if path.is_file()}
+    done = run(*command, "--resume")
+    assert (done.code, done.out) == (0, "")
+    assert done.err.endswith(
+        f"{out}: this run is finished already: there is nothing to do\n"
+        "  Leave --resume out to train again.\n"
+    )
+    assert "Warning" not in done.err
+    done = run(*command, "--resume", "--json", "-q")
+    assert json.loads(done.out) == {"model": str(out), "finished": True}
+    other = run(*command, "--resume", "--seed", "5")
+    assert other.code == 2
+    assert f"the model in '{out}' is finished, and of other data or settings" in other.err
+    assert {path: path.read_bytes() for path in out.iterdir()} == before
+    (out / "model.safetensors").write_bytes(b"cut")
+    again = run(*command, "--resume")
+    assert again.code == 0, again
+    assert "there is no stopped run in" in again.err
+    assert (out / "model.safetensors").read_bytes() == before[out / "model.safetensors"]
 
 
 def test_a_new_run_replaces_the_model_and_leaves_notes_alone(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ulmfit import ranks
@@ -280,19 +281,26 @@ def lm_folder(direction: Direction, run: TrainingRun) -> Path:
     return run.work / direction / "lm" / "model"
 
 
-def save_lms(lms: Mapping[Direction, TrainedLM], path: Path, *, store: Store = "float32") -> None:
+def save_lms(
+    lms: Mapping[Direction, TrainedLM],
+    path: Path,
+    *,
+    store: Store = "float32",
+    metrics: Mapping[str, object] | None = None,
+) -> None:
     """Write one folder: the first direction at its top, the other one in `backward/`.
 
     Args:
         lms: by direction, of one vocabulary.
         path: the folder.
         store: how to write the weights.
+        metrics: of the whole, to go with the first one's.
 
     Raises:
         StorageError: nothing is left half-written.
     """
     first, *others = lms.values()
-    files = dict(first.files(store=store))
+    files = dict(replace(first, metrics={**first.metrics, **(metrics or {})}).files(store=store))
     for other in others:
         inner = other.files(store=store)
         files |= {f"backward/{name}": content for name, content in inner.items()}

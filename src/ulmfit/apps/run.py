@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterable, Mapping
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ulmfit import ranks
-from ulmfit.errors import InputError, SettingsError, StorageError
+from ulmfit.errors import AlreadyFinished, InputError, SettingsError, StorageError
 from ulmfit.stages.lm_training import RunContext
 from ulmfit.storage import atomic_write, refuse_foreign
 from ulmfit.train.checkpoint import PROCESSES, refuse_other_number
@@ -24,8 +25,13 @@ if TYPE_CHECKING:
 # Says whose run a work folder is of.
 MARK = "run.json"
 
+PRECISION = "precision"  # in it
+
 # Says that a process is at work in it.
 LOCK = "lock"
+
+# In a model's metrics: which run has made it.
+MADE_BY = "run"
 
 # Of two runs that differ: changes that are told, and characters of a value.
 _MOST_CHANGES, _LONGEST_VALUE = 4, 40
@@ -46,6 +52,8 @@ class TrainingRun:
         resume: go on with what is in `work`.
         checkpoint_seconds: least time between two checkpoints; 0 for one at every step.
         deadline: save and stop at this time of `time.monotonic`, None for never.
+        finished: the run that made the model in place (`MADE_BY`), None where there is none or
+            nobody knows.
     """
 
     work: Path
@@ -55,6 +63,7 @@ class TrainingRun:
     resume: bool = False
     checkpoint_seconds: float = 120.0
     deadline: float | None = None
+    finished: str | None = None
 
     def context(self, *parts: str) -> RunContext:
         """The surroundings of one stage."""
@@ -81,13 +90,16 @@ class TrainingRun:
             identity: what this run must have in common with the one it resumes, as JSON values.
 
         Raises:
+            AlreadyFinished: the run to resume has made its model.
             SettingsError: the run to resume was another one, or the folder holds other things.
             StorageError: the folder cannot be written to.
             InputError: processes that are to train together have other data or settings, or do not
                 share the folder.
         """
         precision = self.accelerator.mixed_precision
-        identity = {"precision": precision, **identity, "seed": self.seed, PROCESSES: ranks.size()}
+        identity = {PRECISION: precision, **identity, "seed": self.seed, PROCESSES: ranks.size()}
+        if self.resume and self.finished is not None and not _read_mark(self.work / MARK):
+            self._refuse_finished(identity)
 
         def claimed() -> dict[str, object]:
             self._claim(identity)
@@ -101,6 +113,22 @@ class TrainingRun:
                 f"process {ranks.rank()} has other {' and '.join(other)} than the first one",
                 expected="the same data and settings in all processes that train together",
             )
+
+    def made_by(self) -> dict[str, str]:
+        """For the metrics of the model, so that the claimed run is known to be finished."""
+        return {MADE_BY: _digest(_read_mark(self.work / MARK))}
+
+    def _refuse_finished(self, identity: Mapping[str, object]) -> None:
+        again = "leave --resume out to train again."
+        if self.finished == _digest(identity):
+            raise AlreadyFinished(
+                "this run is finished already: there is nothing to do", hint=again.capitalize()
+            )
+        raise SettingsError(
+            f"the model in '{self.work.parent}' is finished, and of other data or settings",
+            expected="those of the run to resume",
+            hint=f"Choose another folder, or {again}",
+        )
 
     def _claim(self, identity: Mapping[str, object]) -> None:
         refuse_foreign(self.work, _entries_of_run)
@@ -129,6 +157,12 @@ class TrainingRun:
         atomic_write(self.work / MARK, json.dumps(identity).encode())
 
 
+def _digest(identity: Mapping[str, object]) -> str:
+    """SHA-256 of what makes a run another one, in hex; not how fast it was computed."""
+    what = {k: v for k, v in identity.items() if k not in (PRECISION, PROCESSES)}
+    return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
+
+
 def _change(before: object, now: object) -> str:
     """` (epochs: 5, now 3)`: what is short enough to be told."""
     if isinstance(before, dict) and isinstance(now, dict):
@@ -150,7 +184,7 @@ def precision_of(work: Path) -> Precision:
     Raises:
         InputError: what says so cannot be read.
     """
-    found = _read_mark(work / MARK).get("precision")
+    found = _read_mark(work / MARK).get(PRECISION)
     return "float32" if found == "no" else "bf16" if found == "bf16" else "auto"
 
 

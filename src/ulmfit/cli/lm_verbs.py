@@ -158,7 +158,7 @@ def pretrain(
     from ulmfit.apps.language_models import pretrain_lms, save_lms  # takes a while
     from ulmfit.config import DIRECTIONS
 
-    place = Place(out, seed, resume, quiet, device, precision, stop_after)
+    place = Place(out, seed, resume, quiet, device, precision, stop_after, as_json)
     place.prepare(start)
     use_threads(threads)
     with place.run(place.display()) as run:
@@ -174,8 +174,8 @@ def pretrain(
             seconds=None if hours is None else 3600 * hours,
         )
         ranks.first_goes_on()
-        save_lms(found, out, store=store)
-    _answer(found, place, as_json=as_json, examples=_next_commands(str(out), direction))
+        save_lms(found, out, store=store, metrics=run.made_by())
+    _answer(found, place, examples=_next_commands(str(out), direction))
 
 
 def _settings(
@@ -338,7 +338,7 @@ def finetune_lm(
     from ulmfit.data.datasets import text_digest
     from ulmfit.train.checkpoint import checksum
 
-    place = Place(out, seed, resume, quiet, device, precision)
+    place = Place(out, seed, resume, quiet, device, precision, as_json=as_json)
     place.prepare(lm)
     use_threads(threads)
     base = {
@@ -354,10 +354,10 @@ def finetune_lm(
         run.claim({**identity, "text (the corpus has changed)": text_digest(texts())})
         found = finetune_lms(base, texts, settings, run)
         ranks.first_goes_on()
-        save_lms(found, out)
+        save_lms(found, out, metrics=run.made_by())
     parts = ["DATA", "--lm", str(out), *_direction_option(direction), "--out", "model"]
     example = example_command("finetune-classifier", *parts)
-    _answer(found, place, as_json=as_json, examples=[example])
+    _answer(found, place, examples=[example])
 
 
 def _direction_option(name: str) -> list[str]:
@@ -365,11 +365,9 @@ def _direction_option(name: str) -> list[str]:
     return [] if name == "both" else ["--direction", name]
 
 
-def _answer(
-    found: Mapping[Direction, TrainedLM], place: Place, *, as_json: bool, examples: Sequence[str]
-) -> None:
+def _answer(found: Mapping[Direction, TrainedLM], place: Place, *, examples: Sequence[str]) -> None:
     """What the language models score on held-out text, where they are, what to do with them."""
-    if as_json:
+    if place.as_json:
         scores: dict[str, Any] = {direction: lm.metrics for direction, lm in found.items()}
         print_json({"model": str(place.out), "directions": scores})
         return

@@ -150,9 +150,10 @@ def train(
     held_out = columns.load(valid, "valid") if valid else None
     more = without_test_texts(more, parts.test)
     recipe = Recipe(lm, direction, settings, more, held_out, not no_baseline, not no_report)
-    place = Place(out or default_out(data), seed, resume, quiet, device, precision)
+    where = out or default_out(data)
+    place = Place(where, seed, resume, quiet, device, precision, as_json=as_json)
     use_threads(threads)
-    _train(recipe, parts, place, as_json=as_json)
+    _train(recipe, parts, place)
 
 
 def without_test_texts(texts: Texts | None, test: Dataset | None) -> Texts | None:
@@ -221,12 +222,12 @@ def finetune_classifier(
     )
     held_out = columns.load(valid, "valid") if valid else None
     recipe = Recipe(lm, direction, settings, None, held_out, not no_baseline, not no_report)
-    place = Place(out, seed, resume, quiet, device, precision)
+    place = Place(out, seed, resume, quiet, device, precision, as_json=as_json)
     use_threads(threads)
-    _train(recipe, parts, place, as_json=as_json)
+    _train(recipe, parts, place)
 
 
-def _train(recipe: Recipe, parts: Parts, place: Place, *, as_json: bool) -> None:
+def _train(recipe: Recipe, parts: Parts, place: Place) -> None:
     # Data first, torch second: who has misspelt a name should not wait for it.
     from ulmfit.apps.pretrained import resolve_lms
     from ulmfit.apps.training import train_classifier
@@ -248,7 +249,8 @@ def _train(recipe: Recipe, parts: Parts, place: Place, *, as_json: bool) -> None
         log = place.log()
         predictor.save(place.out, log=log)  # before the test, which takes its time as well
         outcome = judge(predictor, parts, display, baseline=recipe.baseline)
-        predictor.metrics.update({**score_record(outcome), "data": data_record(parts)})
+        scores = {**score_record(outcome), "data": data_record(parts)}
+        predictor.metrics.update({**scores, **run.made_by()})
         predictor.save(place.out, log=log)
         report = place.out / REPORT if recipe.report else None
         if report is not None:
@@ -263,7 +265,7 @@ def _train(recipe: Recipe, parts: Parts, place: Place, *, as_json: bool) -> None
                 origin=parts.origin,
                 log=log,
             )
-    if as_json:
+    if place.as_json:
         print_json(
             {
                 "model": str(place.out),

@@ -9,13 +9,24 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import typer
 
 from ulmfit import ranks
 from ulmfit.cli.failures import print_warning
 from ulmfit.cli.labelled import Columns
-from ulmfit.errors import InputError, Interrupted, SettingsError, UlmfitError
+from ulmfit.cli.printing import print_json
+from ulmfit.errors import (
+    AlreadyFinished,
+    InputError,
+    Interrupted,
+    ModelFolderError,
+    SettingsError,
+    UlmfitError,
+)
 from ulmfit.locks import only_run
 
 if TYPE_CHECKING:
@@ -40,6 +51,7 @@ class Place:
         device: where to compute.
         precision: of the products.
         minutes: save and stop after so many, None for never.
+        as_json: the answer is one JSON document.
     """
 
     out: Path
@@ -49,6 +61,7 @@ class Place:
     device: str = "auto"
     precision: Precision = "auto"
     minutes: float | None = None
+    as_json: bool = False
 
     @property
     def work(self) -> Path:
@@ -56,6 +69,20 @@ class Place:
         from ulmfit.stages.lm_folder import WORK_FOLDER
 
         return self.out / WORK_FOLDER
+
+    @cached_property
+    def finished(self) -> str | None:
+        """The run that made the whole model in `out`; None where there is none or nobody knows."""
+        from ulmfit.apps.run import MADE_BY
+        from ulmfit.artifacts import METRICS, read_folder
+
+        if not self.resume or self.work.exists():
+            return None
+        try:
+            made_by = json.loads(read_folder(self.out).require(METRICS)).get(MADE_BY)
+        except (ModelFolderError, ValueError, AttributeError):
+            return None
+        return str(made_by) if made_by is not None else None
 
     def prepare(self, start: str | None = None) -> None:
         """Find out before hours of training whether the model can be written in the end.
@@ -75,6 +102,8 @@ class Place:
         choose_device(self.device)
         check_target(self.out, carry=(self.work.name,))
         refuse_overwriting(self.out, [] if start is None else [Path(start)])
+        if self.finished is not None:
+            return  # it is the same run, or refused
         if self.resume and not self.work.exists():
             print_warning(f"there is no stopped run in {self.out}: starting from the beginning")
         elif self.work.exists() and not self.resume:
@@ -91,6 +120,7 @@ class Place:
         Raises:
             SettingsError: another process is at work in the same folder.
             Interrupted: Ctrl-C outside of the training loop; what is done can be resumed.
+            typer.Exit: there is nothing to resume, the model is finished; it is told.
         """
         from ulmfit.apps.run import LOCK
 
@@ -109,7 +139,9 @@ class Place:
             as_begun = self.resume and self.precision == "auto"
             precision = precision_of(self.work) if as_begun else self.precision
             accelerator = make_accelerator(precision, cpu=self.device == "cpu")
-            run = TrainingRun(self.work, accelerator, display, self.seed, self.resume)
+            run = TrainingRun(
+                self.work, accelerator, display, self.seed, self.resume, finished=self.finished
+            )
             if ranks.size() > 1:
                 display.note(f"{ranks.size()} processes train together, a batch each in every step")
             if self.minutes is not None:
@@ -118,6 +150,11 @@ class Place:
         except KeyboardInterrupt as error:
             hint = "Run the same command with --resume to go on."
             raise Interrupted("stopped", hint=hint) from error
+        except AlreadyFinished as error:
+            if ranks.rank() == 0:
+                self._clean()
+                self._tell_finished(error)
+            raise typer.Exit from error
         except UlmfitError as error:
             # What is refused after a model has been trained may be worth hours.
             trained = any(self.work.rglob("model"))
@@ -125,6 +162,12 @@ class Place:
                 self._clean()
             raise
         self._clean()
+
+    def _tell_finished(self, told: AlreadyFinished) -> None:
+        if self.as_json:
+            print_json({"model": str(self.out), "finished": True})
+        elif not self.quiet:
+            typer.echo(f"{self.out}: {told.problem}\n  {told.hint}", err=True)
 
     def display(self) -> Display:
         """Progress on standard error."""

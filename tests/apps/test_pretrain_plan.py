@@ -87,12 +87,14 @@ def test_the_plan_in_one_line() -> None:
 
 
 def seconds_of(settings: PretrainSettings, speed: Speed, sizes: tuple[int, int]) -> float:
-    """What the run will take at the measured speed."""
+    """What the run will take at the measured speed, a validation at the end of each pass too."""
     assert settings.max_tokens is not None
     assert settings.validate_every is not None
-    steps = settings.max_tokens / (settings.batch_size * settings.bptt)
-    validations = steps / settings.validate_every
-    scored = validations * min(sizes[1], 100_000) + sizes[1]
+    steps = settings.max_tokens // (settings.batch_size * settings.bptt)
+    pass_steps = -(-(sizes[0] // settings.batch_size - 1) // settings.bptt)
+    ends = {*range(pass_steps, steps, pass_steps), steps}
+    validations = ends | {*range(settings.validate_every, steps, settings.validate_every)}
+    scored = len(validations) * min(sizes[1], 100_000) + sizes[1]
     return settings.max_tokens / speed.training + scored / speed.scoring
 
 
@@ -103,6 +105,15 @@ def test_the_schedule_ends_in_time_and_uses_it(seconds: float, speed: Speed) -> 
     found = fit_budget(PretrainSettings(), seconds, speed, corpus, (64, 70))
     assert 0.85 * seconds < seconds_of(found, speed, corpus) < seconds
     assert found.epochs == -(-found.max_tokens // corpus[0])  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("seconds", [120, 180, 300, 600])
+@pytest.mark.parametrize("n_tokens", [300_000, 1_600_000])
+@pytest.mark.parametrize("share", [0.01, 0.1])
+def test_a_few_minutes_are_used_and_kept(seconds: float, n_tokens: int, share: float) -> None:
+    corpus, speed = (n_tokens, int(share * n_tokens)), Speed(4_000, 3_300)
+    found = fit_budget(PretrainSettings(), seconds, speed, corpus, (64, 70))
+    assert 0.89 * seconds < seconds_of(found, speed, corpus) <= 0.95 * seconds
 
 
 def test_a_small_corpus_is_not_read_for_days() -> None:

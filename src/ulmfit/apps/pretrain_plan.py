@@ -6,6 +6,7 @@ decided is written down, so that a resumed run keeps to it whatever the machine 
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -164,8 +165,18 @@ def fit_budget(
     per_step = rows * window
     usable = seconds * (1 - MARGIN) - n_valid / speed.scoring
     one_validation = min(n_valid, VALID_TOKENS) / speed.scoring
-    n_validations = max(1, min(MOST_VALIDATIONS, int(VALIDATION_SHARE * usable / one_validation)))
-    steps = int((usable - n_validations * one_validation) * speed.training / per_step)
+    wanted = max(1, min(MOST_VALIDATIONS, int(VALIDATION_SHARE * usable / one_validation)))
+    per_epoch = max(1, -(-(n_train // rows - 1) // window))
+
+    def between(steps: int) -> int:
+        """Validations besides those that end a pass."""
+        return max(0, min(wanted - -(-steps // per_epoch), steps // LEAST_STEPS_BETWEEN))
+
+    def cost(steps: int) -> float:
+        validations = -(-steps // per_epoch) + between(steps)
+        return steps * per_step / speed.training + validations * one_validation
+
+    steps = bisect_right(range(1, MOST_BUDGET_EPOCHS * per_epoch + 1), usable, key=cost)
     if steps < 1:
         raise InputError(
             f"{seconds:.0f} seconds are not enough: a step takes {per_step / speed.training:.1f} "
@@ -173,14 +184,12 @@ def fit_budget(
             expected="time for at least one step",
             hint="Give more time, less held-out text, or a smaller model.",
         )
-    per_epoch = max(1, -(-(n_train // rows - 1) // window))
-    steps = min(steps, MOST_BUDGET_EPOCHS * per_epoch)
     epochs = -(-steps // per_epoch)
     values = {
         "max_tokens": steps * per_step,
         "epochs": epochs,
         "dropouts": dropouts_for(epochs),
-        "validate_every": max(LEAST_STEPS_BETWEEN, steps // n_validations),
+        "validate_every": -(-steps // max(1, between(steps))),
     }
     return filled(settings, values, [key for key in given if key not in TIMED])
 

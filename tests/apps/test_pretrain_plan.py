@@ -86,6 +86,11 @@ def test_the_plan_in_one_line() -> None:
     )
 
 
+def test_the_plan_names_the_tokens_that_it_stops_at() -> None:
+    line = describe(PretrainSettings(epochs=3, max_tokens=2_000_000), "why")
+    assert ", 3 passes or 2,000,000 tokens, whichever is less (why)" in line
+
+
 def seconds_of(settings: PretrainSettings, speed: Speed, sizes: tuple[int, int]) -> float:
     """What the run will take at the measured speed, a validation at the end of each pass too."""
     assert settings.max_tokens is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+from dataclasses import replace
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 import torch
 
 from tests import tiny
+from tests.displays import Notes
 from ulmfit.data.corpus import TokenCorpus
 from ulmfit.data.rules import SPECIALS
 from ulmfit.data.tokenizer import Tokenizer
@@ -162,6 +164,24 @@ def test_fine_tuning_makes_the_text_more_likely(direction: str, tmp_path: Path) 
     json.dumps(tuned.info)
     # The language model that was given is still what it was.
     assert all(torch.equal(before[name], lm.weights[name]) for name in before)
+
+
+@pytest.mark.parametrize(("share", "passes"), [(0.5, 0.5), (1.5, 1.5), (None, 5)])
+def test_of_the_passes_those_that_are_made_are_told(
+    share: float | None, passes: float, tmp_path: Path
+) -> None:
+    tokenizer, notes = tiny.tokenizer(), Notes()
+    train = tiny.corpus(tokenizer, 60)
+    most = None if share is None else int(share * train.n_tokens)
+    config = settings(max_tokens=most, batch_size=4, bptt=2)
+    context = replace(tiny.context(tmp_path, checkpoint_seconds=1e9), display=notes)
+    tuned = finetune_lm(tiny.trained_lm(tokenizer), tokenizer, train, None, config, context)
+    assert tuned.metrics["passes"] == pytest.approx(passes, abs=0.02)
+    assert f"- epochs: {tuned.metrics['passes']:g}\n" in tuned.card()
+    cut = [
+        f"{passes:g} passes instead of 5, as there is much to read (finetune_lm.max_tokens)",
+    ]
+    assert [line for line in notes.lines if "instead of" in line] == (cut if share else [])
 
 
 @pytest.mark.parametrize(

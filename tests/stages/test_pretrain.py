@@ -99,7 +99,9 @@ def test_a_language_model_from_scratch(tmp_path: Path) -> None:
         "bits_per_char",
         "steps",
         "seconds",
+        "passes",
     }
+    assert lm.metrics["passes"] == 8
     # Better than the word frequencies alone, from which it starts.
     untrained = run(tmp_path / "untrained", settings(rates={"lr": 1e-9}))
     assert lm.metrics["perplexity"] < 0.8 * untrained.metrics["perplexity"]

@@ -50,6 +50,7 @@ def test_epochs_of_different_lengths_are_counted_as_they_are() -> None:
     clock = Clock([Phase(2, (1.0,)), Phase(2, (1.0,))], Growing(), ScheduleSettings(), None)
     assert clock.total == 1 + 2 + 3 + 4
     assert clock.span_of_epoch == [(0, 3), (0, 3), (3, 7), (3, 7)]
+    assert [clock.epochs(steps) for steps in (0, 1, 2, 5, 6, 10)] == [0, 1, 1.5, 2 + 2 / 3, 3, 4]
 
 
 def test_one_schedule_over_the_run_whatever_the_phases() -> None:

@@ -125,6 +125,8 @@ def describe(settings: PretrainSettings, reason: str, *, timed: bool = False) ->
     text = settings.text
     vocabulary = "words" if text.kind == "word" else f"subwords ({text.kind})"
     passes = "1 pass" if settings.epochs == 1 else f"{settings.epochs} passes"
+    if settings.max_tokens is not None:
+        passes += f" or {settings.max_tokens:,} tokens, whichever is less"
     passes = "as many passes as there is time for" if timed else passes
     return (
         f"plan: at most {text.vocab_size:,} {vocabulary}, {settings.emb_size} / "

@@ -20,6 +20,7 @@ from ulmfit.stages.lm_folder import TrainedLM
 from ulmfit.stages.lm_training import (
     LMData,
     RunContext,
+    effort,
     regularization_share,
     train_language_model,
     word_counts,
@@ -111,10 +112,11 @@ def finetune_lm(
         context: device, folder, display, seed.
     """
     asked, settings = settings, fitted_to_length(settings, train.n_tokens)
-    if settings.epochs < asked.epochs:
+    passes = passes_over(train.n_tokens, settings)
+    if passes < asked.epochs:
         context.display.note(
-            f"{settings.epochs} passes instead of {asked.epochs}, as there is much to read "
-            "(finetune_lm.by_length)"
+            f"{float(f'{passes:.2g}'):g} passes instead of {asked.epochs}, as there is much to "
+            f"read (finetune_lm.{'by_length' if passes == settings.epochs else 'max_tokens'})"
         )
     seed_everything(context.seed)
     model = adapted_model(base, tokenizer.vocab, settings)
@@ -133,7 +135,7 @@ def finetune_lm(
         tokenizer=tokenizer,
         weights={name: value.cpu() for name, value in model.state_dict().items()},
         info={**base.info, "settings": settings.model_dump()},
-        metrics={**metrics, "steps": result.steps, "seconds": round(result.seconds)},
+        metrics={**metrics, **effort(result)},
     )
 
 
@@ -151,8 +153,7 @@ def fitted_to_length(settings: FinetuneLMSettings, n_tokens: int) -> FinetuneLMS
     if settings.is_open("epochs"):
         enough = math.ceil(ENOUGH_TOKENS / max(1, n_tokens))
         epochs = min(epochs, max(LEAST_PASSES, enough))
-    read = epochs * n_tokens
-    passes = min(read, settings.max_tokens or read) / max(1, n_tokens)
+    passes = passes_over(n_tokens, settings.model_copy(update={"epochs": epochs}))
     share = regularization_share(passes)
     wanted: dict[str, object] = {
         "epochs": epochs,
@@ -164,6 +165,12 @@ def fitted_to_length(settings: FinetuneLMSettings, n_tokens: int) -> FinetuneLMS
         wanted["rates"] = LONG_TEXT_RATES
     changes = {k: v for k, v in wanted.items() if settings.is_open(k)}
     return settings.model_copy(update=changes)
+
+
+def passes_over(n_tokens: int, settings: FinetuneLMSettings) -> float:
+    """How often a text of so many tokens is read: `epochs` times, or as `max_tokens` allows."""
+    read = settings.epochs * n_tokens
+    return min(read, settings.max_tokens or read) / max(1, n_tokens)
 
 
 def adapted_model(

@@ -251,6 +251,15 @@ def _job(
     )
 
 
+def effort(result: FitResult) -> dict[str, float]:
+    """What training took, for the metrics: steps, seconds, and passes over the text."""
+    return {
+        "steps": result.steps,
+        "seconds": round(result.seconds),
+        "passes": float(f"{result.epochs:.3g}"),
+    }
+
+
 def regularization_share(passes: float) -> float:
     """How much of the dropouts, AR and TAR so many passes over a corpus need, up to 1."""
     return next(share for most, share in SHARE_BY_PASSES if passes <= most)

@@ -82,7 +82,7 @@ def lm_card(
             "",
             "    ulmfit train DATA --lm THIS_FOLDER",
             "",
-            *_settings(info),
+            *_settings(info, _number(metrics, "passes")),
         ]
     )
 
@@ -291,10 +291,13 @@ def _number(metrics: Mapping[str, Any], key: str) -> float | None:
     return float(value) if isinstance(value, int | float) else None
 
 
-def _settings(info: Mapping[str, Any]) -> list[str]:
+def _settings(info: Mapping[str, Any], passes: float | None = None) -> list[str]:
+    """The settings in short; where it is known, of the epochs how many there were."""
     settings = info.get("settings")
     if not isinstance(settings, Mapping):
         return []
+    if passes is not None:
+        settings = {**settings, "epochs": f"{passes:g}"}
     shown = [
         f"{name.replace('_', ' ')}: {settings[name]}"
         for name in ("epochs", "batch_size", "unfreezing", "class_weights")

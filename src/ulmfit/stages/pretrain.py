@@ -15,7 +15,13 @@ from ulmfit.model.language_model import LanguageModel
 from ulmfit.runtime import seed_everything
 from ulmfit.settings import PretrainSettings
 from ulmfit.stages.lm_folder import TrainedLM
-from ulmfit.stages.lm_training import LMData, RunContext, train_language_model, word_counts
+from ulmfit.stages.lm_training import (
+    LMData,
+    RunContext,
+    effort,
+    train_language_model,
+    word_counts,
+)
 from ulmfit.stages.sample_text import Sampler
 from ulmfit.storage import atomic_write
 from ulmfit.train.evaluate import score_language_model
@@ -94,11 +100,7 @@ def pretrain(
     sampler = Sampler(tokenizer, direction, context.display)
     result = train_language_model(model, data, settings, context, validated=sampler)
     score = score_language_model(model, valid, backward=direction == "backward")
-    metrics = {
-        **score.figures(),
-        "steps": result.steps,
-        "seconds": round(result.seconds),
-    }
+    metrics = {**score.figures(), **effort(result)}
     weights = {name: value.cpu() for name, value in model.state_dict().items()}
     info = {**info, "settings": settings.model_dump()}
     return TrainedLM(config, direction, tokenizer, weights, info, metrics)

@@ -46,13 +46,22 @@ class Clock:
         self.settings = settings
         phase_of_epoch = [i for i, phase in enumerate(plan) for _ in range(phase.epochs)]
         self.phases = [plan[i] for i in phase_of_epoch]
-        per_epoch = [batches.count(epoch) for epoch in range(len(phase_of_epoch))]
-        self.total = min([sum(per_epoch), *([max_steps] if max_steps else [])])
+        self.per_epoch = [batches.count(epoch) for epoch in range(len(phase_of_epoch))]
+        self.total = min([sum(self.per_epoch), *([max_steps] if max_steps else [])])
         lengths = [0] * len(plan)
         for epoch, phase in enumerate(phase_of_epoch):
-            lengths[phase] += per_epoch[epoch]
+            lengths[phase] += self.per_epoch[epoch]
         starts = [sum(lengths[:i]) for i in range(len(lengths))]
         self.span_of_epoch = [(starts[p], lengths[p]) for p in phase_of_epoch]
+
+    def epochs(self, steps: int) -> float:
+        """How many epochs so many steps are; the last one in part."""
+        whole = 0
+        for length in self.per_epoch:
+            if steps < length:
+                return whole + steps / length
+            whole, steps = whole + 1, steps - length
+        return float(whole)
 
     def set_rates(
         self, optimizer: Optimizer, step: int, epoch: int, lr_scale: float

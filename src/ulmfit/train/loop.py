@@ -92,12 +92,13 @@ class Options:
 
 @dataclass(frozen=True)
 class FitResult:
-    """How a run ended: its best validation metrics, when they were, steps and seconds in all."""
+    """How a run ended: its best validation metrics, when they were; steps, seconds and epochs."""
 
     best: Metrics
     best_step: int
     steps: int
     seconds: float
+    epochs: float
 
 
 def fit(
@@ -334,7 +335,8 @@ class _Run:
         self.job.model.eval()
         progress = self.state.progress
         seconds = progress.seconds + time.monotonic() - self.started
-        return FitResult(progress.best, progress.best_step, progress.step, seconds)
+        epochs = self.clock.epochs(progress.step)
+        return FitResult(progress.best, progress.best_step, progress.step, seconds, epochs)
 
 
 def make_optimizer(groups: list[list[nn.Parameter]], settings: OptimizerSettings) -> Optimizer:

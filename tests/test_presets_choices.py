@@ -63,6 +63,14 @@ def test_a_setting_counts_again_with_the_other_one() -> None:
     }
 
 
+def test_a_setting_without_effect_in_a_file_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "a.toml"
+    path.write_text("[classifier.schedule]\nkind = 'stlr'\nratio = 16\n")
+    assert load_settings(file=path).classifier.schedule.ratio == 16
+    with pytest.warns(UserWarning, match=r"a\.toml': classifier\.schedule\.ratio changes nothing"):
+        load_settings(file=path, overrides={"classifier.schedule.kind": "cosine"})
+
+
 def test_what_a_file_names_is_by_hand(tmp_path: Path) -> None:
     path = tmp_path / "a.toml"
     path.write_text("[pretrain]\nepochs = 3\n[pretrain.text]\nkind = 'bpe'\n")

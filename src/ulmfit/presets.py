@@ -7,6 +7,7 @@ import json
 import math
 import re
 import tomllib
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from numbers import Integral, Real
 from pathlib import Path
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 Tree = dict[str, Any]
 # Nothing depends on how much there is to read.
 _AS_GIVEN: Tree = {"max_tokens": None, "by_length": False}
+_LM_AS_GIVEN: Tree = {**_AS_GIVEN, "least_steps": 1}
+_WHOLE_PASSES: Tree = {"max_tokens": None, "least_steps": 1, "validate_every": None}
 _NOT_THE_PAPERS: Tree = {"self_training": None, "ngrams": None}
 # As printed: sections 3 and 4.1. What the print leaves open is set to nothing (weight decay,
 # clipping, AR, TAR); or taken from the released code: the head's dropouts, and how many tokens
@@ -37,14 +40,12 @@ PAPER: Tree = {
         "n_layers": 3,
         "epochs": 12,
         "batch_size": 64,
-        "least_steps": 1,
         "bptt": 70,
         "vary_bptt": True,
         "dropouts": PAPER_DROPOUTS,
         "ar_alpha": 0.0,
         "tar_beta": 0.0,
-        "max_tokens": None,
-        "validate_every": None,
+        **_WHOLE_PASSES,
         "softmax_samples": None,
         "optimizer": {"beta1": 0.7, "beta2": 0.99, "eps": 1e-8, "weight_decay": 0.0, "clip": None},
         "schedule": {"kind": "stlr", "cut_frac": 0.1, "ratio": 32},
@@ -53,13 +54,12 @@ PAPER: Tree = {
     "finetune_lm": {
         "epochs": 15,
         "batch_size": 64,
-        "least_steps": 1,
         "bptt": 70,
         "vary_bptt": True,
         "dropouts": PAPER_DROPOUTS,
         "ar_alpha": 0.0,
         "tar_beta": 0.0,
-        **_AS_GIVEN,
+        **_LM_AS_GIVEN,
         "softmax_samples": None,
         "vocab": "task",
         "max_vocab": 60_000,
@@ -98,14 +98,12 @@ RELEASED_CODE: Tree = {
         "n_layers": 3,
         "epochs": 12,
         "batch_size": 64,
-        "least_steps": 1,
         "bptt": 70,
         "vary_bptt": True,
         "dropouts": {name: p * 0.5 for name, p in RELEASED_LM_DROPOUTS.items()},
         "ar_alpha": 2.0,
         "tar_beta": 1.0,
-        "max_tokens": None,
-        "validate_every": None,
+        **_WHOLE_PASSES,
         "softmax_samples": 15_000,
         "optimizer": {"beta1": 0.8, "beta2": 0.99, "eps": 1e-8, "weight_decay": 1e-7, "clip": 0.3},
         "schedule": {"kind": "stlr", "cut_frac": 0.1, "ratio": 32},
@@ -114,13 +112,12 @@ RELEASED_CODE: Tree = {
     "finetune_lm": {
         "epochs": 15,
         "batch_size": 64,
-        "least_steps": 1,
         "bptt": 70,
         "vary_bptt": True,
         "dropouts": RELEASED_LM_DROPOUTS,
         "ar_alpha": 2.0,
         "tar_beta": 1.0,
-        **_AS_GIVEN,
+        **_LM_AS_GIVEN,
         "softmax_samples": None,
         "vocab": "task",
         "max_vocab": 60_000,
@@ -169,14 +166,12 @@ FASTAI2: Tree = {
         "n_layers": 3,
         "epochs": 12,
         "batch_size": 256,
-        "least_steps": 1,
         "bptt": 80,
         "vary_bptt": False,
         "dropouts": {name: p * 0.1 for name, p in RELEASED_LM_DROPOUTS.items()},
         "ar_alpha": 2.0,
         "tar_beta": 1.0,
-        "max_tokens": None,
-        "validate_every": None,
+        **_WHOLE_PASSES,
         "softmax_samples": None,
         "optimizer": {"beta1": 0.8, "beta2": 0.99, "eps": 1e-5, "weight_decay": 0.1, "clip": 0.1},
         "schedule": {"kind": "one_cycle", "cut_frac": 0.3},
@@ -185,13 +180,12 @@ FASTAI2: Tree = {
     "finetune_lm": {
         "epochs": 11,
         "batch_size": 64,
-        "least_steps": 1,
         "bptt": 72,
         "vary_bptt": False,
         "dropouts": RELEASED_LM_DROPOUTS,
         "ar_alpha": 2.0,
         "tar_beta": 1.0,
-        **_AS_GIVEN,
+        **_LM_AS_GIVEN,
         "softmax_samples": None,
         "vocab": "task",
         "max_vocab": 60_000,
@@ -248,7 +242,10 @@ def load_settings(
 
     Raises:
         SettingsError: unknown preset or key (the nearest is offered), values out of range (all
-            faults are named at once), or a key that another one leaves without effect.
+            faults are named at once), or an override that another setting leaves without effect.
+
+    Warns:
+        UserWarning: the file has such a key; it may be there for another preset or override.
     """
     if preset not in PRESETS:
         close = _close(str(preset), PRESETS)
@@ -270,6 +267,8 @@ def load_settings(
         raise SettingsError(_faults(error)) from None
     if idle := found.without_effect(_leaves(asked)):
         raise SettingsError("\n  ".join(idle), hint="Change that one too, or leave this one out.")
+    if idle := found.without_effect(_leaves(in_file)):
+        warnings.warn(f"settings file '{file}': {'; '.join(idle)}", stacklevel=2)
     return found.with_choices(_leaves(_merged(in_file, asked)))
 
 

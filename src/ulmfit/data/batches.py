@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import overload
+from typing import TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ulmfit.data.rules import PAD_ID
 
 Ids = NDArray[np.int64]
+T = TypeVar("T")
 
 # Documents are sorted by length within pools of so many batches (fastai's SortishSampler: 50).
 POOL_BATCHES = 50
@@ -32,6 +33,32 @@ class DocumentBatch:
     lengths: Ids
     rows: Ids
     lr_scale: float = 1.0
+
+
+class Epoch(Sequence[T]):
+    """The batches of an epoch, each made when it is asked for.
+
+    Args:
+        n: how many.
+        make: the batch at a position from 0 to n - 1.
+    """
+
+    def __init__(self, n: int, make: Callable[[int], T]) -> None:
+        self._positions, self._make = range(n), make
+
+    def __len__(self) -> int:
+        return len(self._positions)
+
+    @overload
+    def __getitem__(self, index: int) -> T: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[T]: ...
+
+    def __getitem__(self, index: int | slice) -> T | Sequence[T]:
+        if isinstance(index, slice):
+            return [self._make(position) for position in self._positions[index]]
+        return self._make(self._positions[index])
 
 
 def pad(documents: Sequence[NDArray[np.integer]], rows: Ids) -> DocumentBatch:
@@ -106,28 +133,7 @@ class DocumentBatches:
         ]
         batches = np.array_split(np.concatenate(pools), n_batches)
         rows = [batches[i][self.part :: self.n_parts] for i in rng.permutation(n_batches)]
-        return _Epoch(self.documents, rows)
-
-
-class _Epoch(Sequence[DocumentBatch]):
-    """Batches that are padded when asked for."""
-
-    def __init__(self, documents: Sequence[NDArray[np.integer]], rows: list[Ids]) -> None:
-        self.documents, self.rows = documents, rows
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    @overload
-    def __getitem__(self, index: int) -> DocumentBatch: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[DocumentBatch]: ...
-
-    def __getitem__(self, index: int | slice) -> DocumentBatch | Sequence[DocumentBatch]:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
-        return pad(self.documents, self.rows[index])
+        return Epoch(n_batches, lambda i: pad(self.documents, rows[i]))
 
 
 # Ids of one padded group: 4 Mi of 8 bytes are 32 MB, whatever the documents' lengths.

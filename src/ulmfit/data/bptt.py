@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ulmfit.data.batches import Epoch
 from ulmfit.data.corpus import TokenCorpus
 
 Ids = NDArray[np.int64]
@@ -92,7 +92,8 @@ class BPTTStream:
         """The windows of one epoch, by position."""
         rng = np.random.default_rng([self.seed, epoch])
         order = self._order(rng)
-        return _Epoch(self, order, self._cuts(rng))
+        cuts = self._cuts(rng)
+        return Epoch(len(cuts) - 1, _Windows(self, order, cuts).window)
 
     def _order(self, rng: np.random.Generator) -> Ids:
         n_docs = self.corpus.n_docs
@@ -111,8 +112,8 @@ class BPTTStream:
         return np.concatenate([[0], ends[ends < steps], [steps]])
 
 
-class _Epoch(Sequence[Window]):
-    """Windows of one epoch: random access into the permuted, virtually concatenated documents."""
+class _Windows:
+    """Random access into the permuted, virtually concatenated documents of one epoch."""
 
     def __init__(self, stream: BPTTStream, order: Ids, cuts: Ids) -> None:
         self.stream, self.cuts = stream, cuts
@@ -124,19 +125,8 @@ class _Epoch(Sequence[Window]):
         self.shift = starts[:-1][order] - (self.ends - lengths)
         self.mirror = starts[1:][order] - 1 + (self.ends - lengths)
 
-    def __len__(self) -> int:
-        return len(self.cuts) - 1
-
-    @overload
-    def __getitem__(self, index: int) -> Window: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Window]: ...
-
-    def __getitem__(self, index: int | slice) -> Window | Sequence[Window]:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
-        index = range(len(self))[index]  # also from the end, as a sequence has it
+    def window(self, index: int) -> Window:
+        """The window at a position, from 0 on."""
         stream, length = self.stream, int(self.cuts[index + 1] - self.cuts[index])
         rows = stream.row_starts + self.cuts[index]
         positions = rows[:, None] + np.arange(length + 1)

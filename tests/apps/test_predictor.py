@@ -122,8 +122,9 @@ def test_no_texts(both: Predictor) -> None:
 
 
 def test_one_bare_string_is_refused(both: Predictor) -> None:
-    with pytest.raises(InputError, match="texts is one string: expected a list of texts"):
-        both.predict_proba("a text")
+    for ask in (both.predict_proba, both.scores):
+        with pytest.raises(InputError, match="texts is one string: expected a list of texts"):
+            ask("a text")
 
 
 def test_stream_reads_no_further_than_it_must(

@@ -24,7 +24,7 @@ from ulmfit.apps.text_blocks import text_blocks
 from ulmfit.artifacts import NGRAMS, TOKENIZER, FolderContents, read_folder
 from ulmfit.data.batches import backwards, length_groups, pad
 from ulmfit.data.tokenizer import Tokenizer
-from ulmfit.errors import InputError, ModelFolderError, SettingsError
+from ulmfit.errors import ModelFolderError, SettingsError
 from ulmfit.runtime import cpu_count
 from ulmfit.stages.ensemble import average_scores, probabilities
 from ulmfit.stages.ngrams import NGrams, blend, told_apart
@@ -99,12 +99,7 @@ class OnnxClassifier:
 
     def stream(self, texts: Iterable[str]) -> Iterator[Probabilities]:
         """`predict_proba` block by block, for inputs that do not fit in memory."""
-        if isinstance(texts, str):
-            raise InputError(
-                "texts is one string", expected="a list of texts", hint="Put it in a list: [text]."
-            )
-        for block in text_blocks(texts):
-            yield self._predict_block(block)
+        return map(self._predict_block, text_blocks(texts))
 
     def members_alone(
         self, texts: Sequence[str], probabilities: Probabilities

@@ -16,7 +16,7 @@ from ulmfit.apps.decisions import most_probable, require_confidence, with_absten
 from ulmfit.apps.text_blocks import text_blocks
 from ulmfit.artifacts import BACKWARD, CONFIG, FolderContents, read_folder, write_folder
 from ulmfit.data.batches import backwards
-from ulmfit.errors import InputError, ModelFolderError, SettingsError
+from ulmfit.errors import ModelFolderError, SettingsError
 from ulmfit.model.bpt3c import Encoder
 from ulmfit.model.classifier import TextClassifierModel
 from ulmfit.model.int8_encoder import Int8Encoder
@@ -155,12 +155,7 @@ class Predictor:
 
     def stream(self, texts: Iterable[str]) -> Iterator[Probabilities]:
         """`predict_proba` block by block, for inputs that do not fit in memory."""
-        if isinstance(texts, str):
-            raise InputError(
-                "texts is one string", expected="a list of texts", hint="Put it in a list: [text]."
-            )
-        for block in text_blocks(texts):
-            yield self._predict_block(block)
+        return map(self._predict_block, text_blocks(texts))
 
     def scores(self, texts: Iterable[str]) -> Scores:
         """Scores of all members before calibration, (N, C), see `stages.ensemble`."""

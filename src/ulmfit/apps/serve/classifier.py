@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ulmfit.apps.decisions import with_abstention
 from ulmfit.apps.serve.messages import Prediction
 from ulmfit.train.reliability import row_confidence
 
@@ -92,19 +93,19 @@ def predictions(
     classifier: Classifier, probabilities: Probabilities, min_confidence: float | None
 ) -> list[Prediction]:
     """Answers, the labels of those left out that are less sure than `min_confidence`."""
-    sure = row_confidence(probabilities, multi_label=classifier.multi_label)
-    decided = classifier.decide(probabilities)
-    names = list(classifier.labels)
+    several, names = classifier.multi_label, list(classifier.labels)
+    sure = row_confidence(probabilities, multi_label=several)
+    decided = with_abstention(
+        classifier.decide(probabilities), probabilities, min_confidence, multi_label=several
+    )
     answers = []
     for row, label, confidence in zip(probabilities.tolist(), decided, sure.tolist(), strict=True):
-        abstained = min_confidence is not None and confidence < min_confidence
-        labels = [label] if isinstance(label, str) else list(label)
         answers.append(
             Prediction(
-                label=label if isinstance(label, str) and not abstained else None,
-                labels=[] if abstained else labels,
+                label=label if isinstance(label, str) else None,
+                labels=[label] if isinstance(label, str) else list(label or ()),
                 confidence=rounded(confidence),
-                abstained=abstained,
+                abstained=label is None,
                 probabilities=dict(zip(names, map(rounded, row), strict=True)),
             )
         )

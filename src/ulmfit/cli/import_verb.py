@@ -90,7 +90,8 @@ def import_lm_verb(
 
     The files are read as data: pickles are not run, and what is no tensor, number, text, list or
     dictionary is refused. Folders that `pretrain` wrote are taken too: to put two directions that
-    were trained apart into one folder, or to store them in less space.
+    were trained apart into one folder, or to store them in less space; their model cards are
+    written anew, without what somebody has added by hand.
     """
     from ulmfit.artifacts import CONFIG, check_target
 

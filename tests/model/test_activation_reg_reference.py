@@ -37,7 +37,12 @@ def test_one_document_counts_as_many_do() -> None:
 
 
 def test_a_window_of_one_step_has_no_temporal_difference() -> None:
-    assert temporal_activation_reg(torch.randn(B, 1, E), 1.0).item() == 0.0
+    nothing = temporal_activation_reg(torch.randn(B, 1, E).bfloat16(), 1.0)
+    assert (nothing.item(), nothing.dtype) == (0.0, torch.float32)
+
+
+def test_a_window_of_two_steps_has_one_difference() -> None:
+    assert temporal_activation_reg(torch.tensor([[[1.0], [4.0]]]), 2.0).item() == 18.0
 
 
 def test_half_precision_does_not_overflow() -> None:

@@ -69,6 +69,14 @@ def test_scores_loss_and_gradients(training: bool) -> None:
     assert_equal(gradients(loss, model), gradients(expected_loss, model), 1e-9)
 
 
+@pytest.mark.parametrize("rows", [1, 2])
+def test_two_training_rows_have_statistics_and_one_takes_those_so_far(rows: int) -> None:
+    head_module = classifier().train().head
+    pooled = torch.randn(rows, 15, dtype=torch.float64)
+    expected = head(list(pooled), head_weights(head_module), training=rows > 1)
+    assert_equal(head_module(pooled), torch.stack(expected), 1e-10)
+
+
 def test_order_batch_and_padding_do_not_matter() -> None:
     model = classifier().float().eval()
     tokens, lengths, rows = documents()

@@ -64,3 +64,11 @@ def test_documents_that_join_later_start_empty() -> None:
     both = torch.stack([long[4:], short])
     pool = update_pool(pool, both, torch.tensor([4, 4]), everything)
     assert_equal(pool.concat(), torch.stack([concat_pooling(list(x)) for x in (long, short)]))
+
+
+def test_states_in_half_precision_are_summed_in_that_of_the_pool() -> None:
+    # In bfloat16 a sum stays at 256 however many ones are added to it.
+    pool = empty_pool(1, E, torch.zeros(1))
+    hidden, real = torch.ones(1, 1000, E, dtype=torch.bfloat16), torch.tensor([999])
+    pool = update_pool(pool, hidden, real, torch.tensor([True]))
+    assert pool.total.tolist() == [[999.0] * E]

@@ -240,6 +240,15 @@ def test_loss_and_gradients_are_the_same_in_blocks_of_any_size(
         torch.testing.assert_close(a.grad, b.grad, rtol=1e-5, atol=1e-7)
 
 
+def test_rows_whose_scores_differ_by_hundreds_stay_finite() -> None:
+    # exp(-200) is no float32: each row is scaled by its own largest score.
+    hidden, weight = torch.tensor([[200.0], [0.1]]), torch.tensor([[1.0], [-1.0]])
+    bias = torch.zeros(2)
+    targets = torch.tensor([0, 1])
+    expected = plain_loss(hidden, targets, weight, bias)
+    torch.testing.assert_close(full_softmax_loss(hidden, targets, weight, bias), expected)
+
+
 def test_hidden_states_in_bfloat16_give_weights_a_float32_gradient(
     layer: tuple[Tensor, Tensor, Tensor],
 ) -> None:

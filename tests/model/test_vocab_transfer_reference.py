@@ -41,3 +41,8 @@ def test_only_what_belongs_to_words_moves() -> None:
     assert moved["decoder_bias"].shape == (2,)
     assert torch.equal(moved["encoder.rnns.0.weight_hh_l0"], state["encoder.rnns.0.weight_hh_l0"])
     assert state["decoder_bias"].shape == (6,), "the given weights are left alone"
+
+
+def test_a_vocabulary_of_another_size_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"^6 words, but 5 rows$"):
+        transfer_rows(torch.zeros(5, 4), OLD, ["cat"])

@@ -19,5 +19,5 @@ def temporal_activation_reg(raw: Tensor, beta: float) -> Tensor:
     Zero for a window of one step, which has no difference.
     """
     if raw.size(1) < 2:
-        return raw.new_zeros((), dtype=raw.dtype).float()
+        return raw.new_zeros(()).float()
     return beta * (raw[:, 1:] - raw[:, :-1]).float().pow(2).mean()

@@ -51,6 +51,23 @@ def test_answers_are_recalled_and_the_rest_is_computed(tmp_path: Path, done: int
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_link_and_the_file_that_it_names_have_one_journal(tmp_path: Path) -> None:
+    target, link = tmp_path / "there" / "out.csv", tmp_path / "link.csv"
+    link.symlink_to(target)
+    stopped_after(link, 1)
+    with open_journal(target, FACTS, 2, resume=True) as journal:
+        assert journal.rows == 2
+
+
+def test_an_answer_is_in_the_file_before_the_next_one_is_asked_for(tmp_path: Path) -> None:
+    target = tmp_path / "out.csv"
+    with open_journal(target, FACTS, 2, resume=False) as journal:
+        before = journal_path(target).stat().st_size
+        journal.answers(SLICES[0], lengths)
+        record = 24 + 2 * 2 * 4  # checksum, rows and digest; two numbers for each of two texts
+        assert journal_path(target).stat().st_size == before + record
+
+
 def test_a_new_run_forgets_the_stopped_one(tmp_path: Path) -> None:
     stopped_after(tmp_path / "out.csv", 2)
     with open_journal(tmp_path / "out.csv", {"another": "model"}, 2, resume=False) as journal:
@@ -89,9 +106,11 @@ def test_a_garbled_record_is_computed_again(tmp_path: Path) -> None:
         with pytest.raises(Killed), open_journal(target, FACTS, 2, resume=True) as journal:
             assert journal.rows in (2, 4)
             raise Killed
+        assert whole.startswith(journal_path(target).read_bytes())
 
 
-def test_another_input_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("texts", [["three", "x"], ["thre", "e"], ["three"], ["three", "", ""]])
+def test_another_input_is_refused(tmp_path: Path, texts: list[str]) -> None:
     target = tmp_path / "out.csv"
     stopped_after(target, 2)
     with (
@@ -99,7 +118,7 @@ def test_another_input_is_refused(tmp_path: Path) -> None:
         open_journal(target, FACTS, 2, resume=True) as journal,
     ):
         journal.answers(SLICES[0], refuse)
-        journal.answers(["three", "x"], refuse)
+        journal.answers(texts, refuse)
     assert "Run without --resume to start over." in str(caught.value)
     with (
         pytest.raises(InputError, match="it differs after row 2"),
@@ -116,6 +135,7 @@ def test_another_input_is_refused(tmp_path: Path) -> None:
         ({**FACTS, "the model": "b2"}, "the model is b2 now: expected a1, as then"),
         ({**FACTS, "--encoding": "cp949"}, "--encoding is cp949 now: expected not given, as then"),
         ({"--encoding": None}, "the model is not given now: expected a1, as then"),
+        ({**FACTS, "--text": "body"}, "--text is body now: expected not given, as then"),
     ],
 )
 def test_another_run_is_refused(tmp_path: Path, facts: dict[str, object], problem: str) -> None:

@@ -89,8 +89,9 @@ def test_bytes_of_every_kind_are_no_labels(kind: pa.DataType) -> None:
 
 
 def test_several_columns_of_0_and_1() -> None:
-    columns = {"toxic": ["1", "0", ""], "threat": [1.0, 0.0, None], "mild": [True, False, None]}
+    columns = {"toxic": ["1", "0.0", ""], "threat": [1.0, 0.0, None], "mild": [True, False, None]}
     assert read(columns, "toxic", "threat", "mild") == [("toxic", "threat", "mild"), (), ()]
+    assert read({"x": ["1.0", "0"], "y": ["0", "true"]}, "x", "y") == [("x",), ("y",)]
     with pytest.raises(InputError, match=r"a: column 'x' has 'maybe': expected 0 or 1, as several"):
         read({"x": ["1", "maybe"], "y": ["0", "0"]}, "x", "y")
 

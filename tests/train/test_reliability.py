@@ -89,6 +89,7 @@ def test_error_falls_with_coverage() -> None:
     assert [row.coverage for row in table] == [1, 0.75, 0.25, 0]
     assert [row.error for row in table] == [0.5, 1 / 3, 0, None]
     assert table[0].error_interval == wilson_interval(2, 4)
+    assert table[1].error_interval == wilson_interval(1, 3)
     assert table[3].error_interval is None
     assert table[0].to_dict()["min_confidence"] == 0
 

@@ -27,7 +27,12 @@ def test_a_new_object_takes_over() -> None:
         if kind == "nt_asgd":
             first.optimizer.losses = [2.0, 1.0]  # type: ignore[attr-defined]
         snapshot = first.snapshot(log_position=12)
+        torch.rand(1)  # the run goes on
+        if kind == "nt_asgd":
+            first.optimizer.losses.append(3.0)  # type: ignore[attr-defined]
+            assert snapshot.state["nt_asgd_losses"] == [2.0, 1.0]
         second.restore(snapshot)
+        assert torch.equal(second.carry["h"], torch.ones(2, 3))
         again = second.snapshot(log_position=12)
         assert again.state == snapshot.state
         assert all(torch.equal(again.tensors[k], v) for k, v in snapshot.tensors.items())

@@ -77,7 +77,7 @@ class Journal:
             self._append(digest, found)
         else:
             rows, known, found = next(self._records())
-            if (rows, known) != (len(texts), digest):
+            if known != digest:
                 raise self._other_input()
             self._left -= rows
         self._seen += len(texts)

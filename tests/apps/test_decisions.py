@@ -21,6 +21,7 @@ def test_rows_that_are_not_sure_enough_are_left_out() -> None:
     labels = ["a", "a", "b"]
     assert with_abstention(labels, table, None, multi_label=False) == labels
     assert with_abstention(labels, table, 0.65, multi_label=False) == ["a", None, "b"]
+    assert with_abstention(["b"], np.array([[0.25, 0.75]]), 0.75, multi_label=False) == ["b"]
     # both labels of the first row are right with a probability of 0.9 * 0.9
     sets = [("a",), ("a",), ("b",)]
     assert with_abstention(sets, table, 0.8, multi_label=True) == [("a",), None, None]

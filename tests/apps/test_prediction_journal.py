@@ -69,9 +69,24 @@ def test_an_answer_is_in_the_file_before_the_next_one_is_asked_for(tmp_path: Pat
 
 
 def test_a_new_run_forgets_the_stopped_one(tmp_path: Path) -> None:
-    stopped_after(tmp_path / "out.csv", 2)
-    with open_journal(tmp_path / "out.csv", {"another": "model"}, 2, resume=False) as journal:
-        assert journal.rows == 0
+    for facts in (FACTS, {"another": "model"}):
+        stopped_after(tmp_path / "out.csv", 2)
+        with open_journal(tmp_path / "out.csv", facts, 2, resume=False) as journal:
+            assert journal.rows == 0
+
+
+def test_half_a_surrogate_pair_is_a_text_too(tmp_path: Path) -> None:
+    with open_journal(tmp_path / "out.csv", FACTS, 2, resume=False) as journal:
+        assert journal.answers(["\ud800"], lengths)[0, 0] == 1
+
+
+def test_a_journal_of_another_version_is_refused(tmp_path: Path) -> None:
+    target = tmp_path / "out.csv"
+    stopped_after(target, 1)
+    path = journal_path(target)
+    path.write_bytes(path.read_bytes().replace(b'"format": 1', b'"format": 0', 1))
+    with pytest.raises(SettingsError, match="format is 1 now: expected 0"):
+        open_journal(target, FACTS, 2, resume=True).__enter__()
 
 
 def test_a_record_cut_anywhere_is_computed_again(tmp_path: Path) -> None:

@@ -84,6 +84,11 @@ def test_one_class_alone_can_be_evaluated() -> None:
     assert (found.error, found.macro_f1) == (0.0, 1.0)
 
 
+def test_a_class_that_is_only_predicted_counts_in_macro_f1() -> None:
+    found = evaluate_labels(["a", "a"], ["a", "b"], ["a", "b", "never"])
+    assert found.macro_f1 == pytest.approx((2 / 3 + 0) / 2)
+
+
 def test_a_single_class_that_a_row_has_or_not() -> None:
     truth: list[tuple[str, ...]] = [("a",), ("a",), (), ()]
     said: list[tuple[str, ...]] = [("a",), (), ("a",), ()]
@@ -106,6 +111,7 @@ def test_wilson_interval_is_the_printed_one() -> None:
     root = math.sqrt(0.0009 + 0.00009604)
     assert low == pytest.approx((0.119208 - 1.96 * root) / 1.038416)
     assert high == pytest.approx((0.119208 + 1.96 * root) / 1.038416)
+    assert wilson_interval(10, 100) == pytest.approx((low, high), abs=1e-5)
 
 
 @given(st.integers(1, 10_000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))

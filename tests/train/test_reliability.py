@@ -61,6 +61,8 @@ def test_probabilities_that_tell_the_truth_have_no_error() -> None:
     assert found.adaptive_ece < 0.01
     sharper = p**3 / (p**3).sum(axis=1, keepdims=True)
     assert reliability(sharper, y).ece > 0.1
+    by_count = reliability_bins(sharper, y, adaptive=True)
+    assert reliability(sharper, y).adaptive_ece == expected_calibration_error(by_count)
     assert reliability(sharper, y).nll > found.nll
     assert found.to_dict()["bins"][0]["count"] == 0
 
@@ -74,6 +76,10 @@ def test_several_labels_count_each_decision() -> None:
     np.testing.assert_allclose(row_confidence(p, multi_label=True), [0.72, 0.54])
     first, second = coverage_table(p, y, multi_label=True, thresholds=(0, 0.7))
     assert (first.rows, first.wrong, second.rows, second.wrong) == (2, 1, 1, 0)
+    (undecided,) = coverage_table(
+        np.array([[0.5]]), np.array([[0]]), multi_label=True, thresholds=[0.5]
+    )
+    assert (undecided.rows, undecided.wrong) == (1, 0), "one half is enough to answer, but no label"
 
 
 def test_likelihood() -> None:

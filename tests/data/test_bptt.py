@@ -226,7 +226,7 @@ def test_ids_of_any_width_come_out_as_64_bits() -> None:
 def test_windows_are_counted_without_being_made() -> None:
     for vary in (False, True):
         for n_tokens in (8, 57, 1003):
-            stream = BPTTStream(numbered([n_tokens - 5, 5]), 4, 7, vary=vary)
+            stream = BPTTStream(numbered([n_tokens - 5, 5]), 4, 7, vary=vary, seed=3)
             assert [stream.count(epoch) for epoch in range(4)] == [
                 len(stream.epoch(epoch)) for epoch in range(4)
             ]

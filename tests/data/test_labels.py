@@ -126,3 +126,15 @@ def test_flags_of_several_types() -> None:
         [pa.array(['"1"', "0"]), pa.array(["true", '"0"'])], schema=schema
     )
     assert LabelReader("a", schema, ("x", "y")).read(batch) == [("x", "y"), ()]
+
+
+@pytest.mark.parametrize("columns", [("y",), ("x", "y")])
+def test_a_bad_label_is_in_the_row_of_the_file_and_not_of_the_batch(
+    columns: tuple[str, ...],
+) -> None:
+    schema = pa.schema([pa.field(name, pa.string(), metadata=JSON_FIELD) for name in "xy"])
+    good, bad = pa.array(["1", "0"]), pa.array(["1", '{"b": 1}'])
+    reader = LabelReader("a", schema, columns)
+    reader.read(pa.RecordBatch.from_arrays([good, good], schema=schema))
+    with pytest.raises(InputError, match="a: row 4: column 'y' has"):
+        reader.read(pa.RecordBatch.from_arrays([good, bad], schema=schema))

@@ -82,9 +82,10 @@ def test_speed_is_an_average_over_the_last_seconds(monkeypatch: pytest.MonkeyPat
 
 
 def test_times_are_short() -> None:
-    assert [clock(s) for s in (3, 3.4, 65, 161, 3723)] == [
+    assert [clock(s) for s in (3, 3.4, 3.6, 65, 161, 3723)] == [
         "0:03",
         "0:03",
+        "0:04",
         "1:05",
         "2:41",
         "1:02:03",

@@ -35,6 +35,7 @@ def test_probabilities_are_averaged(multi_label: bool, members: int) -> None:
 def test_temperature_by_hand() -> None:
     mean = np.mean([softmax(table) for table in LOGITS], axis=0)
     scores = average_scores(LOGITS, multi_label=False)
+    np.testing.assert_allclose(scores, np.log(mean), rtol=1e-9)
     powers = mean ** (1 / 2.5)
     expected = powers / powers.sum(axis=1, keepdims=True)
     found = probabilities(scores, multi_label=False, temperature=2.5)
@@ -63,6 +64,9 @@ def test_great_scores_neither_overflow_nor_saturate(multi_label: bool) -> None:
     logits = [np.array([[300.0, -300.0]]), np.array([[200.0, -200.0]])]
     scores = average_scores(logits, multi_label=multi_label)
     assert np.isfinite(scores).all()
+    assert np.isfinite(
+        average_scores([10 * table for table in logits], multi_label=multi_label)
+    ).all()
     found = probabilities(scores, multi_label=multi_label, temperature=100)
     assert 0.8 < found[0, 0] < 0.999, "a float32 probability would be 1, and stay 1"
 

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from ulmfit.apps import predictions
 from ulmfit.apps.predictions import PredictionWriter, free_name
 from ulmfit.data.datasets import load_dataset
 from ulmfit.data.streams import open_rows
@@ -50,8 +51,9 @@ JSONL = "".join(json.dumps(row) + "\n" for row in ROWS)
 def test_text_formats_packed_or_not(tmp_path: Path, name: str, content: str) -> None:
     write(tmp_path / name)
     assert (tmp_path / name).read_text() == content
-    write(tmp_path / f"{name}.gz")
-    assert gzip.decompress((tmp_path / f"{name}.gz").read_bytes()).decode() == content
+    for packed in (f"{name}.gz", f"{name}.gz".upper()):
+        write(tmp_path / packed)
+        assert gzip.decompress((tmp_path / packed).read_bytes()).decode() == content
 
 
 def test_parquet(tmp_path: Path) -> None:
@@ -60,6 +62,19 @@ def test_parquet(tmp_path: Path) -> None:
     assert table.schema.names == ["id", "text", *ADDED]
     assert table.schema.types[:3] == [pa.int64(), pa.string(), pa.string()]
     assert table.to_pylist() == ROWS
+
+
+def test_batches_are_gathered_to_row_groups(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(predictions, "_ROW_GROUP_BYTES", 2500)
+    batch = pa.RecordBatch.from_pydict({"text": ["x" * 1000]})
+    with PredictionWriter(tmp_path / "o.parquet", batch.schema) as writer:
+        for _ in range(7):
+            writer.write(batch, ["y"])
+    found = pq.ParquetFile(tmp_path / "o.parquet").metadata
+    groups = [found.row_group(i).num_rows for i in range(found.num_row_groups)]
+    assert groups == [3, 3, 1]
 
 
 def test_the_same_input_gives_the_same_bytes(tmp_path: Path) -> None:
@@ -148,6 +163,18 @@ def test_columns_of_the_input_are_never_taken(tmp_path: Path) -> None:
         "text,predicted_label,probability_pos,predicted_label_2,probability_pos_2\n"
         "x,mine,mine too,pos,1\n"
     )
+
+
+def test_names_of_ours_do_not_clash_with_each_other() -> None:
+    taken = pa.schema([(name, pa.string()) for name in ("abstained", "probability_a")])
+    writer = PredictionWriter("-", taken, ["a", "a_2"], abstention=True)
+    added = ["predicted_label", "abstained_2", "probability_a_2", "probability_a_2_2"]
+    assert writer.schema.names == ["abstained", "probability_a", *added]
+
+
+def test_what_pandas_says_of_the_input_s_columns_is_not_said_of_these() -> None:
+    schema = BATCH.schema.with_metadata({"pandas": "{}"})
+    assert PredictionWriter("-", schema, CLASSES).schema.metadata is None
 
 
 @pytest.mark.parametrize("name", ["o.xlsx", "o", "o.parquet.gz", "o.gz"])
@@ -248,16 +275,16 @@ def test_real_data_come_back_with_its_columns_and_order(
 
 @pytest.mark.parametrize("name", ["o.csv", "o.jsonl.gz"])
 def test_writing_takes_memory_for_a_batch_and_not_for_the_file(tmp_path: Path, name: str) -> None:
-    batch = pa.RecordBatch.from_pydict({"text": ["some words and more " * 50] * 1000})
+    batch = pa.RecordBatch.from_pydict({"text": ["some words and more " * 50] * 100})
     tracemalloc.start()
     try:
         with PredictionWriter(tmp_path / name, batch.schema) as writer:
             for _ in range(30):
-                writer.write(batch, ["x"] * 1000)
+                writer.write(batch, ["x"] * 100)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert peak < 10_000_000  # of 30 MB
+    assert peak < 1_000_000  # of 3 MB
 
 
 def test_pandas_is_not_imported_where_it_happens_to_be_installed(tmp_path: Path) -> None:

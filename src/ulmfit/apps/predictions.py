@@ -225,7 +225,6 @@ def _destination(target: str | Path) -> Iterator[BinaryIO]:
         return
     try:
         yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
     except BrokenPipeError:
         raise  # whoever reads has seen enough, as in `... | head`
     except OSError as error:

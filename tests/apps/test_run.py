@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from ulmfit.apps.run import TrainingRun, precision_of
+from ulmfit.apps.run import LOCK, MARK, TrainingRun, precision_of
 from ulmfit.errors import AlreadyFinished, SettingsError
 from ulmfit.runtime import make_accelerator
+from ulmfit.train.checkpoint import PROCESSES
 from ulmfit.train.tracker import Silent
 
 
@@ -21,6 +23,40 @@ def test_a_run_that_does_not_resume_starts_afresh(tmp_path: Path) -> None:
     (work / "forward").mkdir()
     run_in(work).claim({"data": "a"})
     assert [entry.name for entry in work.iterdir()] == ["run.json"]
+
+
+def test_a_folder_of_other_things_is_refused_and_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    for resume in (False, True):
+        with pytest.raises(SettingsError, match=r"holds other files \(notes.txt\)"):
+            run_in(tmp_path, resume=resume).claim({"data": "a"})
+    assert [entry.name for entry in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_to_start_afresh_keeps_the_lock_and_what_a_link_points_to(tmp_path: Path) -> None:
+    work, elsewhere = tmp_path / "work", tmp_path / "elsewhere"
+    run_in(work).claim({"data": "a"})
+    (work / LOCK).touch()
+    elsewhere.mkdir()
+    (elsewhere / "model").touch()
+    (work / "forward").symlink_to(elsewhere)
+    run_in(work).claim({"data": "a"})
+    assert {entry.name for entry in work.iterdir()} == {MARK, LOCK}
+    assert (elsewhere / "model").exists()
+
+
+def test_a_run_of_two_processes_is_not_resumed_by_one(tmp_path: Path) -> None:
+    run_in(tmp_path).claim({"data": "a"})
+    mark = json.loads((tmp_path / MARK).read_text())
+    (tmp_path / MARK).write_text(json.dumps({**mark, PROCESSES: 2}))
+    with pytest.raises(SettingsError, match="begun with 2 of the processes that train together"):
+        run_in(tmp_path, resume=True).claim({"data": "a"})
+
+
+def test_what_a_resumed_run_lacks_is_named(tmp_path: Path) -> None:
+    run_in(tmp_path).claim({"data": "a", "task text": "b"})
+    with pytest.raises(SettingsError, match='of other task text: "b", now null'):
+        run_in(tmp_path, resume=True).claim({"data": "a"})
 
 
 def test_a_resumed_run_finds_what_the_first_one_left(tmp_path: Path) -> None:

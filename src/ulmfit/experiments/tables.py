@@ -24,28 +24,28 @@ _VERDICT = ("gap in the paper", "gap here", "direction", "size")
 INTRODUCTION = """\
 # Results
 
-The paper's tables and figures (Howard and Ruder 2018) reproduced, with our errors beside the paper's.
-All errors are in percent. `make docs` writes this page from the files in `reproduce/results/`, which
-`ulmfit reproduce` makes; each line there names its command, seed, commit, data, settings, language
-model, wall time and hardware.
+The paper's tables and figures (Howard and Ruder 2018) reproduced, with our errors beside the
+paper's. All errors are in percent. `make docs` writes this page from the files in
+`reproduce/results/`, which `ulmfit reproduce` makes; each line there names its command, seed,
+commit, data, settings, language model, wall time and hardware.
 
 How to read the tables:
 
 - *here*: mean over the seeds with its 95 % interval by Student's t; for a single seed, Wilson's
   interval over the rows. *range*: smallest and largest of the seeds.
-- *gap*: the row minus the reference row (marked *ref*), in points, with a 95 % interval over pairs of
-  seeds, or over rows where there is one seed.
-- *direction*: `agrees` if the gap has the paper's sign and its interval excludes zero, `leans so` if
-  it has the sign but the interval includes zero; likewise `opposite` and `leans opposite`.
-- *size*: `agrees` if the paper's gap (for the reference row, the paper's error) lies in our interval;
-  otherwise ours is `larger`, `smaller` or of the `opposite` sign.
-- Intervals over seeds cover the variation of training and of the draws, not of the rows measured on:
-  with few rows the smallest gaps are less certain than they look.
+- *gap*: the row minus the reference row (marked *ref*), in points, with a 95 % interval over pairs
+  of seeds, or over rows where there is one seed.
+- *direction*: `agrees` if the gap has the paper's sign and its interval excludes zero, `leans so`
+  if it has the sign but the interval includes zero; likewise `opposite` and `leans opposite`.
+- *size*: `agrees` if the paper's gap (for the reference row, the paper's error) lies in our
+  interval; otherwise ours is `larger`, `smaller` or of the `opposite` sign.
+- Intervals over seeds cover the variation of training and of the draws, not of the rows measured
+  on: with few rows the smallest gaps are less certain than they look.
 - Validation errors are measured on a tenth of the training rows, the same for every seed. They are
-  those of the best epoch by validation error; with few labels, of the last epoch. Of these rows, 9 of
-  TREC-6's 545 and 13 of IMDb's 2,500 are copies of training rows, for every method alike.
-- Test rows are measured once, and no method has seen them before, except that the constants of TF-IDF
-  (shared by the word counts) were chosen on test rows (see `Baselines`).
+  those of the best epoch by validation error; with few labels, of the last epoch. Of these rows, 9
+  of TREC-6's 545 and 13 of IMDb's 2,500 are copies of training rows, for every method alike.
+- Test rows are measured once, and no method has seen them before, except that the constants of
+  TF-IDF (shared by the word counts) were chosen on test rows (see `Baselines`).
 """
 
 Places = dict[tuple[str, str, str, int | None, str], list[Result]]

@@ -30,8 +30,8 @@ CLI_HEADING = """\
 
 All commands and options, as shown by `ulmfit VERB --help` (written by `make docs`).
 
-Results go to standard output, progress and logs to standard error. Exit codes: 0 success, 1 failure,
-2 the command or its data cannot be used as given, 130 stopped by Ctrl-C.
+Results go to standard output, progress and logs to standard error. Exit codes: 0 success,
+1 failure, 2 the command or its data cannot be used as given, 130 stopped by Ctrl-C.
 """
 
 # Data sets and draws of the README's table, and its columns.
@@ -248,8 +248,8 @@ def _restart(found: dict[str, Any]) -> list[str]:
         [one[name] for one in found["seconds_of_each"]] for name in ("drained", "ready")
     )
     return [
-        f"{found['restarts']} restarts under requests of {found['clients']} clients; the old service "
-        f"had ended after",
+        f"{found['restarts']} restarts under requests of {found['clients']} clients; the old "
+        f"service had ended after",
         f"{min(drained):.1f} to {max(drained):.1f} s, the new one was ready after "
         f"{min(ready):.1f} to {max(ready):.1f} s",
     ]

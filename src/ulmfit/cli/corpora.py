@@ -23,8 +23,8 @@ Wikitext = Annotated[
     bool,
     typer.Option(
         "--wikitext",
-        help="The text is tokenised as WikiText is (` @-@ `, spaces around punctuation): make "
-        "natural text of it first.",
+        help="The text is tokenised like WikiText (` @-@ `, spaces around punctuation): restore "
+        "natural text first.",
         rich_help_panel=DATA,
     ),
 ]
@@ -33,7 +33,7 @@ HeldOutText = Annotated[
     typer.Option(
         "--valid",
         metavar="FILE",
-        help="Held-out text to measure perplexity on; not trained on even if the corpus has it.  "
+        help="Held-out text to measure perplexity on; not trained on, even if the corpus has it.  "
         "[default: a part of the corpus]",
         rich_help_panel=DATA,
     ),

@@ -24,7 +24,7 @@ Precision = Literal["auto", "float32", "bf16"]
 
 
 # Where bf16 pays it is twice as fast, and on a busy machine the slower one may win by a little
-# (docs/log.md). Ours.
+# (docs/log.md, "does `--precision auto` always choose the same?"). Ours.
 CLEARLY_FASTER = 1.25
 
 
@@ -42,7 +42,8 @@ def fast_precision(*, cpu: bool) -> Literal["float32", "bf16"]:
     """bf16 where the device multiplies it faster than float32: with AMX, on a GPU of today.
 
     A CPU's instructions for it do not tell: some do half of what they do in float32, others twice
-    (docs/log.md). So products are timed, once in a process.
+    (docs/log.md, "do instructions for bfloat16 make it the faster precision?"). So products are
+    timed, once in a process.
     """
     import torch
 

@@ -31,7 +31,8 @@ from ulmfit.train.evaluate import predict_logits
 
 Probabilities = NDArray[np.float32]
 
-# Of the encoder's weights and products: exact, or faster on many texts (docs/log.md).
+# Of the encoder's weights and products: exact, or faster on many texts (docs/log.md, "how fast and
+# how exact is inference in 8 bits?").
 Precision = Literal["float32", "int8"]
 
 DEVICES = ("auto", "cpu", "cuda", "mps")

@@ -145,10 +145,9 @@ def pretrain(
 ) -> None:
     """Train a language model from scratch on general text of a language or domain.
 
-    A few million words are a start, a hundred million are good. The corpus is read as a stream, so
-    it may be larger than memory; a file made by `ulmfit pack` works too. Vocabulary, sizes and
-    epochs are chosen from the text and the machine, and reported; --set, --config and --preset
-    override them.
+    A few million words are a start, a hundred million are good. The corpus (or a file made by
+    `ulmfit pack`) may be larger than memory. Vocabulary, sizes and epochs are chosen from the text
+    and the machine, and reported; --set, --config and --preset override them.
     """
     settings, given = _settings(preset, config, changes)
     require_times({"--hours": hours, "--stop-after": stop_after})

@@ -273,7 +273,8 @@ def _fit(
         loss=ClassifierLoss(model, settings, train[1]),
         validate=validate if held_out else None,
         # The loss is lowest before the error is, as confidence still grows, which calibration takes
-        # back. On TREC-6 the epoch of the least loss made 0.7 points more errors: docs/log.md.
+        # back. On TREC-6 the epoch of the least loss made 0.7 points more errors: docs/log.md,
+        # "which epoch of a classifier is the best?".
         monitor="error",
         plan=unfreezing_plan(settings, len(groups), rounds),
     )

@@ -121,7 +121,7 @@ def make_accelerator(precision: Precision = "float32", *, cpu: bool = False) -> 
         raise SettingsError(
             "this processor cannot train in bf16",
             expected="--precision float32 or auto",
-            hint="A run that was begun in bf16 goes on only where there is bf16.",
+            hint="A run that was started in bf16 can only be resumed where there is bf16.",
         )
     # accelerate keeps the first request for the life of the process: another one would be refused,
     # or, from a CPU to a GPU, ignored.

@@ -52,7 +52,7 @@ def choose_device(name: str = "auto") -> torch.device:
         raise SettingsError(
             f"device {name!r} is unknown",
             expected=f"one of {', '.join(DEVICES)}",
-            hint="Which GPU it is, is set outside, such as by CUDA_VISIBLE_DEVICES=1.",
+            hint="Choose a GPU by the environment variable CUDA_VISIBLE_DEVICES.",
         )
     if not found.get(name, True):
         raise SettingsError(
@@ -350,5 +350,5 @@ def _disagreement(members: Sequence[TrainedClassifier]) -> str | None:
         if other.config.multi_label != first.config.multi_label:
             return "only one of the two gives several labels"
         if other.tokenizer.digest != first.tokenizer.digest:
-            return "its tokenizer.json is another one"
+            return "its tokenizer.json is different"
     return None

@@ -97,7 +97,7 @@ def evaluate(
     from ulmfit.artifacts import read_config
 
     if train is not None and report is None:
-        raise SettingsError("--train is for the report", expected="--report FILE with it")
+        raise SettingsError("--train is only used for the report", expected="--report FILE with it")
     # The model's folder and the data are looked at before torch and the weights are loaded.
     several = read_config(model).get("classifier", {}).get("multi_label", False)
     columns = Columns(text, label, label_separator, encoding, data_dir, multi_label=several)

@@ -178,7 +178,7 @@ def reproduce(
         return
     if not names:
         raise SettingsError(
-            "no experiment is named", hint="`ulmfit reproduce --list` shows them; `all` is all."
+            "no experiment is named", hint="`ulmfit reproduce --list` lists them; `all` runs all."
         )
     from ulmfit.experiments.recipes import find_experiments
     from ulmfit.experiments.reproduce import Request
@@ -313,6 +313,6 @@ def _count(labels: str) -> int | None:
         return None
     if not labels.isdecimal() or int(labels) == 0:
         raise SettingsError(
-            f"--labels {labels!r} is no number", expected="a number such as 100, or all"
+            f"--labels {labels!r} is not a number", expected="a number such as 100, or all"
         )
     return int(labels)

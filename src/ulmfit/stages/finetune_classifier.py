@@ -207,10 +207,10 @@ def _fitted(
     most = len(documents) // (LEAST_ROUND_STEPS * settings.batch_size * ranks.size())
     rounds = rounds_of_pass(asked, settings.epochs, most)
     if settings.epochs < asked.epochs:
-        cut = f", each in {rounds} parts that count as epochs" if rounds > 1 else ""
+        cut = f", each in {rounds} parts for gradual unfreezing" if rounds > 1 else ""
         context.display.note(
-            f"{settings.epochs} passes instead of {asked.epochs}, as there is much to read"
-            f"{cut} (classifier.by_length, classifier.max_tokens)"
+            f"{settings.epochs} epochs instead of {asked.epochs}{cut}, because there is much to "
+            "read (classifier.by_length, classifier.max_tokens)"
         )
     return settings, rounds
 

@@ -115,7 +115,7 @@ def finetune_lm(
     asked, settings = settings, fitted_to_length(settings, train.n_tokens)
     if settings.epochs < asked.epochs:
         context.display.note(
-            f"{settings.epochs} passes instead of {asked.epochs}, as there is much to read "
+            f"{settings.epochs} epochs instead of {asked.epochs}, because there is much to read "
             "(finetune_lm.by_length)"
         )
     seed_everything(context.seed)

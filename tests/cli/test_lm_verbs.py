@@ -164,7 +164,7 @@ def test_a_packed_corpus_and_a_time_budget(data: Path, tmp_path: Path) -> None:
     assert "is a packed corpus" in again.err
     again = run("pretrain", packed, "--valid", data / "more.txt", "--out", out)
     assert again.code == 2
-    assert "--valid and --wikitext are for `ulmfit pack`" in again.err
+    assert "--valid and --wikitext are options of `ulmfit pack`" in again.err
 
 
 def test_conditions_have_a_column_and_values(data: Path, tmp_path: Path) -> None:

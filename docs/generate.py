@@ -1,7 +1,8 @@
-"""Write the parts of the documents that follow from the code: `make docs`.
+"""Write the generated parts of the documents: `make docs`.
 
-The file tree and the accuracy table in README.md, docs/cli.md from the help texts of the commands,
-docs/results.md and its figures and the figures of docs/reliability.md from the results files.
+These are the file tree and the accuracy table in README.md, docs/cli.md (from the help texts of the
+commands), docs/results.md and its figures, and the numbers in docs/reliability.md (from the results
+files).
 `tests/test_docs.py` fails when running this would change anything.
 """
 
@@ -27,9 +28,10 @@ SCREEN = {"COLUMNS": "80", "TERMINAL_WIDTH": "80", "NO_COLOR": "1"}
 CLI_HEADING = """\
 # Command line
 
-What `ulmfit VERB --help` shows, written by `make docs`. Results go to standard output, progress and
-logs to standard error. Exit codes: 0 done, 1 failed, 2 the command or its data cannot be used as
-given, 130 stopped by Ctrl-C.
+All commands and options, as shown by `ulmfit VERB --help` (written by `make docs`).
+
+Results go to standard output, progress and logs to standard error. Exit codes: 0 success,
+1 failure, 2 the command or its data cannot be used as given, 130 stopped by Ctrl-C.
 """
 
 # Data sets and draws of the README's table, and its columns.
@@ -177,7 +179,7 @@ def with_counts(page: str) -> str:
     """docs/reliability.md with the counts of the results file in its block."""
     path = ROOT / "benchmarks" / "results" / "reliability.json"
     results = json.loads(path.read_text("utf-8"))["results"]
-    lines = [f"{'what':<60}{'tried':>8}{'as it should':>14}"]
+    lines = [f"{'test':<60}{'tried':>8}{'passed':>14}"]
     lines += [
         f"{name:<60}{counts['tried']:>8,}{counts['survived']:>14,}"
         for name, counts in results.items()
@@ -213,9 +215,9 @@ def load_table(results: dict[str, dict[str, Any]]) -> str:
 
 def _clients(found: dict[str, Any]) -> list[str]:
     return [
-        f"{found['clients']} clients without a pause for {found['seconds']:g} s, "
+        f"{found['clients']} clients sending without a pause for {found['seconds']:g} s, "
         f"{found['texts_per_second']:.0f} texts a second",
-        f"farthest probability from that of predict: {found['worst_difference']:.1g}",
+        f"largest difference of a probability from predict: {found['worst_difference']:.1g}",
     ]
 
 
@@ -234,10 +236,10 @@ def _soak(found: dict[str, Any]) -> list[str]:
 def _connections(found: dict[str, Any]) -> list[str]:
     cut = found["not_taken"] + found["cut_in_silence"] + found["cut_between"]
     return [
-        f"{found['connections']:,} held open at once, {cut} not taken or cut; of "
+        f"{found['connections']:,} held open at once, {cut} not accepted or cut; of "
         f"{found['questions']:,} questions",
         f"{found['answered']:,} answered in {found['asking_seconds']:.0f} s, after "
-        f"{max(map(int, found['comebacks']))} comebacks at most",
+        f"{max(map(int, found['comebacks']))} retries at most",
     ]
 
 
@@ -246,9 +248,9 @@ def _restart(found: dict[str, Any]) -> list[str]:
         [one[name] for one in found["seconds_of_each"]] for name in ("drained", "ready")
     )
     return [
-        f"{found['restarts']} times while {found['clients']} clients asked; the old service had "
-        f"ended after",
-        f"{min(drained):.1f} to {max(drained):.1f} s, the next one was there after "
+        f"{found['restarts']} restarts under requests of {found['clients']} clients; the old "
+        f"service had ended after",
+        f"{min(drained):.1f} to {max(drained):.1f} s, the new one was ready after "
         f"{min(ready):.1f} to {max(ready):.1f} s",
     ]
 
@@ -264,12 +266,16 @@ LOADS: dict[str, Callable[[dict[str, Any]], list[str]]] = {
 def surroundings(results: dict[str, dict[str, Any]]) -> str:
     """What the figures depend on."""
     any_of = next(iter(results.values()))
+    cpus: dict[str, list[str]] = {}
+    for name, one in results.items():
+        cpus.setdefault(one["machine"]["cpu"], []).append(name)
+    machines = ", ".join(f"{cpu} ({', '.join(names)})" for cpu, names in cpus.items())
     loads = [one[name] for one in results.values() for name in ("load_before", "load_after")]
     commits = list(dict.fromkeys(one["commit"] for one in results.values()))
     notes = dict.fromkeys(one["note"] for one in results.values() if one["note"])
     text = (
-        f"Measured on {any_of['date']}: {any_of['machine']['cpu']}, {any_of['machine']['cores']} "
-        f"cores shared by service and clients, {any_of['workers']} worker of one thread, a "
+        f"Measured on {any_of['date']}: {machines}; {any_of['machine']['cores']} cores shared by "
+        f"service and clients, {any_of['workers']} worker of one thread, a "
         f"TREC-6 model of {any_of['model']['directions']} directions, commit "
         f"{', '.join(commits)}. Load average {min(loads):.1f} to {max(loads):.1f}; "
         f"{'; '.join(notes) or 'nothing else ran'}."

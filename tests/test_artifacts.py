@@ -144,7 +144,7 @@ def test_appended_bytes_are_noticed(model: Path) -> None:
 def test_cut_config_is_named(model: Path) -> None:
     text = (model / "config.json").read_bytes()
     (model / "config.json").write_bytes(text[: len(text) // 2])
-    assert "config.json is cut or is no JSON" in broken(model)
+    assert "config.json is cut or is not JSON" in broken(model)
 
 
 def test_altered_config_is_named(model: Path) -> None:
@@ -229,7 +229,7 @@ def test_incomplete_model_is_not_written(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        (b"{", r"config\.json is no JSON"),
+        (b"{", r"config\.json is not JSON"),
         (b'{"rate": NaN}', "the number NaN is not part of it"),
         (b"[]", "expected a JSON object without the key 'format'"),
         (b'{"format": 1}', "expected a JSON object without the key 'format'"),

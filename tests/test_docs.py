@@ -169,6 +169,26 @@ def test_log_entries_are_dated_and_complete() -> None:
         assert parts == ["Measured", "Result", "Decision"], entry.splitlines()[0]
 
 
+def references(text: str) -> list[str]:
+    """Titles of entries that follow the name of the log, across line ends and comment marks."""
+    flat = re.sub(r"\s*\n[\s#]*", " ", text)
+    return re.findall(r"docs/log\.md(?:, \"([^\"]+)\"|)", flat)
+
+
+@pytest.mark.parametrize("folder", ["src", "reproduce"])
+def test_references_to_the_log_name_an_entry(folder: str) -> None:
+    titles = set(re.findall(r"^## [\d-]+: (.+)$", read("docs/log.md"), re.MULTILINE))
+    paths = [
+        path for path in files() if path.parts[0] == folder and path.suffix in (".py", ".toml")
+    ]
+    named = {path: references(read(str(path)).replace('\\"', '"')) for path in paths}
+    assert any(named.values())
+    wrong = {
+        str(path): name for path, found in named.items() for name in found if name not in titles
+    }
+    assert not wrong, 'name the entry: docs/log.md, "...?"'
+
+
 def test_changelog_starts_with_what_comes_next() -> None:
     versions = re.findall(r"^## \[(.+?)\]", read("CHANGELOG.md"), re.MULTILINE)
     assert versions[0] == "Unreleased"

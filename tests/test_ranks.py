@@ -59,7 +59,7 @@ def test_a_restart_does_not_read_what_the_last_attempt_wrote() -> None:
 
 def test_who_waits_for_nobody_gives_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ranks, "DATA_TIMEOUT", timedelta(seconds=0.1))
-    with pytest.raises(TrainingError, match="2 processes were to train together, and not all"):
+    with pytest.raises(TrainingError, match="2 processes were to train together, but not all"):
         ranks.fresh_part(HashStore(), 0, 2)
 
 
@@ -146,7 +146,7 @@ def test_one_that_is_killed_stops_the_other(tmp_path: Path) -> None:
     assert killed.code == -signal.SIGKILL
     assert other.code == 1
     assert other.error.startswith(
-        "TrainingError: another of the processes that train together is gone. torchrun says which"
+        "TrainingError: another of the processes that train together has ended. torchrun says which"
     )
 
 
@@ -157,7 +157,7 @@ def apart() -> None:
 def test_processes_that_come_apart_are_stopped(tmp_path: Path) -> None:
     for outcome in in_ranks(2, apart, tmp_path):
         assert outcome.code == 1
-        assert "the processes that train together have come apart" in outcome.error
+        assert "the processes that train together are out of step" in outcome.error
 
 
 def unseen(folder: str) -> None:

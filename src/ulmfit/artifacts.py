@@ -269,7 +269,7 @@ def _seal(config: bytes, records: Mapping[str, dict[str, Any]], name: str) -> by
     try:
         settings = json.loads(config, parse_constant=_refuse_constant)
     except ValueError as error:
-        raise ModelFolderError(f"{name} is no JSON: {error}") from error
+        raise ModelFolderError(f"{name} is not JSON: {error}") from error
     if not isinstance(settings, dict) or _FORMAT in settings:
         raise ModelFolderError(
             f"{name} cannot be used", expected=f"a JSON object without the key '{_FORMAT}'"
@@ -325,7 +325,7 @@ def _parse_config(content: bytes, path: Path) -> tuple[dict[str, Any], dict[str,
     try:
         settings = json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise ModelFolderError(f"{broken} is cut or is no JSON ({error})", hint=_REMEDY) from error
+        raise ModelFolderError(f"{broken} is cut or is not JSON ({error})", hint=_REMEDY) from error
     header = settings.get(_FORMAT) if isinstance(settings, dict) else None
     if not isinstance(header, dict) or not isinstance(header.get("version"), int):
         raise ModelFolderError(

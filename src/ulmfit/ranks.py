@@ -142,7 +142,7 @@ def fresh_part(store: Any, number: int, n: int) -> Any:
                 return PrefixStore(f"of {words[0]}", store)
         time.sleep(_LOOK / 4)
     raise TrainingError(
-        f"{n} processes were to train together, and not all of them have come",
+        f"{n} processes were to train together, but not all of them have connected",
         hint="Look at what torchrun says on the other hosts, and whether they reach one another.",
     )
 
@@ -187,7 +187,7 @@ def exchange(place: str, *values: float) -> list[tuple[float, ...]]:
     if len({row[1] for row in rows}) > 1:
         _group.broken = True
         raise TrainingError(
-            f"the processes that train together have come apart: this one is at {place!r}, another "
+            f"the processes that train together are out of step: this one is at {place!r}, another "
             "is not",
             expected="the same program, data and settings in every process",
         )
@@ -203,7 +203,7 @@ def _losses_told(group: _Group) -> Iterator[None]:
             raise
         group.broken = True
         raise TrainingError(
-            "another of the processes that train together is gone",
+            "another of the processes that train together has ended",
             hint="torchrun says which one, and how it ended; where it was killed, memory may have "
             "run out. --resume goes on.",
         ) from error

@@ -24,7 +24,7 @@ Precision = Literal["auto", "float32", "bf16"]
 
 
 # Where bf16 pays it is twice as fast, and on a busy machine the slower one may win by a little
-# (docs/log.md). Ours.
+# (docs/log.md, "does `--precision auto` always choose the same?"). Ours.
 CLEARLY_FASTER = 1.25
 
 
@@ -42,7 +42,8 @@ def fast_precision(*, cpu: bool) -> Literal["float32", "bf16"]:
     """bf16 where the device multiplies it faster than float32: with AMX, on a GPU of today.
 
     A CPU's instructions for it do not tell: some do half of what they do in float32, others twice
-    (docs/log.md). So products are timed, once in a process.
+    (docs/log.md, "do instructions for bfloat16 make it the faster precision?"). So products are
+    timed, once in a process.
     """
     import torch
 
@@ -120,7 +121,7 @@ def make_accelerator(precision: Precision = "float32", *, cpu: bool = False) -> 
         raise SettingsError(
             "this processor cannot train in bf16",
             expected="--precision float32 or auto",
-            hint="A run that was begun in bf16 goes on only where there is bf16.",
+            hint="A run that was started in bf16 can only be resumed where there is bf16.",
         )
     # accelerate keeps the first request for the life of the process: another one would be refused,
     # or, from a CPU to a GPU, ignored.

@@ -136,12 +136,13 @@ class PretrainSettings(LMSettings):
     """
 
     text: TextSettings = TextSettings()
-    # Sizes that two cores can train in an evening: ours, docs/log.md.
+    # Sizes that two cores can train in an evening: ours, docs/log.md, "how good is a language model
+    # after an hour on one core?".
     emb_size: int = Field(256, gt=0)
     hidden_size: int = Field(640, gt=0)
     n_layers: int = Field(2, gt=0)
     # A corpus that is read once cannot be learned by heart: a fifth of the released dropouts and no
-    # AR or TAR. The rest as in docs/log.md, 2026-11-23.
+    # AR or TAR. The rest as in the same entry.
     epochs: int = Field(1, ge=1)
     dropouts: Dropouts = Dropouts().scaled(0.2)
     ar_alpha: float = Field(0.0, ge=0)
@@ -168,15 +169,17 @@ class FinetuneLMSettings(LMSettings):
             nobody has chosen them (ours, `stages.finetune_lm.fitted_to_length`).
     """
 
-    # A corpus of 5,000 short texts would be read in 14 steps of 64 streams: ours, docs/log.md.
+    # A corpus of 5,000 short texts would be read in 14 steps of 64 streams: ours, docs/log.md,
+    # "which settings for 5,000 short texts?".
     least_steps: int = Field(50, ge=1)
-    # Five passes over a short text (eight over TREC-6 came to the same perplexity), or under an
-    # hour on two cores for a large corpus (both directions, one core each): ours, docs/log.md.
+    # Five passes over a short text (eight over TREC-6 came to the same perplexity: docs/log.md,
+    # "which epoch of a classifier is the best?"), or under an hour on two cores for a large corpus,
+    # both directions, one core each (docs/log.md, "how far do few labels go, and all of TREC-6?").
     epochs: int = Field(5, ge=1)
     max_tokens: int | None = Field(10_000_000, gt=0)
     softmax_samples: int | None = Field(1024, gt=0)
     # Released code: task. With 600 labels the pretrained words that only new texts hold are worth
-    # five points: ours, docs/log.md.
+    # five points: ours, docs/log.md, "which settings for 5,000 short texts?".
     vocab: Literal["task", "union"] = "union"
     max_vocab: int = Field(60_000, ge=16)
     min_freq: int = Field(2, ge=1)
@@ -187,7 +190,8 @@ class ClassifierSettings(StageSettings):
     """Training of the classifier on a fine-tuned encoder.
 
     Attributes:
-        epochs: passes over the labelled documents (paper: 50; ours: 15, docs/log.md).
+        epochs: passes over the labelled documents (paper: 50; ours: 15, docs/log.md, "which
+            settings for 5,000 short texts?").
         max_tokens: fewer passes where the documents have more tokens than this in all of them
             (at least 2 passes); bounds the wait to about half an hour a direction on two cores
             (ours). None: always `epochs`.
@@ -230,7 +234,8 @@ class ClassifierSettings(StageSettings):
     by_length: bool = True
     optimizer: OptimizerSettings = OptimizerSettings()
     schedule: ScheduleSettings = ScheduleSettings()
-    # Paper: 1e-2; on TREC-6 the double made 13 % fewer errors: ours, docs/log.md.
+    # Paper: 1e-2; on TREC-6 the double made 13 % fewer errors: ours, docs/log.md, "which settings
+    # for 5,000 short texts?".
     rates: RateSettings = RateSettings(lr=2e-2)
 
 
@@ -243,7 +248,7 @@ class SelfTrainingSettings(Frozen):
         epochs: passes over them and the labelled documents.
     """
 
-    # Ours, docs/log.md.
+    # Ours; tried in docs/log.md, "what helps a classifier with a hundred labels?".
     documents: int = Field(2_000, ge=1)
     pool: int = Field(5_000, ge=1)
     epochs: int = Field(4, ge=2)

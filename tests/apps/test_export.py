@@ -76,8 +76,8 @@ def test_a_graph_that_answers_otherwise_is_refused(
     with pytest.raises(ExportError) as caught:
         export_onnx(tiny.both(), tmp_path / "out")
     message = str(caught.value)
-    assert re.match(r"the exported fp32 model is 0\.\d+ of probability at most from", message)
-    assert " the model in torch, on 84 texts: expected up to 0.0001. Nothing was" in message
+    assert re.match(r"probabilities of the exported fp32 model differ by 0\.\d+ at most", message)
+    assert " from those in torch, on 84 texts: expected up to 0.0001. Nothing was" in message
     assert not (tmp_path / "out").exists()
 
 
@@ -90,7 +90,7 @@ def test_answers_that_are_no_numbers_are_refused(
         return classifier_graph(config, {**weights, "head.linear2.bias": bias}, precision)
 
     monkeypatch.setattr(module, "classifier_graph", wrong)
-    with pytest.raises(ExportError, match="the exported fp32 model is nan of probability"):
+    with pytest.raises(ExportError, match="of the exported fp32 model differ by nan at most"):
         export_onnx(tiny.both(), tmp_path / "out")
 
 
@@ -102,8 +102,8 @@ def test_eight_bits_that_are_too_few_are_refused(
     with pytest.raises(ExportError) as caught:
         export_onnx(tiny.both(), tmp_path / "out", precision="int8")
     message = str(caught.value)
-    assert message.startswith("the exported int8 model is ")
-    assert " of probability on average from the model in torch, on 84 texts: " in message
+    assert message.startswith("probabilities of the exported int8 model differ by ")
+    assert " on average from those in torch, on 84 texts: " in message
     assert message.endswith("expected up to 1e-06. Export without --int8.")
     assert not (tmp_path / "out").exists()
 

@@ -85,7 +85,7 @@ def test_word_counts_by_the_readme_alone() -> None:
 def test_it_says_how_words_are_counted() -> None:
     settings = {**SETTINGS, "ngrams": {"version": 1, "terms": 5, "share": 0.75}}
     readme = export_readme(settings)
-    assert "4. Add the member that counts words, `ngrams.safetensors`" in readme
+    assert "4. Add the bag-of-words model, `ngrams.safetensors`" in readme
     assert f"ids below {len(SPECIALS)}" in readme
     assert "Add 0.75 times" in readme
     assert "the scores log(p / (1 - p)) of the graphs" in readme

@@ -104,7 +104,7 @@ def test_a_resumed_run_has_the_held_out_text_that_it_began_with(tmp_path: Path) 
     )
     again = replace(run_in(work), resume=True)
     for other in (None, lambda: iter(TEXTS[:41])):
-        with pytest.raises(SettingsError, match=r"was of other held-out text \(it has changed\)"):
+        with pytest.raises(SettingsError, match=r"differs in held-out text \(it has changed\)"):
             pretrain_lms(lambda: iter(TEXTS), PRETRAIN, ["forward"], again, valid=other)
 
 
@@ -114,7 +114,7 @@ def test_a_packed_corpus_of_other_words_than_the_start_is_refused_first(tmp_path
     pack_corpus(lambda: TEXTS, lambda: TEXTS[:60], PRETRAIN, facts, packed)
     words = Tokenizer.train(["quite other words"], min_freq=1)
     start: dict[Direction, TrainedLM] = {"forward": tiny.trained_lm(words)}
-    with pytest.raises(SettingsError, match=r"has another vocabulary.*Pack the corpus again"):
+    with pytest.raises(SettingsError, match=r"has a different vocabulary.*Pack the corpus again"):
         pretrain_lms(packed, PRETRAIN, ["forward"], run_in(tmp_path / "w"), start=start)
     assert not (tmp_path / "w").exists()
 

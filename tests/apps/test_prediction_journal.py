@@ -147,10 +147,13 @@ def test_another_input_is_refused(tmp_path: Path, texts: list[str]) -> None:
 @pytest.mark.parametrize(
     ("facts", "problem"),
     [
-        ({**FACTS, "the model": "b2"}, "the model is b2 now: expected a1, as then"),
-        ({**FACTS, "--encoding": "cp949"}, "--encoding is cp949 now: expected not given, as then"),
-        ({"--encoding": None}, "the model is not given now: expected a1, as then"),
-        ({**FACTS, "--text": "body"}, "--text is body now: expected not given, as then"),
+        ({**FACTS, "the model": "b2"}, "the model is b2 now: expected a1, as before"),
+        (
+            {**FACTS, "--encoding": "cp949"},
+            "--encoding is cp949 now: expected not given, as before",
+        ),
+        ({"--encoding": None}, "the model is not given now: expected a1, as before"),
+        ({**FACTS, "--text": "body"}, "--text is body now: expected not given, as before"),
     ],
 )
 def test_another_run_is_refused(tmp_path: Path, facts: dict[str, object], problem: str) -> None:
@@ -159,8 +162,10 @@ def test_another_run_is_refused(tmp_path: Path, facts: dict[str, object], proble
     before = journal_path(target).read_bytes()
     with pytest.raises(SettingsError) as caught, open_journal(target, facts, 2, resume=True):
         pass
-    assert f"the stopped run that wrote '{target}' is another one: {problem}" in str(caught.value)
-    assert "or without --resume to start over" in str(caught.value)
+    assert f"the stopped run that wrote '{target}' was a different one: {problem}" in str(
+        caught.value
+    )
+    assert "or leave --resume out to start over" in str(caught.value)
     assert journal_path(target).read_bytes() == before
     with pytest.raises(SettingsError, match="classes is 3 now: expected 2"):
         open_journal(target, FACTS, 3, resume=True).__enter__()

@@ -227,7 +227,7 @@ OTHERS: dict[str, tuple[Callable[[], TrainedClassifier], str]] = {
     ),
     "vocabulary": (
         lambda: member("backward", words=WORDS.with_vocab([*WORDS.vocab[:-1], "other"])),
-        "its tokenizer.json is another one",
+        "its tokenizer.json is different",
     ),
 }
 
@@ -285,7 +285,7 @@ def test_damaged_files_are_named(both: Predictor, tmp_path: Path, name: str, inn
     file.write_bytes(content[:-2] + bytes([content[-2] ^ 1]) + content[-1:])
     message = fault(path)
     assert message.startswith(f"model folder '{path}' is broken: {inner}{name} ")
-    assert "was altered (its SHA-256 differs)" in message or "is no JSON" in message
+    assert "was altered (its SHA-256 differs)" in message or "is not JSON" in message
 
 
 @pytest.mark.parametrize(
@@ -296,9 +296,9 @@ def test_damaged_files_are_named(both: Predictor, tmp_path: Path, name: str, inn
         (b"7", "is not a model folder of ulmfit"),
         (b'"text"', "is not a model folder of ulmfit"),
         (b'{"format": 1}', "is not a model folder of ulmfit"),
-        (b"[" * 100_000, "config.json is cut or is no JSON"),
-        (b"\x80\x03}q", "config.json is cut or is no JSON"),
-        (b"", "config.json is cut or is no JSON"),
+        (b"[" * 100_000, "config.json is cut or is not JSON"),
+        (b"\x80\x03}q", "config.json is cut or is not JSON"),
+        (b"", "config.json is cut or is not JSON"),
         (
             b'{"format": {"version": 99, "written_by": "ulmfit 9.0"}}',
             "has format version 99 (written by ulmfit 9.0): expected version 1 or older. "

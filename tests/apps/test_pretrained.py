@@ -141,7 +141,7 @@ def test_two_directions_share_one_vocabulary(tmp_path: Path, words: Tokenizer) -
     other = words.with_vocab([*words.vocab[:-1], "other"])
     pair = make_lm(words, "forward", 0), make_lm(other, "backward", 1)
     save_lms({"forward": pair[0], "backward": pair[1]}, tmp_path / "x")
-    with pytest.raises(ModelFolderError, match=r"backward/tokenizer\.json is another one than"):
+    with pytest.raises(ModelFolderError, match=r"backward/tokenizer\.json is different from"):
         resolve_lms(tmp_path / "x", ("forward", "backward"))
     assert list(resolve_lms(tmp_path / "x", ("backward",))) == ["backward"]
 

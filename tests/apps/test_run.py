@@ -96,7 +96,7 @@ def test_a_run_of_something_else_is_not_resumed(
 ) -> None:
     work = tmp_path / "work"
     run_in(work).claim({"data": "a"})
-    with pytest.raises(SettingsError, match=f"of other {named}.*--resume"):
+    with pytest.raises(SettingsError, match=f"differs in {named}.*--resume"):
         run_in(work, seed=seed, resume=True).claim(identity)
 
 

@@ -86,11 +86,11 @@ def test_without_texts_there_is_nothing_to_label(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         train_classifier(dataset(30), LMS, with_second_round(), training_run(tmp_path))
     labelled, run = dataset(30), training_run(tmp_path)
-    with pytest.raises(InputError, match="no text without labels"):
+    with pytest.raises(InputError, match="no unlabelled text"):
         train_classifier(labelled, LMS, with_second_round(), run, unlabeled=lambda: labelled.texts)
     assert not notes(run), "said before anything is trained"
     assert str(caught.value) == (
-        "there is no text without labels to train on: expected more text of the task. Give it with "
+        "there is no unlabelled text to train on: expected more text of the task. Give it with "
         "--unlabeled, or leave self_training out."
     )
 

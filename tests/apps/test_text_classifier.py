@@ -163,7 +163,9 @@ def test_matrix_in_matrix_out(make: Maker) -> None:
     assert (classifier.predict_proba(TEXTS)[:, 1] == 0).all(), "never seen with a 1"
     assert classifier.score(TEXTS, matrix) == (answers == matrix).all(axis=1).mean()
     assert classifier.score(TEXTS, matrix.tolist()) == classifier.score(TEXTS, matrix)
-    with pytest.raises(SettingsError, match="min_confidence does not go with labels in a matrix"):
+    with pytest.raises(
+        SettingsError, match="min_confidence cannot be used with labels in a matrix"
+    ):
         classifier.predict(TEXTS, min_confidence=0.9)
 
 

@@ -211,7 +211,7 @@ def test_another_run_is_not_resumed(
             valid=values["valid"],
         )
     message = str(caught.value)
-    assert message.startswith(f"the run in '{tmp_path}' was of other {named}")
+    assert message.startswith(f"the run in '{tmp_path}' differs in {named}")
     assert message.endswith(
         ". Give the same data, settings and --precision to resume it, or leave --resume out to "
         "start again."
@@ -225,7 +225,7 @@ def test_another_precision_is_not_mixed_in(
     run = training_run(tmp_path, resume=True)
     monkeypatch.setattr("ulmfit.runtime.cpu_runs_bf16", lambda: True)  # nothing is computed
     run = replace(run, accelerator=make_accelerator("bf16", cpu=True))
-    with pytest.raises(SettingsError, match="was of other precision"):
+    with pytest.raises(SettingsError, match="differs in precision"):
         train_classifier(DATA, LMS, settings(), run, unlabeled=lambda: MORE, valid=VALID)
 
 
@@ -252,7 +252,7 @@ def test_the_same_run_is_resumed_and_has_nothing_to_do(
     first_run(tmp_path)
     run = training_run(tmp_path, resume=True)
     train_classifier(DATA, LMS, settings(), run, unlabeled=lambda: MORE, valid=VALID)
-    assert all("word pairs are counted" in line for line in notes(run))
+    assert all("words and word pairs, with a weight of" in line for line in notes(run))
 
 
 def test_without_resume_the_work_is_done_anew(
@@ -279,7 +279,7 @@ def test_a_member_that_counts_words_joins_in(tmp_path: Path) -> None:
     few = train_classifier(dataset(60), LMS, settings(), run)
     assert few.ngrams is not None
     assert few.ngrams.share == DEFAULT_SHARE, "nothing held out to choose it by"
-    assert any("word pairs are counted" in line for line in notes(run))
+    assert any("words and word pairs, with a weight of" in line for line in notes(run))
 
     chosen = train_classifier(
         train, LMS, settings(), training_run(tmp_path / "chosen"), valid=held_out

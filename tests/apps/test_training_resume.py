@@ -88,6 +88,6 @@ def test_another_seed_is_refused(tmp_path: Path) -> None:
     assert mark["seed"] == 0
     assert in_child(replace(request, resume=True, seed=1)) == 2
     assert (tmp_path / "error.txt").read_text(encoding="utf-8") == (
-        f"SettingsError: the run in '{tmp_path / 'work'}' was of other seed: 0, now 1. Give the "
+        f"SettingsError: the run in '{tmp_path / 'work'}' differs in seed: 0, now 1. Give the "
         "same data, settings and --precision to resume it, or leave --resume out to start again."
     )

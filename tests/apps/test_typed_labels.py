@@ -176,8 +176,8 @@ def test_labels_left_out() -> None:
     with pytest.raises(SettingsError) as caught:
         require_place_for_none(LabelForm(kind="integer", columns=2))
     assert str(caught.value) == (
-        "min_confidence does not go with labels in a matrix of 0 and 1: expected labels as a list "
-        "per row. Take the probabilities of `predict_proba`, and leave rows out by them."
+        "min_confidence cannot be used with labels in a matrix of 0 and 1: expected labels as a "
+        "list per row. Use `predict_proba` and a threshold of your own."
     )
 
 

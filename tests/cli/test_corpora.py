@@ -74,4 +74,4 @@ def test_wikitext_has_to_be_named_and_becomes_natural_text(tmp_path: Path) -> No
     assert json.loads(done.out)["corpus"]["words"] == sum(10 + 1 for _ in rows)
     again = run("pretrain", out, "--wikitext", "--out", tmp_path / "lm")
     assert again.code == 2
-    assert "--wikitext are for `ulmfit pack`" in again.err
+    assert "--wikitext are options of `ulmfit pack`" in again.err

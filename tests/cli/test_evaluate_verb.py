@@ -31,7 +31,7 @@ def test_with_the_training_rows_it_compares(model: Path, data: Path, tmp_path: P
 def test_training_rows_without_a_report_are_a_mistake(model: Path, data: Path) -> None:
     done = run("evaluate", model, data / "test.csv", "--train", data / "train.csv")
     assert done.code == 2
-    assert "--train is for the report" in done.err
+    assert "--train is only used for the report" in done.err
 
 
 def test_training_rows_must_have_the_labels_of_the_model(

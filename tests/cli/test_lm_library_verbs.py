@@ -83,7 +83,7 @@ def test_wikitext_is_made_natural_text_first(tiny_lm: Path, tmp_path: Path) -> N
     path.write_text(json.dumps({"text": WIKITEXT}) + "\n")
     refused = run("evaluate-lm", tiny_lm, path)
     assert refused.code == 2
-    assert "is tokenised as WikiText is (it has ' @-@ ' or ' @,@ ')" in refused.err
+    assert "is tokenised like WikiText (it has ' @-@ ' or ' @,@ ')" in refused.err
     assert "Add --wikitext" in refused.err
     done = run("evaluate-lm", tiny_lm, path, "--wikitext", "-q")
     assert done.code == 0, done

@@ -102,7 +102,7 @@ def test_a_run_that_fails_says_why_and_is_resumed_only_with_the_same_text(
     corpus.write_text(text.replace("film", "opera", 1))
     done = run(*command, *changes, "--resume")
     assert done.code == 2, done
-    assert f"the run in '{out / 'training'}' was of other text (the corpus has changed)" in done.err
+    assert f"the run in '{out / 'training'}' differs in text (the corpus has changed)" in done.err
     corpus.write_text(text)
     assert run(*command, *changes, "--resume").code == 1
 
@@ -136,7 +136,7 @@ def test_a_filter_a_start_and_a_resume(data: Path, tiny_lm: Path, tmp_path: Path
     write()
     changed = run(*options)
     assert changed.code == 2
-    assert "was of other text (the corpus has changed)" in changed.err
+    assert "differs in text (the corpus has changed)" in changed.err
     rows[0]["text"] = lines[0]
     write()
     done = run(*options, "--json")
@@ -174,7 +174,7 @@ def test_a_packed_corpus_and_a_time_budget(data: Path, tmp_path: Path) -> None:
     assert "is a packed corpus" in again.err
     again = run("pretrain", packed, "--valid", data / "more.txt", "--out", out)
     assert again.code == 2
-    assert "--valid and --wikitext are for `ulmfit pack`" in again.err
+    assert "--valid and --wikitext are options of `ulmfit pack`" in again.err
 
 
 def test_conditions_have_a_column_and_values(data: Path, tmp_path: Path) -> None:
@@ -197,7 +197,7 @@ def test_a_packed_corpus_that_cannot_be_written_is_refused_first(
         (tmp_path, 2, "is a folder"),
         (corpus, 2, "is read, and cannot be written"),
         (corpus / "x.packed", 1, "file exists"),
-        (tmp_path / "notes.md", 2, "is there and no packed corpus"),
+        (tmp_path / "notes.md", 2, "exists and is not a packed corpus"),
     ):
         done = run("pack", corpus, "--out", out)
         assert (done.code, said in done.err.lower()) == (code, True), done

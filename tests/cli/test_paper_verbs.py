@@ -63,7 +63,7 @@ def test_an_own_experiment_is_run_printed_and_not_repeated(own: Path) -> None:
         (["tabel4"], "no experiment is called 'tabel4'"),
         (["table4", "--jobs", "4096"], "4096 jobs of 1 threads do not fit on"),
         (["table4", "--lm", "en-smal"], "language model 'en-smal' is neither a name nor a folder"),
-        (["table4", "--labels", "few"], "--labels 'few' is no number"),
+        (["table4", "--labels", "few"], "--labels 'few' is not a number"),
         (["table4", "--data-dir", "nowhere"], "nowhere"),
     ],
 )

@@ -135,12 +135,14 @@ def test_what_has_changed_is_named(
     assert (done.code, done.out) == (2, "")
     assert "the SHA-256 of the model's config.json is" in done.err
     done = resumed(model, source, stopped, "--encoding", "cp1252")
-    assert "another one: --encoding is cp1252 now\n  Expected: not given, as then" in done.err
+    assert "a different one: --encoding is cp1252 now\n  Expected: not given, as before" in done.err
     done = resumed(model, source, stopped, "--min-confidence", "0.9")
-    assert "another one: --min-confidence is 0.9 now\n  Expected: not given, as then" in done.err
+    assert (
+        "a different one: --min-confidence is 0.9 now\n  Expected: not given, as before" in done.err
+    )
     done = resumed(model, source, stopped, "--text-column", "id")
-    assert "the text column is id now\n  Expected: text, as then" in done.err
-    assert "Run the same command as then, or without --resume to start over." in done.err
+    assert "the text column is id now\n  Expected: text, as before" in done.err
+    assert "Run the same command as before, or leave --resume out to start over." in done.err
     assert not stopped.exists()
 
 

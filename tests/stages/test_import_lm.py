@@ -248,9 +248,9 @@ def test_vocabularies_in_containers(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("value", "problem"),
     [
-        ([], "is no list of words"),
-        ([1, 2], "is no list of words"),
-        ({"a": 1, "b": 1}, "is no list of words"),
+        ([], "is not a list of words"),
+        ([1, 2], "is not a list of words"),
+        ({"a": 1, "b": 1}, "is not a list of words"),
         (["▁the", "▁a", "s"], "is a vocabulary of subwords"),
     ],
 )
@@ -259,7 +259,7 @@ def test_other_things_are_no_vocabulary(tmp_path: Path, value: Any, problem: str
     with pytest.raises(InputError, match=problem):
         read_vocabulary(tmp_path / "x.pkl")
     (tmp_path / "x.json").write_text("[")
-    with pytest.raises(InputError, match="is no JSON"):
+    with pytest.raises(InputError, match="is not JSON"):
         read_vocabulary(tmp_path / "x.json")
 
 
@@ -270,7 +270,7 @@ def test_weights_that_are_no_numbers_are_refused(
     changed = {name: tensor.clone() for name, tensor in state.items()}
     name = next(name for name in changed if name.endswith("bias_ih_l0"))
     changed[name][3] = value
-    with pytest.raises(InputError, match="bias_ih_l0' have values that are no numbers"):
+    with pytest.raises(InputError, match="bias_ih_l0' have values that are not finite"):
         import_lm(*written(tmp_path, changed))
 
 
@@ -291,7 +291,7 @@ def test_words_that_are_no_text_or_too_long_are_refused(
 ) -> None:
     path = tmp_path / "itos.pkl"
     path.write_bytes(pickle.dumps(["a", "\ud800x"]))
-    with pytest.raises(InputError, match=r"entry 1 is no text \('.ud800x'\)"):
+    with pytest.raises(InputError, match=r"entry 1 is not text \('.ud800x'\)"):
         read_vocabulary(path)
     word = "a" * 1000
     path.write_bytes(pickle.dumps([word] * 1000))

@@ -122,7 +122,7 @@ def warn_of_unknown_words(
     if share > MOST_UNKNOWN:
         warnings.warn(
             f"the language model does not know {share:.0%} of the words of this text: another "
-            "language or another field? `ulmfit pretrain` makes one of your own text",
+            "language or another field? `ulmfit pretrain` trains one on your own text",
             stacklevel=2,
         )
 

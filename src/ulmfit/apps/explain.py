@@ -37,7 +37,7 @@ METHODS: Final[tuple[str, ...]] = get_args(Method)
 
 # Attributions add up to the change in score but for this much log-odds, which is at most a quarter
 # of a percent of probability, or for this share of what they are together without their signs,
-# which no bar in a chart would show. Ours, docs/log.md.
+# which no bar in a chart would show. Ours.
 TOLERANCE, SHARE = 0.01, 0.02
 MOST_POINTS = 256
 # A text of so many tokens is long: it is read in bfloat16 where that is fast, and its progress is

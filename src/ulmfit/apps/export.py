@@ -171,8 +171,8 @@ def _require_agreement(agreement: Agreement, precision: Precision) -> None:
         return
     what = "at most" if precision == "fp32" else "on average"
     raise ExportError(
-        f"the exported {precision} model is {found:.2g} of probability {what} from the model in "
-        f"torch, on {agreement.texts} texts",
+        f"probabilities of the exported {precision} model differ by {found:.2g} {what} from those "
+        f"in torch, on {agreement.texts} texts",
         expected=f"up to {limit:g}",
         hint="Export without --int8."
         if precision == "int8"

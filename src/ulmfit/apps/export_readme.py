@@ -17,16 +17,16 @@ Needs `onnxruntime`, `tokenizers` and `numpy`; no torch.
     classifier = OnnxClassifier.load("THIS_FOLDER")
     classifier.predict(["a text"]), classifier.predict_proba(["a text"])
 
-or `ulmfit predict THIS_FOLDER FILE`. Where torch is not to be installed at all, install ulmfit with
-`pip install --no-deps ulmfit` beside these three.
+or `ulmfit predict THIS_FOLDER FILE`. To avoid installing torch, install ulmfit with `pip install
+--no-deps ulmfit` and these three packages.
 """
 
 _LOOP = """\
 ## In any language
 
 1. Ids: `tokenizer.json` is a file of Hugging Face's `tokenizers`, which has bindings for many
-   languages. It holds all the rules, `xxbos` at the front too; add nothing and cut nothing off.
-2. For a `backward` graph turn the ids of each document round.
+   languages. It holds all the rules, including `xxbos` at the front; add and truncate nothing.
+2. For a `backward` graph, reverse the ids of each document.
 3. Run the graph chunk by chunk and keep the state; the answer is that of the last chunk:
 
        remaining = length of each document, in ids
@@ -39,8 +39,8 @@ _LOOP = """\
            remaining = remaining - {chunk}
        answer = outputs.probabilities
 
-{after}Rows of documents that have ended (`remaining` of 0 or less) keep state and answer as they
-are; they may stay in the batch or leave it. A document has at least one id.
+{after}Rows of documents that have ended (`remaining` of 0 or less) keep their state and answer;
+they may stay in the batch or leave it. A document has at least one id.
 {chunks}
 
 | input | type | shape | what it is |
@@ -60,11 +60,12 @@ Batch and time may be any size, also one. The classes, in the order of the colum
 """
 
 _COUNTING = """\
-Add the member that counts words, `ngrams.safetensors` with the arrays `keys` (F), `idf` (F),
-   `weights` (F, classes) and `bias` (classes). Leave out ids below {specials}: they are marks.
-   Terms are each id left, with the key `id`, and each two ids that are then neighbours, with the
-   key `(first + 1) * 2^32 + second`; only those in `keys` count. The value of a term that occurs n
-   times is (1 + log n) * idf; divide a document's values by the root of the sum of their squares.
+Add the bag-of-words model, `ngrams.safetensors` with the arrays `keys` (F), `idf` (F),
+   `weights` (F, classes) and `bias` (classes). Leave out ids below {specials}: special tokens.
+   Terms are each remaining id, with the key `id`, and each pair of ids that are then neighbours,
+   with the key `(first + 1) * 2^32 + second`; only those in `keys` count. The value of a term
+   that occurs n times is (1 + log n) * idf; divide a document's values by the root of the sum of
+   their squares.
    Its scores are `bias` plus the sum over the terms of value * weights. Add {share!r} times
    these to the scores {score} of the graphs; the probabilities are
    {whole}."""

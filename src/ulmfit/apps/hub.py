@@ -147,7 +147,7 @@ def _reported(repo: str) -> Iterator[None]:
         raise HubError(f"there is no token for '{repo}'", hint=_LOGIN) from error
     except errors.RevisionNotFoundError as error:
         raise HubError(
-            f"repository '{repo}' has no such revision", hint="Look on its page which there are."
+            f"repository '{repo}' has no such revision", hint="Its page on the hub lists them."
         ) from error
     except (errors.RepositoryNotFoundError, errors.HfHubHTTPError) as error:
         raise _refused(repo, error) from error

@@ -176,7 +176,7 @@ def _facts_of(
         return CorpusFacts(**ranks.first("the corpus", lambda: measure_corpus(counted).to_dict()))
     if start and packed_tokenizer(texts).digest != next(iter(start.values())).tokenizer.digest:
         raise SettingsError(
-            f"{texts} has another vocabulary than the language model to start from",
+            f"{texts} has a different vocabulary from the language model to start from",
             expected="the same one",
             hint="Pack the corpus again with --start.",
         )

@@ -33,8 +33,8 @@ def quantize_gates(matrix: NDArray[np.float32]) -> Quantized:
     On x86 processors without VNNI (Intel before 2019, AMD before 2022) the kernels add the products
     of two neighbouring rows with activations of up to 255 in 16 bits, and clip the sum. So the
     scale is that of the largest sum of such a pair instead of the largest single weight: nothing is
-    clipped anywhere, and weights lose 0.4 bits on average (docs/log.md), where leaving one bit out
-    for all (`reduce_range`) would lose a whole one.
+    clipped anywhere, and weights lose 0.4 bits on average (docs/log.md, "which eight bits for an
+    exported LSTM?"), where leaving one bit out for all (`reduce_range`) would lose a whole one.
     """
     rows = np.pad(matrix, ((0, len(matrix) % 2), (0, 0))).reshape(-1, 2, matrix.shape[1])
     up, down = np.maximum(rows, 0).sum(axis=1), np.maximum(-rows, 0).sum(axis=1)

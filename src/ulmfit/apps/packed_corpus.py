@@ -116,7 +116,7 @@ def check_packed(out: Path, inputs: Iterable[Path] = ()) -> None:
         refuse_overwriting(out, inputs)
         if out.exists() and not is_packed(out):
             raise SettingsError(
-                f"'{out}' is there and no packed corpus", expected="another name, or its removal"
+                f"'{out}' exists and is not a packed corpus", expected="another name, or remove it"
             )
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=out.parent):

@@ -107,7 +107,7 @@ class Plan:
         )
         if any(s.epochs == MOST_BUDGET_EPOCHS for s in found.values()):
             self.run.display.note(
-                f"{MOST_BUDGET_EPOCHS} passes over this text are enough: it will be done earlier"
+                f"{MOST_BUDGET_EPOCHS} passes over this text are enough: it will finish earlier"
             )
         self._keep("timed", {d: s.model_dump() for d, s in found.items()})
         return found

@@ -177,17 +177,17 @@ def _require_same(facts: Mapping[str, object], line: bytes, target: Path) -> Non
         before = None
     if not isinstance(before, dict):
         raise SettingsError(
-            f"what was kept of the stopped run that wrote '{target}' is damaged",
+            f"the saved state of the stopped run that wrote '{target}' is damaged",
             hint="Run without --resume to start over.",
         )
     for name in (*facts, *before):
         old, new = before.get(name), facts.get(name)
         if old != new:
             raise SettingsError(
-                f"the stopped run that wrote '{target}' is another one: "
+                f"the stopped run that wrote '{target}' was a different one: "
                 f"{name} is {_shown(new)} now",
-                expected=f"{_shown(old)}, as then",
-                hint="Run the same command as then, or without --resume to start over.",
+                expected=f"{_shown(old)}, as before",
+                hint="Run the same command as before, or leave --resume out to start over.",
             )
 
 
@@ -212,5 +212,5 @@ def _reported(target: Path) -> Iterator[None]:
     except OSError as error:
         raise StorageError(
             f"cannot write '{target}': {(error.strerror or str(error)).lower()}",
-            hint="Free some space or choose another place; what is answered stays, for --resume.",
+            hint="Free some space or choose another place; --resume keeps the rows written so far.",
         ) from error

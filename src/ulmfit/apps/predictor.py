@@ -31,7 +31,8 @@ from ulmfit.train.evaluate import predict_logits
 
 Probabilities = NDArray[np.float32]
 
-# Of the encoder's weights and products: exact, or faster on many texts (docs/log.md).
+# Of the encoder's weights and products: exact, or faster on many texts (docs/log.md, "how fast and
+# how exact is inference in 8 bits?").
 Precision = Literal["float32", "int8"]
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
@@ -51,7 +52,7 @@ def choose_device(name: str = "auto") -> torch.device:
         raise SettingsError(
             f"device {name!r} is unknown",
             expected=f"one of {', '.join(DEVICES)}",
-            hint="Which GPU it is, is set outside, such as by CUDA_VISIBLE_DEVICES=1.",
+            hint="Choose a GPU by the environment variable CUDA_VISIBLE_DEVICES.",
         )
     if not found.get(name, True):
         raise SettingsError(
@@ -344,5 +345,5 @@ def _disagreement(members: Sequence[TrainedClassifier]) -> str | None:
         if other.config.multi_label != first.config.multi_label:
             return "only one of the two gives several labels"
         if other.tokenizer.digest != first.tokenizer.digest:
-            return "its tokenizer.json is another one"
+            return "its tokenizer.json is different"
     return None

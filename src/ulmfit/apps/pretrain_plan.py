@@ -19,7 +19,8 @@ from ulmfit.settings import PretrainSettings
 from ulmfit.stages.lm_speed import Speed
 from ulmfit.stages.lm_training import VALID_TOKENS, regularization_share
 
-# Where more words than this would be unknown, whatever the amount of text: ours, docs/log.md.
+# Subwords where more words than this would be unknown, whatever the amount of text: ours,
+# docs/log.md, "words or subwords for a short corpus?".
 MOST_UNKNOWN = 0.15
 # MultiFiT (Eisenschlos et al. 2019): 15,000 subwords for each of seven languages; fewer for less
 # text, so that each is seen a hundred times or more (ours).
@@ -38,7 +39,8 @@ TIMED = ("max_tokens", "epochs")
 # Of the time: what may go wrong with a measured speed; what validation may take.
 MARGIN, VALIDATION_SHARE, MOST_VALIDATIONS = 0.05, 0.1, 20
 LEAST_STEPS_BETWEEN = 50  # of two validations: fewer change little
-# The second direction starts from the first and needs less (docs/log.md: a third saved).
+# The second direction starts from the first and needs a third less: docs/log.md, "how good is a
+# language model after an hour on one core?".
 FIRST_SHARE = 0.6
 
 

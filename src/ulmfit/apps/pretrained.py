@@ -140,7 +140,7 @@ def resolve_lms(
     lms = {direction: TrainedLM.from_contents(found[direction]) for direction in directions}
     if len({lm.tokenizer.digest for lm in lms.values()}) > 1:
         raise ModelFolderError(
-            f"language model '{path}' is broken: {BACKWARD}/{TOKENIZER} is another one than "
+            f"language model '{path}' is broken: {BACKWARD}/{TOKENIZER} is different from "
             f"{TOKENIZER}",
             expected="one vocabulary for both directions",
             hint="Train each direction alone, or pretrain the two on one vocabulary.",

@@ -143,7 +143,7 @@ class TrainingRun:
         if changed:
             told = " and ".join(f"{key}{_change(before.get(key), now.get(key))}" for key in changed)
             raise SettingsError(
-                f"the run in '{self.work}' was of other {told}",
+                f"the run in '{self.work}' differs in {told}",
                 hint="Give the same data, settings and --precision to resume it, or leave --resume "
                 "out to start again.",
             )

@@ -38,7 +38,7 @@ def require_self_training(dataset: Dataset, valid: Dataset | None, unlabeled: Te
     """
     if dataset.multi_label:
         raise SettingsError(
-            "self_training is set, and texts have any number of labels",
+            "self_training is set, but rows can have several labels",
             expected="one label for each text",
             hint="Leave self_training out.",
         )
@@ -50,7 +50,7 @@ def require_self_training(dataset: Dataset, valid: Dataset | None, unlabeled: Te
 
 def _nothing_to_label() -> InputError:
     return InputError(
-        "there is no text without labels to train on",
+        "there is no unlabelled text to train on",
         expected="more text of the task",
         hint="Give it with --unlabeled, or leave self_training out.",
     )

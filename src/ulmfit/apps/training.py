@@ -200,8 +200,8 @@ def _counting(
     if share is None and scores is not None and valid is not None:
         share = choose_share(scores, member, *valid, multi_label=several)
     share = DEFAULT_SHARE if share is None else share
-    what = f"{len(member.keys):,} words and word pairs are counted too, with a share of {share:g}"
-    run.display.note(what if share else "counting words adds nothing on held-out rows: left out")
+    what = f"bag of words: {len(member.keys):,} words and word pairs, with a weight of {share:g}"
+    run.display.note(what if share else "the bag of words adds nothing on held-out rows: left out")
     return replace(member, share=share) if share else None
 
 

@@ -72,7 +72,7 @@ def _refuse_measurements(labels: Iterable[Any]) -> None:
             raise InputError(
                 f"Unknown label type: continuous, such as {label}",
                 expected="classes: strings or whole numbers",
-                hint="Where these numbers do stand for classes, turn them into strings.",
+                hint="If these numbers stand for classes, turn them into strings.",
             )
 
 
@@ -97,9 +97,9 @@ def require_place_for_none(form: LabelForm) -> None:
     """
     if form.columns is not None:
         raise SettingsError(
-            "min_confidence does not go with labels in a matrix of 0 and 1",
+            "min_confidence cannot be used with labels in a matrix of 0 and 1",
             expected="labels as a list per row",
-            hint="Take the probabilities of `predict_proba`, and leave rows out by them.",
+            hint="Use `predict_proba` and a threshold of your own.",
         )
 
 

@@ -66,7 +66,7 @@ Version = Annotated[
 
 @app.callback()
 def ulmfit(version: Version = False) -> None:
-    """Turn a pile of text and a few labels into a text classifier, on your own machine.
+    """Train a text classifier from a few labelled texts, on your own machine.
 
-    ULMFiT: a pretrained language model learns your texts, then your labels.
+    ULMFiT: a pretrained language model is fine-tuned on your texts, then on your labels.
     """

@@ -23,8 +23,8 @@ Wikitext = Annotated[
     bool,
     typer.Option(
         "--wikitext",
-        help="The text is tokenised as WikiText is (` @-@ `, spaces around punctuation): make "
-        "natural text of it first.",
+        help="The text is tokenised like WikiText (` @-@ `, spaces around punctuation): restore "
+        "natural text first.",
         rich_help_panel=DATA,
     ),
 ]
@@ -33,7 +33,7 @@ HeldOutText = Annotated[
     typer.Option(
         "--valid",
         metavar="FILE",
-        help="Held-out text to measure perplexity on; not trained on even if the corpus has it.  "
+        help="Held-out text to measure perplexity on; not trained on, even if the corpus has it.  "
         "[default: a part of the corpus]",
         rich_help_panel=DATA,
     ),
@@ -65,9 +65,9 @@ def documents(
     assert texts is not None
     if not wikitext and any(map(is_wikitext, islice(texts(), 3))):
         raise InputError(
-            f"{corpus[0]}: is tokenised as WikiText is (it has ' @-@ ' or ' @,@ ')",
+            f"{corpus[0]}: is tokenised like WikiText (it has ' @-@ ' or ' @,@ ')",
             expected="natural text",
-            hint="Add --wikitext to make natural text of it.",
+            hint="Add --wikitext to restore natural text.",
         )
 
     def opened() -> Iterator[str]:
@@ -93,8 +93,8 @@ def opened(
         if len(corpus) > 1 or named or valid or wikitext:
             raise InputError(
                 f"{packed[0]}: is a packed corpus",
-                expected="it alone; --where, --text, --encoding, --data-dir, --valid and "
-                "--wikitext are for `ulmfit pack`",
+                expected="no other corpus with it; --where, --text, --encoding, --data-dir, "
+                "--valid and --wikitext are options of `ulmfit pack`",
             )
         return packed[0], None, dict(read_packed(packed[0])["info"])
     texts = documents(corpus, columns, wikitext=wikitext)

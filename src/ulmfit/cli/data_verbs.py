@@ -27,13 +27,13 @@ from ulmfit.cli.options import (
 )
 from ulmfit.cli.printing import evaluation_text, print_json
 
-PANEL = "Look before you train"
+PANEL = "Before you train"
 
 
 @app.command(
     cls=Verb,
     rich_help_panel=PANEL,
-    short_help="Labels, lengths, duplicates, overlap, faults of data.",
+    short_help="Check data for duplicates, overlap and other problems.",
     epilog=examples(
         "ulmfit check reviews.csv",
         "ulmfit check train.csv --test test.csv --text body --label topic",
@@ -47,7 +47,7 @@ def check(
         typer.Option(
             "--test",
             metavar="FILE",
-            help="Test data: also looks for test texts that are in the training data.",
+            help="Test data: also look for test texts that are in the training data.",
             rich_help_panel=DATA,
         ),
     ] = None,
@@ -60,9 +60,9 @@ def check(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Look data over before training: labels, lengths, duplicates, empty rows, overlap.
+    """Check data before training: labels, lengths, duplicates, empty rows, overlap.
 
-    Reads the whole of it once. Warnings do not change the exit code.
+    All of the data is read once. Warnings do not change the exit code.
     """
     from ulmfit.data.check import check_dataset
 
@@ -86,7 +86,7 @@ def check(
 @app.command(
     cls=Verb,
     rich_help_panel=PANEL,
-    short_help="What TF-IDF and logistic regression reach on data.",
+    short_help="Test TF-IDF with logistic regression on the data.",
     epilog=examples(
         "ulmfit baseline reviews.csv",
         "ulmfit baseline train.csv --test test.csv",
@@ -108,9 +108,9 @@ def baseline(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Test error of TF-IDF and logistic regression: what a trained model has to beat.
+    """Test TF-IDF with logistic regression: the error that a trained model has to beat.
 
-    Without --test it is tested on the rows that `ulmfit train` would hold out as well.
+    Without --test, it is tested on the same held-out rows as in `ulmfit train`.
     """
     from ulmfit.errors import SettingsError
     from ulmfit.experiments.baselines import NAME, fit_baseline

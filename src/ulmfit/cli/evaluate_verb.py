@@ -61,7 +61,7 @@ class Tried:
 @app.command(
     cls=Verb,
     rich_help_panel=PANEL,
-    short_help="Error, F1 and confusions of a model on labelled data.",
+    short_help="Measure the error of a model on labelled data.",
     epilog=examples(
         "ulmfit evaluate model test.csv",
         "ulmfit evaluate model name:trec6",
@@ -86,18 +86,18 @@ def evaluate(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Error of a model on labelled data, with its 95 % interval, F1 and the confusions.
+    """Measure a model on labelled data: error with its 95 % interval, F1 and confusions.
 
-    Then how far its probabilities can be relied on: the expected calibration error (15 bins), and
-    the error that is left when --min-confidence of `ulmfit predict` leaves out the rest.
+    It also shows how reliable the probabilities are: the expected calibration error (15 bins), and
+    the error on the rows that `ulmfit predict` would answer at several values of --min-confidence.
 
-    Of a folder, archive or named data set the test split is taken.
+    If DATA is a folder, an archive or a named data set, its test split is used.
     """
     from ulmfit.apps.display import make_display
     from ulmfit.artifacts import read_config
 
     if train is not None and report is None:
-        raise SettingsError("--train is for the report", expected="--report FILE with it")
+        raise SettingsError("--train is only used for the report", expected="--report FILE with it")
     # The model's folder and the data are looked at before torch and the weights are loaded.
     several = read_config(model).get("classifier", {}).get("multi_label", False)
     columns = Columns(text, label, label_separator, encoding, data_dir, multi_label=several)

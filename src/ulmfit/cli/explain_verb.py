@@ -49,8 +49,8 @@ MethodName = Annotated[
     typer.Option(
         "--method",
         metavar="NAME",
-        help="integrated-gradients, whose shares add up to the change in log-odds; or occlusion, "
-        "which drops the words one by one.",
+        help="integrated-gradients: contributions add up to the change in log-odds; occlusion: "
+        "drops the words one by one.",
     ),
 ]
 Html = Annotated[
@@ -67,7 +67,7 @@ Html = Annotated[
 @app.command(
     cls=Verb,
     rich_help_panel="Use a model",
-    short_help="Show which words of a text an answer comes from.",
+    short_help="Show how much each word contributed to an answer.",
     epilog=examples(
         "ulmfit explain model --text 'What a film!'",
         "ulmfit explain model --text 'What a film!' --label bad --html why.html",
@@ -86,12 +86,12 @@ def explain(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Show which words of a text speak for an answer, and which against it.
+    """Show which words of a text speak for a label, and which against it.
 
-    Each word gets its share of the label's log-odds: what it adds, beside the same text with all
-    words dropped. --json has the shares with their places in the text, in characters, and what
-    they leave unexplained of the change in log-odds, at most 2 % of all shares together but for
-    the most winding of texts. Texts of more than a page take a while; their progress is shown.
+    Each word gets its contribution to the label's log-odds, compared with the same text with all
+    words dropped. --json gives the contributions with their character positions, and how much of
+    the change in log-odds they leave unexplained: except for rare texts, at most 2 % of the sum of
+    their sizes. Texts longer than a page take a while; progress is shown.
     """
     if text == "-":
         text = _read_stdin()

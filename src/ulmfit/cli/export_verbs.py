@@ -21,7 +21,7 @@ Onnx = Annotated[
         "--onnx",
         metavar="DIR",
         help="Folder to write: forward.onnx, backward.onnx, tokenizer.json, config.json, and "
-        "README.md, which says how to use them. A folder too if its name ends in .onnx.",
+        "README.md, which explains their use. Always a folder, even if the name ends in .onnx.",
         rich_help_panel=OUTPUT,
     ),
 ]
@@ -29,7 +29,7 @@ Int8 = Annotated[
     bool,
     typer.Option(
         "--int8",
-        help="Weights in 8 bits: a quarter of the size, and faster; answers differ a little.",
+        help="Weights in 8 bits: a quarter of the size, and faster; answers differ slightly.",
         rich_help_panel=OUTPUT,
     ),
 ]
@@ -38,7 +38,7 @@ Int8 = Annotated[
 @app.command(
     cls=Verb,
     rich_help_panel="Use a model",
-    short_help="Write a model as ONNX, to be used without torch.",
+    short_help="Export a model to ONNX, for use without torch.",
     epilog=examples(
         "ulmfit export model --onnx model-onnx",
         "ulmfit export model --onnx model-int8 --int8",
@@ -52,11 +52,11 @@ def export(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Write a trained model as a folder of ONNX graphs, for use without torch.
+    """Export a trained model to a folder of ONNX graphs, for use without torch.
 
-    One graph for each reading direction; texts of any length go through in chunks. What is written
-    is first compared with the model in torch, and refused if it answers otherwise. `ulmfit predict`
-    and `ulmfit evaluate` take the folder as they take a model.
+    There is one graph per direction; texts of any length are read in chunks. The graphs are first
+    compared with the model in torch, and not written if their answers differ. `ulmfit predict`,
+    `evaluate` and `serve` accept the folder in place of a model.
 
     Needs the packages onnx and onnxruntime: pip install 'ulmfit[onnx]'
     """

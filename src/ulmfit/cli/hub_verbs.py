@@ -33,7 +33,7 @@ def push(
         bool,
         typer.Option(
             "--public",
-            help="Let everybody see a new repository; otherwise it is private.",
+            help="Make a new repository public.  [default: private]",
             rich_help_panel=OUTPUT,
         ),
     ] = False,
@@ -41,18 +41,18 @@ def push(
         bool,
         typer.Option(
             "--with-report",
-            help="Upload report.html too, which quotes texts of your data.",
+            help="Also upload report.html, which quotes texts of your data.",
             rich_help_panel=OUTPUT,
         ),
     ] = False,
     message: Annotated[
         str,
-        typer.Option("--message", metavar="STR", help="Of the commit.", rich_help_panel=OUTPUT),
+        typer.Option("--message", metavar="STR", help="Commit message.", rich_help_panel=OUTPUT),
     ] = "Upload a model of ulmfit",
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Upload a model folder to the Hugging Face hub (needs the extra `hub`, and a token).
+    """Upload a model folder to the Hugging Face hub (needs the extra `hub` and a token).
 
     README.md becomes the model card. A new repository is private unless --public is given.
     """
@@ -91,7 +91,7 @@ def pull(
 ) -> None:
     """Download a model from the Hugging Face hub (needs the extra `hub`).
 
-    Every file is checked against its digest before it takes its place. No code is fetched or run.
+    Every file is verified by its SHA-256 before it replaces anything. No code is fetched or run.
     """
     from ulmfit.apps import hub
 

@@ -28,8 +28,8 @@ Source = Annotated[
     str,
     typer.Argument(
         metavar="SOURCE",
-        help="Weights that torch.save wrote (.pth), the folder with them and the vocabulary, or a "
-        "language model of ulmfit: a folder, or a name that `ulmfit lms` lists.",
+        help="Weights saved by torch.save (.pth), a folder with them and the vocabulary, or one of "
+        "ulmfit's language models: a folder, or a name listed by `ulmfit lms`.",
     ),
 ]
 Vocabulary = Annotated[
@@ -37,8 +37,8 @@ Vocabulary = Annotated[
     typer.Option(
         "--vocab",
         metavar="FILE",
-        help="Words by id: a pickled list (.pkl), JSON or lines.  [default: the one beside the "
-        "weights]",
+        help="Vocabulary, the words in order of id: a pickled list (.pkl), JSON or lines.  "
+        "[default: the one next to the weights]",
         rich_help_panel=DATA,
     ),
 ]
@@ -47,7 +47,7 @@ BackwardWeights = Annotated[
     typer.Option(
         "--backward",
         metavar="SOURCE",
-        help="The backward model of the same vocabulary, in any of these forms.",
+        help="The backward model with the same vocabulary, in any form that SOURCE can have.",
         rich_help_panel=DATA,
     ),
 ]
@@ -56,8 +56,8 @@ OneDirection = Annotated[
     typer.Option(
         "--direction",
         metavar="NAME",
-        help="Reading order of SOURCE: forward or backward.  [default: forward, or what a model of "
-        "ulmfit has]",
+        help="Direction of SOURCE: forward or backward.  [default: forward, or that of ulmfit's "
+        "model]",
         rich_help_panel=DATA,
     ),
 ]
@@ -67,7 +67,7 @@ OneDirection = Annotated[
     "import-lm",
     cls=Verb,
     rich_help_panel=PANEL,
-    short_help="Take over weights of fastai 1, 2 or awd-lstm-lm.",
+    short_help="Import a language model from fastai or awd-lstm-lm.",
     epilog=examples(
         "ulmfit import-lm wt103-fwd/ --out wt103",
         "ulmfit import-lm fwd.pth --vocab itos.pkl --backward bwd.pth --out german",
@@ -86,12 +86,12 @@ def import_lm_verb(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Make a language model for --lm of weights that fastai or awd-lstm-lm saved.
+    """Import a language model that fastai 1, fastai 2 or awd-lstm-lm saved, for use with --lm.
 
-    The files are read as data: pickles are not run, and what is no tensor, number, text, list or
-    dictionary is refused. Folders that `pretrain` wrote are taken too: to put two directions that
-    were trained apart into one folder, or to store them in less space; their model cards are
-    written anew, without what somebody has added by hand.
+    The files are parsed as data: pickles are not executed, and anything but tensors, numbers, text,
+    lists and dictionaries is refused. SOURCE can also be a folder made by `pretrain`: to join two
+    directions that were trained separately, or to store them in less space. Model cards are written
+    anew, without edits made by hand.
     """
     from ulmfit.artifacts import CONFIG, check_target
 

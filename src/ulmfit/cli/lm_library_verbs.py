@@ -42,7 +42,7 @@ PANEL = "Language models"
 
 ScoredLM = Annotated[
     str,
-    typer.Argument(metavar="LM", help="A name that `ulmfit lms` lists, or a folder."),
+    typer.Argument(metavar="LM", help="A name listed by `ulmfit lms`, or a folder."),
 ]
 FirstDocuments = Annotated[
     int | None,
@@ -64,14 +64,14 @@ Record = Annotated[
 @app.command(
     cls=Verb,
     rich_help_panel=PANEL,
-    short_help="List the language models that come along.",
+    short_help="List the installed language models.",
     epilog=examples("ulmfit lms", "ulmfit lms --json"),
 )
 def lms(as_json: Json = False, debug: Debug = False) -> None:
-    """List the pretrained language models in this installation: names for --lm.
+    """List the pretrained language models of this installation: names for --lm.
 
-    Every file is checked by its SHA-256. Perplexities are on text that the model did not see;
-    `ulmfit evaluate-lm` measures them on yours.
+    The SHA-256 of every file is verified. Perplexities are on text that the model did not see;
+    `ulmfit evaluate-lm` measures them on your text.
     """
     from ulmfit.apps.pretrained import list_lms
 
@@ -116,7 +116,7 @@ def _facts(name: str, records: Sequence[LMRecord]) -> str:
 @app.command(
     cls=Verb,
     rich_help_panel=PANEL,
-    short_help="Perplexity per word of a language model on a text.",
+    short_help="Measure the perplexity of a language model on a text.",
     epilog=examples(
         "ulmfit evaluate-lm en-small held-out.txt",
         "ulmfit evaluate-lm german wiki-valid.parquet --json",
@@ -139,11 +139,11 @@ def evaluate_lm(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """How well a language model predicts text, in each of its directions.
+    """Measure how well a language model predicts text, in each of its directions.
 
-    Perplexity per word is per white-space separated word of the original text, so that models of
-    different vocabularies compare; "spelled" charges for the letters of words that the vocabulary
-    does not have, which a vocabulary of words otherwise gets for little.
+    Perplexity per word counts whitespace-separated words of the original text, so models with
+    different vocabularies are comparable. "Spelled" also charges for the letters of unknown words,
+    which otherwise cost a vocabulary of words too little.
     """
     from ulmfit.apps.display import make_display
     from ulmfit.apps.predictor import choose_device

@@ -75,7 +75,7 @@ Hours = Annotated[
     typer.Option(
         "--hours",
         metavar="H",
-        help="Time for everything: the measured speed decides how many steps fit.",
+        help="Total time to use: the number of steps follows from the measured speed.",
         rich_help_panel=TRAINING,
     ),
 ]
@@ -84,7 +84,7 @@ Minutes = Annotated[
     typer.Option(
         "--stop-after",
         metavar="MIN",
-        help="Save and stop after so many minutes; --resume goes on.",
+        help="Save and stop after MIN minutes; --resume continues.",
         rich_help_panel=TRAINING,
     ),
 ]
@@ -93,21 +93,21 @@ Start = Annotated[
     typer.Option(
         "--start",
         metavar="NAME|DIR",
-        help="Start from this language model's weights, with its vocabulary and sizes; the other "
-        "direction's will do.",
+        help="Start from the weights, vocabulary and sizes of this language model, of either "
+        "direction.",
         rich_help_panel=TRAINING,
     ),
 ]
 PackedOut = Annotated[
     Path,
-    typer.Option("--out", metavar="FILE", help="The file to write.", rich_help_panel=OUTPUT),
+    typer.Option("--out", metavar="FILE", help="File to write.", rich_help_panel=OUTPUT),
 ]
 
 
 @app.command(
     cls=TrainingVerb,
     rich_help_panel=PANEL,
-    short_help="Stage 1 alone: a language model from scratch.",
+    short_help="Stage 1 alone: train a language model from scratch.",
     epilog=examples(
         "ulmfit pretrain wiki.txt.gz --out german",
         "ulmfit pretrain wiki.parquet --valid held-out.txt --hours 3 --out german",
@@ -143,11 +143,11 @@ def pretrain(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Train a language model from scratch on general text of a language, or of a domain.
+    """Train a language model from scratch on general text of a language or domain.
 
-    A few million words are a start, a hundred million are good. The corpus is read as a stream: it
-    may be larger than memory; a file of `ulmfit pack` will do too. Vocabulary, sizes and passes are
-    chosen by the text and the machine, and told; --set, --config and --preset have the last word.
+    A few million words are a start, a hundred million are good. The corpus (or a file made by
+    `ulmfit pack`) may be larger than memory. Vocabulary, sizes and epochs are chosen from the text
+    and the machine, and reported; --set, --config and --preset override them.
     """
     settings, given = _settings(preset, config, changes)
     require_times({"--hours": hours, "--stop-after": stop_after})
@@ -238,10 +238,10 @@ def pack(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Learn the vocabulary and write the corpus as token ids, to pretrain on another machine.
+    """Build the vocabulary and write the corpus as token ids, to pretrain on another machine.
 
-    The file holds the vocabulary, the training and the held-out part, compressed: about a fifth of
-    the text's size.
+    The file holds the vocabulary, the training part and the held-out part, compressed to about a
+    fifth of the size of the text.
     """
     from ulmfit.apps.corpus_facts import measure_corpus
     from ulmfit.apps.corpus_parts import training_parts, watched
@@ -296,7 +296,7 @@ def _packed_text(out: Path, content: Mapping[str, Any], start: str | None) -> st
 @app.command(
     cls=TrainingVerb,
     rich_help_panel=PANEL,
-    short_help="Stage 2 alone: a pretrained LM learns your texts.",
+    short_help="Stage 2 alone: fine-tune a pretrained LM on your texts.",
     epilog=examples(
         "ulmfit finetune-lm reviews.csv more.txt --out reviews-lm",
         "ulmfit finetune-lm tickets.jsonl --text body --lm german --out tickets-lm",
@@ -322,9 +322,9 @@ def finetune_lm(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Fine-tune a pretrained language model on your own texts; labels are not read.
+    """Fine-tune a pretrained language model on your own texts; labels are ignored.
 
-    `ulmfit finetune-classifier` makes a classifier of the result.
+    `ulmfit finetune-classifier` then trains a classifier on the result.
     """
     idle = ["pretrain", "classifier", "self_training", "ngrams"]
     settings = read_settings(preset, config, changes, unused=idle).finetune_lm

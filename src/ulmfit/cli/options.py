@@ -50,7 +50,7 @@ Text = Annotated[
     typer.Option(
         "--text",
         metavar="COL",
-        help="Column of the texts, or several as title,body. Found by itself where it is clear.",
+        help="Text column, or several as title,body.  [default: found automatically]",
         rich_help_panel=DATA,
     ),
 ]
@@ -59,8 +59,8 @@ Label = Annotated[
     typer.Option(
         "--label",
         metavar="COL",
-        help="Column of the labels, or several 0/1 columns as toxic,threat (multi-label). "
-        "Found by itself where it is clear.",
+        help="Label column, or several 0/1 columns as toxic,threat (multi-label).  "
+        "[default: found automatically]",
         rich_help_panel=DATA,
     ),
 ]
@@ -69,7 +69,7 @@ LabelSeparator = Annotated[
     typer.Option(
         "--label-separator",
         metavar="STR",
-        help="What parts the labels of a row that has several (multi-label).",
+        help="Separator between the labels of a row (multi-label).",
         rich_help_panel=DATA,
     ),
 ]
@@ -78,7 +78,7 @@ Encoding = Annotated[
     typer.Option(
         "--encoding",
         metavar="NAME",
-        help="Encoding of text files, such as cp1252.  [default: UTF-8, or by byte order mark]",
+        help="Encoding of text files, such as cp1252.  [default: by byte order mark, else UTF-8]",
         rich_help_panel=DATA,
     ),
 ]
@@ -87,7 +87,7 @@ DataDir = Annotated[
     typer.Option(
         "--data-dir",
         metavar="DIR",
-        help="Folder with one folder per data set, for names such as name:imdb.",
+        help="Folder with one subfolder per data set, for names such as name:imdb.",
         rich_help_panel=DATA,
     ),
 ]
@@ -110,7 +110,7 @@ Device = Annotated[
     typer.Option(
         "--device",
         metavar="NAME",
-        help="Where to compute: cpu, cuda or mps; auto takes a GPU where there is one.",
+        help="Where to compute: cpu, cuda or mps; auto uses a GPU if there is one.",
     ),
 ]
 TrainingPrecision = Annotated[
@@ -118,15 +118,15 @@ TrainingPrecision = Annotated[
     typer.Option(
         "--precision",
         metavar="NAME",
-        help="Of the products in training: float32 or bf16; auto takes the one that this "
-        "processor computes faster.",
+        help="Precision of matrix products in training: float32 or bf16; auto takes the faster "
+        "one on this processor.",
     ),
 ]
 Int8 = Annotated[
     bool,
     typer.Option(
         "--int8",
-        help="Answer in 8-bit integers, on a CPU: faster on many texts, not on single ones.",
+        help="Compute in 8-bit integers, on a CPU: faster for many texts, not for single ones.",
     ),
 ]
 Threads = Annotated[
@@ -135,7 +135,7 @@ Threads = Annotated[
         "--threads",
         metavar="N",
         min=1,
-        help="CPU threads to use.  [default: all processors]",
+        help="CPU threads to use.  [default: all cores]",
     ),
 ]
 Test = Annotated[
@@ -143,7 +143,7 @@ Test = Annotated[
     typer.Option(
         "--test",
         metavar="FILE",
-        help="Labelled texts to test on.  [default: the test split of DATA, else a part of it]",
+        help="Labelled texts to test on.  [default: the test split of DATA, or a part of it]",
         rich_help_panel=DATA,
     ),
 ]
@@ -152,7 +152,7 @@ TestFraction = Annotated[
     typer.Option(
         "--test-fraction",
         metavar="SHARE",
-        help="Share of DATA to hold out where there is no test data; 0 for none.",
+        help="Share of DATA to hold out if there is no test data; 0 for none.",
         rich_help_panel=DATA,
     ),
 ]
@@ -162,7 +162,7 @@ Limit = Annotated[
         "--limit",
         metavar="N",
         min=1,
-        help="Train on N rows only, drawn with the labels in proportion.",
+        help="Train on N rows only, a stratified random sample.",
         rich_help_panel=DATA,
     ),
 ]
@@ -173,25 +173,23 @@ Seed = Annotated[
         metavar="N",
         min=0,
         max=2**32 - 1,
-        help="Of everything that is drawn by chance.",
+        help="Random seed.",
         rich_help_panel=TRAINING,
     ),
 ]
 Model = Annotated[
     Path,
-    typer.Argument(
-        metavar="MODEL", help="Model folder that `ulmfit train` or `ulmfit export` made."
-    ),
+    typer.Argument(metavar="MODEL", help="Model folder made by `ulmfit train` or `ulmfit export`."),
 ]
 TrainedModel = Annotated[
-    Path, typer.Argument(metavar="MODEL", help="Model folder that `ulmfit train` made.")
+    Path, typer.Argument(metavar="MODEL", help="Model folder made by `ulmfit train`.")
 ]
 Corpora = Annotated[
     list[str],
     typer.Argument(
         metavar="CORPUS",
-        help="Text without labels, or with labels that are not read: CSV, TSV, JSONL, Parquet, "
-        "text (each also .gz), a folder, or name:imdb.",
+        help="Texts; labels, if any, are ignored: CSV, TSV, JSONL, Parquet, text (each also .gz), "
+        "a folder, or name:imdb.",
     ),
 ]
 LM = Annotated[
@@ -199,7 +197,7 @@ LM = Annotated[
     typer.Option(
         "--lm",
         metavar="NAME|DIR",
-        help="Language model to start from: a name that `ulmfit lms` lists, or a folder.",
+        help="Language model to start from: a name listed by `ulmfit lms`, or a folder.",
         rich_help_panel=TRAINING,
     ),
 ]
@@ -217,8 +215,8 @@ Set = Annotated[
     typer.Option(
         "--set",
         metavar="KEY=VALUE",
-        help="Change one setting, such as classifier.epochs=5, or of `pretrain` pretrain.epochs=5; "
-        "may be given several times.",
+        help="Change one setting, such as classifier.epochs=5 (for `pretrain`: pretrain.epochs=5); "
+        "may be repeated.",
         rich_help_panel=TRAINING,
     ),
 ]
@@ -236,7 +234,7 @@ DirectionName = Annotated[
     typer.Option(
         "--direction",
         metavar="NAME",
-        help="Reading direction: forward, backward, or both, one model each (twice the time).",
+        help="Reading direction: forward, backward, or both: one model each, twice the work.",
         rich_help_panel=TRAINING,
     ),
 ]
@@ -245,7 +243,7 @@ Valid = Annotated[
     typer.Option(
         "--valid",
         metavar="FILE",
-        help="Held-out data to choose the best epoch by.  [default: a part of the training data]",
+        help="Validation data to choose the best epoch by.  [default: a part of the training data]",
         rich_help_panel=DATA,
     ),
 ]
@@ -257,7 +255,7 @@ Resume = Annotated[
     bool,
     typer.Option(
         "--resume",
-        help="Go on with the stopped run in the --out folder.",
+        help="Continue the stopped run in the --out folder.",
         rich_help_panel=OUTPUT,
     ),
 ]
@@ -266,7 +264,7 @@ OutOrDefault = Annotated[
     typer.Option(
         "--out",
         metavar="DIR",
-        help="Folder for the model.  [default: runs/ and the name of DATA]",
+        help="Folder for the model.  [default: runs/ followed by the name of DATA]",
         rich_help_panel=OUTPUT,
     ),
 ]
@@ -275,7 +273,7 @@ TunedLM = Annotated[
     typer.Option(
         "--lm",
         metavar="NAME|DIR",
-        help="Language model: a folder that `ulmfit finetune-lm` made.",
+        help="Language model: a folder made by `ulmfit finetune-lm`.",
         rich_help_panel=TRAINING,
     ),
 ]
@@ -284,8 +282,8 @@ Unlabeled = Annotated[
     typer.Option(
         "--unlabeled",
         metavar="FILE",
-        help="More text of the same kind, for the language model; may be given several times. "
-        "Texts that are tested on are left out.",
+        help="More text of the same kind, for the language model; may be repeated. "
+        "Test texts in it are left out.",
         rich_help_panel=DATA,
     ),
 ]
@@ -293,8 +291,8 @@ MultiLabel = Annotated[
     bool,
     typer.Option(
         "--multi-label",
-        help="Rows can have several labels, parted by | (or see --label-separator). Lists, and "
-        "several 0/1 columns, need no option.",
+        help="Rows can have several labels, separated by | (or by --label-separator). Not needed "
+        "for lists or several 0/1 columns.",
         rich_help_panel=DATA,
     ),
 ]
@@ -303,7 +301,7 @@ Report = Annotated[
     typer.Option(
         "--report",
         metavar="FILE",
-        help="Write an HTML report: one file, to be read in a browser.",
+        help="Write an HTML report: a single file, to open in a browser.",
         rich_help_panel=OUTPUT,
     ),
 ]
@@ -311,7 +309,7 @@ NoReport = Annotated[
     bool,
     typer.Option(
         "--no-report",
-        help="Leave out report.html, which quotes texts of DATA.",
+        help="Do not write report.html, which quotes texts of DATA.",
         rich_help_panel=OUTPUT,
     ),
 ]
@@ -320,8 +318,8 @@ TrainingData = Annotated[
     typer.Option(
         "--train",
         metavar="FILE",
-        help="What the model was trained on: the report then has the baseline, and the texts "
-        "that are in both.",
+        help="The model's training data: adds the baseline, and texts that are in both, to the "
+        "report.",
         rich_help_panel=DATA,
     ),
 ]
@@ -329,7 +327,7 @@ NoBaseline = Annotated[
     bool,
     typer.Option(
         "--no-baseline",
-        help="Leave out the comparison with TF-IDF and logistic regression.",
+        help="Skip the comparison with TF-IDF and logistic regression.",
         rich_help_panel=OUTPUT,
     ),
 ]
@@ -338,7 +336,7 @@ Where = Annotated[
     typer.Option(
         "--where",
         metavar="COL=A,B",
-        help="Only rows that have A or B in column COL; may be given several times.",
+        help="Only rows with A or B in column COL; may be repeated.",
         rich_help_panel=DATA,
     ),
 ]
@@ -347,8 +345,7 @@ Info = Annotated[
     typer.Option(
         "--info",
         metavar="KEY=TEXT",
-        help="What the model card says, such as licence='CC BY-SA 4.0'; may be given several "
-        "times.",
+        help="An entry for the model card, such as licence='CC BY-SA 4.0'; may be repeated.",
         rich_help_panel=OUTPUT,
     ),
 ]
@@ -357,7 +354,7 @@ Store = Annotated[
     typer.Option(
         "--store",
         metavar="FORM",
-        help="Weights on disk: float32, half (half the size), or 8bit (a quarter).",
+        help="Format of the weights on disk: float32, half (half the size), or 8bit (a quarter).",
         rich_help_panel=OUTPUT,
     ),
 ]

@@ -34,19 +34,19 @@ WORK = Path("runs") / "reproduce"
 Names = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="NAME", help="Experiments that --list shows, all, or a TOML file of your own."
+        metavar="NAME", help="Experiments listed by --list, `all`, or a TOML file of your own."
     ),
 ]
 Listed = Annotated[
-    bool, typer.Option("--list", help="Show the experiments, how far they are, what they cost.")
+    bool, typer.Option("--list", help="List the experiments, their progress and their cost.")
 ]
 ScaleOption = Annotated[
     Literal["smoke", "cpu", "full"],
     typer.Option(
         "--scale",
         metavar="NAME",
-        help="smoke: minutes, numbers mean nothing; cpu: real data in hours; full: as printed, "
-        "for a GPU.",
+        help="smoke: minutes, the numbers mean nothing; cpu: real data in hours; full: as in the "
+        "paper, for a GPU.",
         rich_help_panel=TRAINING,
     ),
 ]
@@ -56,7 +56,7 @@ Seeds = Annotated[
         "--seeds",
         metavar="N",
         min=1,
-        help="Runs of each row, seeds 0 to N - 1.  [default: what the scale says]",
+        help="Runs per row, seeds 0 to N - 1.  [default: set by the scale]",
         rich_help_panel=TRAINING,
     ),
 ]
@@ -65,7 +65,7 @@ Datasets = Annotated[
     typer.Option(
         "--dataset",
         metavar="NAME",
-        help="Only this data set; may be given several times.",
+        help="Only this data set; may be repeated.",
         rich_help_panel=DATA,
     ),
 ]
@@ -74,7 +74,7 @@ Labels = Annotated[
     typer.Option(
         "--labels",
         metavar="N",
-        help="Only draws of N labels, or all for all labels; may be given several times.",
+        help="Only draws of N labels, or `all` for all labels; may be repeated.",
         rich_help_panel=DATA,
     ),
 ]
@@ -83,7 +83,7 @@ PretrainedLM = Annotated[
     typer.Option(
         "--lm",
         metavar="NAME|DIR",
-        help="Pretrained language model.  [default: what the scale says]",
+        help="Pretrained language model.  [default: set by the scale]",
         rich_help_panel=TRAINING,
     ),
 ]
@@ -92,7 +92,7 @@ Results = Annotated[
     typer.Option(
         "--results",
         metavar="FILE",
-        help="JSON lines to add to; what they hold is not run again.  "
+        help="JSON lines file to append to; cells already in it are not run again.  "
         "[default: runs/reproduce/SCALE.jsonl]",
         rich_help_panel=OUTPUT,
     ),
@@ -102,7 +102,7 @@ Work = Annotated[
     typer.Option(
         "--work",
         metavar="DIR",
-        help="What cells share and what is under way; may be deleted when all is done.",
+        help="Folder for shared and unfinished work; may be deleted when all is done.",
         rich_help_panel=OUTPUT,
     ),
 ]
@@ -111,7 +111,7 @@ Report = Annotated[
     typer.Option(
         "--report",
         metavar="DIR",
-        help="Write results.md and the figures there.",
+        help="Write results.md and the figures to this folder.",
         rich_help_panel=OUTPUT,
     ),
 ]
@@ -121,15 +121,15 @@ Jobs = Annotated[
         "--jobs",
         metavar="N",
         min=1,
-        help="Cells to run side by side.  [default: as many as there is room for]",
+        help="Cells to run in parallel.  [default: as many as fit]",
     ),
 ]
 CellThreads = Annotated[
-    int, typer.Option("--threads", metavar="N", min=1, help="CPU threads of each cell.")
+    int, typer.Option("--threads", metavar="N", min=1, help="CPU threads per cell.")
 ]
 GPUs = Annotated[
     Literal["auto", "cpu", "cuda"],
-    typer.Option("--device", metavar="NAME", help="auto takes GPUs where there are some."),
+    typer.Option("--device", metavar="NAME", help="auto uses GPUs if there are any."),
 ]
 
 
@@ -166,7 +166,7 @@ def reproduce(
 ) -> None:
     """Run the paper's tables, figures and baselines, and print them beside the paper's numbers.
 
-    Stop it whenever you like: the same command goes on where it was, and repeats nothing that is
+    You can stop it at any time: the same command continues where it was and repeats nothing that is
     finished. Work that several experiments share is done once.
     """
     from ulmfit.experiments.recipes import read_scale
@@ -178,7 +178,7 @@ def reproduce(
         return
     if not names:
         raise SettingsError(
-            "no experiment is named", hint="`ulmfit reproduce --list` shows them; `all` is all."
+            "no experiment is named", hint="`ulmfit reproduce --list` lists them; `all` runs all."
         )
     from ulmfit.experiments.recipes import find_experiments
     from ulmfit.experiments.reproduce import Request
@@ -236,8 +236,8 @@ def _list(scale: Scale, seeds: int | None, path: Path, *, as_json: bool) -> None
     typer.echo(f"Scale {scale.name}: {scale.title}.\n")
     typer.echo(table(rows, left=2))
     typer.echo(
-        "\nCells are rows x data sets x draws x seeds; the time left is that of one processor, by "
-        "\nthe cells that are done, and work that cells share is counted for each."
+        "\nCells are rows x data sets x draws x seeds. The time left is for one core, estimated"
+        "\nfrom the finished cells; work that cells share is counted for each."
     )
 
 
@@ -313,6 +313,6 @@ def _count(labels: str) -> int | None:
         return None
     if not labels.isdecimal() or int(labels) == 0:
         raise SettingsError(
-            f"--labels {labels!r} is no number", expected="a number such as 100, or all"
+            f"--labels {labels!r} is not a number", expected="a number such as 100, or all"
         )
     return int(labels)

@@ -23,7 +23,7 @@ Host = Annotated[
     typer.Option(
         "--host",
         metavar="ADDRESS",
-        help="Address to listen on; 0.0.0.0 is reached from other machines.",
+        help="Address to listen on; with 0.0.0.0 other machines can connect.",
         rich_help_panel=SERVICE,
     ),
 ]
@@ -34,7 +34,7 @@ Port = Annotated[
         metavar="N",
         min=0,
         max=65_535,
-        help="Port to listen on; 0 takes any free one.",
+        help="Port to listen on; 0 for any free one.",
         rich_help_panel=SERVICE,
     ),
 ]
@@ -44,7 +44,7 @@ Workers = Annotated[
         "--workers",
         metavar="N",
         min=1,
-        help="Processes, each with a model of its own.",
+        help="Processes, each with its own copy of the model.",
         rich_help_panel=SERVICE,
     ),
 ]
@@ -53,8 +53,8 @@ TokenFile = Annotated[
     typer.Option(
         "--token-file",
         metavar="FILE",
-        help="File with a token that clients must show.  [default: the variable ULMFIT_TOKEN, "
-        "else none]",
+        help="File with the token that clients must send.  [default: the environment variable "
+        "ULMFIT_TOKEN, else none]",
         rich_help_panel=SERVICE,
     ),
 ]
@@ -65,7 +65,7 @@ MinConfidence = Annotated[
         metavar="P",
         min=0.0,
         max=1.0,
-        help="Give no label to a text that the model is less sure of.",
+        help="Give no label if the probability of being right is below P.",
         rich_help_panel=SERVICE,
     ),
 ]
@@ -73,24 +73,26 @@ AccessLog = Annotated[
     bool,
     typer.Option(
         "--access-log",
-        help="Log method, path, status and time of each request; never a text.",
+        help="Log method, path, status and time of each request, never a text.",
         rich_help_panel=SERVICE,
     ),
 ]
 MaxBody = Annotated[
     int,
     typer.Option(
-        "--max-body", metavar="BYTES", min=1, help="Of one request.", rich_help_panel=LIMITS
+        "--max-body", metavar="BYTES", min=1, help="Size of a request.", rich_help_panel=LIMITS
     ),
 ]
 MaxTexts = Annotated[
     int,
-    typer.Option("--max-texts", metavar="N", min=1, help="In one request.", rich_help_panel=LIMITS),
+    typer.Option(
+        "--max-texts", metavar="N", min=1, help="Texts in a request.", rich_help_panel=LIMITS
+    ),
 ]
 MaxChars = Annotated[
     int,
     typer.Option(
-        "--max-chars", metavar="N", min=1, help="Characters of one text.", rich_help_panel=LIMITS
+        "--max-chars", metavar="N", min=1, help="Characters in a text.", rich_help_panel=LIMITS
     ),
 ]
 MaxWaiting = Annotated[
@@ -99,7 +101,7 @@ MaxWaiting = Annotated[
         "--max-waiting",
         metavar="N",
         min=1,
-        help="Texts that wait in one worker; clients beyond are told when to come back.",
+        help="Texts waiting in one worker; beyond that, clients are told to retry later.",
         rich_help_panel=LIMITS,
     ),
 ]
@@ -108,7 +110,7 @@ MaxWaiting = Annotated[
 @app.command(
     cls=Verb,
     rich_help_panel=PANEL,
-    short_help="Answer over HTTP, with a web page to try.",
+    short_help="Serve a model over HTTP, with a web page.",
     epilog=examples(
         "ulmfit serve model",
         "ulmfit serve model --host 0.0.0.0 --port 80 --workers 4 --token-file token.txt",
@@ -134,10 +136,10 @@ def serve(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Serve a model: a page at /, POST /predict and /explain, and /docs that describes all.
+    """Serve a model over HTTP: a page at /, POST /predict and /explain, documentation at /docs.
 
-    Only this machine reaches it unless --host says otherwise. No text is stored or logged. When it
-    is told to stop (Ctrl-C, SIGTERM) it answers what it has accepted.
+    By default only this machine can connect; --host changes that. No text is stored or logged. When
+    stopped (Ctrl-C, SIGTERM), it finishes the accepted requests.
     """
     from ulmfit.apps.serve.access import read_token
     from ulmfit.apps.serve.limits import Limits

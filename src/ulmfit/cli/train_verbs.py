@@ -94,7 +94,7 @@ class Recipe:
 @app.command(
     cls=TrainingVerb,
     rich_help_panel=PANEL,
-    short_help="All stages: from labelled texts to a classifier.",
+    short_help="Train a classifier on labelled texts: all stages.",
     epilog=examples(
         "ulmfit train reviews.csv --out model",
         "ulmfit train train.csv --test test.csv --unlabeled more.txt --out model",
@@ -134,8 +134,8 @@ def train(
 ) -> None:
     """Train a classifier on labelled texts.
 
-    A pretrained language model learns the texts, then the labels. The result is tested, beside
-    TF-IDF with logistic regression on the same rows; without --test a part of DATA is held out.
+    A pretrained language model is fine-tuned on the texts, then on the labels. The classifier is
+    tested beside TF-IDF with logistic regression; without --test, a part of DATA is held out.
     """
     settings = read_settings(preset, config, changes, unused=["pretrain"])
     if unlabeled and settings.finetune_lm is None and settings.self_training is None:
@@ -174,7 +174,7 @@ def without_test_texts(texts: Texts | None, test: Dataset | None) -> Texts | Non
 @app.command(
     cls=TrainingVerb,
     rich_help_panel=PANEL,
-    short_help="Stage 3 alone: a classifier on a fine-tuned LM.",
+    short_help="Stage 3 alone: train a classifier on a fine-tuned LM.",
     epilog=examples(
         "ulmfit finetune-lm reviews.csv more.txt --out reviews-lm",
         "ulmfit finetune-classifier reviews.csv --lm reviews-lm --out model",
@@ -209,10 +209,10 @@ def finetune_classifier(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Train a classifier on a language model that knows the texts already.
+    """Train a classifier on a language model that is already fine-tuned.
 
-    As `ulmfit train`, without fine-tuning the language model: that was done by
-    `ulmfit finetune-lm`, for one classifier or for several.
+    Like `ulmfit train` without LM fine-tuning, which `ulmfit finetune-lm` has done, once for any
+    number of classifiers.
     """
     settings = read_settings(preset, config, changes, unused=["pretrain", "finetune_lm"])
     settings = settings.model_copy(update={"finetune_lm": None})

@@ -60,7 +60,7 @@ GivenTexts = Annotated[
     typer.Option(
         "--text",
         metavar="STR",
-        help="A text to label; may be given several times.",
+        help="A text to label; may be repeated.",
         rich_help_panel=DATA,
     ),
 ]
@@ -69,8 +69,7 @@ TextColumn = Annotated[
     typer.Option(
         "--text-column",
         metavar="COL",
-        help="Column of the texts in FILE, or several as title,body. Found by itself where it "
-        "is clear.",
+        help="Text column of FILE, or several as title,body.  [default: found automatically]",
         rich_help_panel=DATA,
     ),
 ]
@@ -81,8 +80,8 @@ MinConfidence = Annotated[
         metavar="P",
         min=0.0,
         max=1.0,
-        help="Give no label where the model's own probability of being right is below P; adds the "
-        "column abstained.  [default: always a label]",
+        help="Give no label if the probability of being right is below P; adds the column "
+        "abstained.  [default: always give a label]",
         rich_help_panel=OUTPUT,
     ),
 ]
@@ -101,7 +100,7 @@ ResumePredict = Annotated[
     bool,
     typer.Option(
         "--resume",
-        help="Go on with a stopped run that was writing the same output file.",
+        help="Continue a stopped run that was writing the same output file.",
         rich_help_panel=OUTPUT,
     ),
 ]
@@ -110,7 +109,7 @@ ResumePredict = Annotated[
 @app.command(
     cls=Verb,
     rich_help_panel=PANEL,
-    short_help="Label the texts of a file, of stdin, or given here.",
+    short_help="Label texts from a file, stdin or the command line.",
     epilog=examples(
         "ulmfit predict model new.csv -o labelled.csv",
         "ulmfit predict model --text 'What a film!' --text 'Never again.'",
@@ -139,11 +138,11 @@ def predict(
 ) -> None:
     """Label texts with a trained model.
 
-    The rows of FILE come out in their order and with all their columns, with the columns
-    predicted_label and probability_<class> added. A file of any size goes through in constant
-    memory. The output file appears when it is whole; a run that was stopped goes on with
-    --resume and ends with the same file. With --min-confidence, rows that the model is less sure
-    of have no label and True in the column abstained; their probabilities are there.
+    The output has the rows of FILE in the same order with all their columns, and adds the columns
+    predicted_label and probability_<class>. A file of any size is processed in constant memory.
+    The output file appears only when it is complete; --resume continues a stopped run and ends
+    with the same file. With --min-confidence, rows below P get no label and True in the column
+    abstained; their probabilities are still written.
     """
     _require_one_input(file, text, text_column, output)
     _require_output(output, resume=resume, as_json=as_json)

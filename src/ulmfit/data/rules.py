@@ -7,7 +7,7 @@ classes of rules can be told apart: those that look across white space (`<br />`
 repeated words), all others, which see one chunk of non-space characters at a time, and the marks,
 which stand between spaces of their own. `memo.py` builds on it: the ids of a chunk never change.
 
-The rules follow the paper (section 3.1: special tokens for upper case, elongation and repetition)
+The rules follow the paper (section 4.1: special tokens for upper case, elongation and repetition)
 and fastai 2.8. They differ on purpose where fastai's lose something:
 
 * case marks stand before words, not before white-space chunks: `(Hello` is marked too;

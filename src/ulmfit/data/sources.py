@@ -166,7 +166,7 @@ def open_bytes(source: str | Path) -> tuple[BinaryIO, bytes]:
             if name.endswith(".gz") and magic:
                 raise InputError(
                     f"{name}: is called .gz but is not gzip",
-                    hint="Take the .gz off its name, or download it again.",
+                    hint="Remove the .gz from its name, or download it again.",
                 )
             return with_head(whole)
         except BaseException:

@@ -79,7 +79,7 @@ def split_texts(
     if contradicted and not eligible:
         raise InputError(
             "nothing can be held out: every text has copies with different labels",
-            hint="Mend the labels (`ulmfit check` shows them), or give a test file of your own.",
+            hint="Correct the labels (`ulmfit check` shows them), or give a test file of your own.",
         )
     _, chosen = stratified_split(cast(Labels, [labels[row] for row in eligible]), fraction, seed)
     held_out = np.isin(firsts, [eligible[i] for i in chosen])

@@ -217,7 +217,7 @@ class Team:
             code = self.workers[number].exitcode
             raise TrainingError(
                 f"a worker process ended with exit code {code} in {task.plan.cell}",
-                hint="Was it killed for want of memory? Fewer --jobs need less.",
+                hint="It may have run out of memory; fewer --jobs need less.",
             ) from None
         if isinstance(message, StorageError):
             raise message

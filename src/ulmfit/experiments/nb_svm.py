@@ -19,7 +19,8 @@ from ulmfit.stages.ensemble import probabilities
 
 # Section 4.2 of that paper: "NBSVM ... alpha = 1, C = 1, beta = 0.25".
 ALPHA, STRENGTH = 1.0, 1.0
-# On short questions its beta is far from the best, so it is chosen where it can be: docs/log.md.
+# On short questions its beta is far from the best, so it is chosen where it can be: docs/log.md,
+# "which interpolation for NB-SVM on questions?".
 BETAS = (0.25, 0.5, 0.75, 1.0)
 DEFAULT_BETA = 0.5
 NGRAMS = (1, 2)

@@ -24,38 +24,41 @@ _VERDICT = ("gap in the paper", "gap here", "direction", "size")
 INTRODUCTION = """\
 # Results
 
-Written by `make docs` from the files in `reproduce/results/`, which `ulmfit reproduce` made. Each
-line there names its command, seed, commit, data, settings, language model, wall time, hardware.
-The tables and figures are those of the paper (Howard and Ruder 2018); all errors are in percent.
+The paper's tables and figures (Howard and Ruder 2018) reproduced, with our errors beside the
+paper's. All errors are in percent. `make docs` writes this page from the files in
+`reproduce/results/`, which `ulmfit reproduce` makes; each line there names its command, seed,
+commit, data, settings, language model, wall time and hardware.
 
-How to read them:
+How to read the tables:
 
-- *here*: mean over the seeds with its 95 % interval by Student's t; of one seed, Wilson's interval
-  over the rows. `range` is the smallest and the largest of the seeds.
-- *gap*: row minus reference row (marked *ref*), in points; 95 % interval over pairs of seeds and,
-  as far as the gap itself tells, over rows; of one seed over rows alone.
-- *direction*: `agrees` if the gap has the paper's sign and its interval leaves out zero, `leans so`
-  if it has the sign but the interval holds zero; `opposite`, `leans opposite` likewise.
-- *size*: `agrees` if the interval of our gap holds the paper's gap and leaves out zero, `open` if
-  it holds both and so tells nothing; else whether ours is `larger` or `smaller`, or certainly has
-  the `opposite` sign. Of the reference row: `agrees` if the paper's error lies in the interval over
-  the seeds, `open` if the choice of rows could account for the rest; else `larger` or `smaller`.
-- Intervals of errors over seeds hold what training and draws vary, not what other rows to measure
-  on would; those of gaps hold the least that these would. Rows of some 500 are one question for
-  each 0.2 points. The paper gives one run without an interval, on held-out rows of its own. Of
-  twenty intervals one misses, and there are dozens here.
-- Validation errors are those of the best epoch by validation error, with few labels those of the
-  last, on a tenth of the training rows that is the same for every seed; what other methods choose
-  with all labels, they choose by the same rows. Such an error is a little low. Of these rows, 9 of
-  TREC-6's 545 and 13 of IMDb's 2,500 are copies of rows trained on, for every method alike.
-- Test rows are read after training, and no run chooses anything by them. Of what is set for all
-  runs, the constants of TF-IDF were chosen by TREC-6's, and the word counts share them (see
-  `Baselines`); the passes of ULMFiT were settled by held-out rows and time, but with TREC-6's test
-  errors in view (docs/log.md, 2026-11-25). The paper tuned on IMDb, ULMFiT's settings here were
-  tuned on TREC-6's training rows mostly.
-- Of test rows, 10 of TREC-6's 500 and 23 of IMDb's 5,000 are copies of training rows, as the data
-  sets come; the texts of 47 of IMDb's, and of 50 of its 2,500 held-out rows, are also among the
-  unlabelled reviews that a language model reads.
+- *here*: mean over the seeds with its 95 % interval by Student's t; for a single seed, Wilson's
+  interval over the rows. *range*: smallest and largest of the seeds.
+- *gap*: the row minus the reference row (marked *ref*), in points, with a 95 % interval over pairs
+  of seeds and, as far as the gap itself tells, over the rows measured on; for a single seed over
+  the rows alone.
+- *direction*: `agrees` if the gap has the paper's sign and its interval excludes zero, `leans so`
+  if it has the sign but the interval includes zero; likewise `opposite` and `leans opposite`.
+- *size*: `agrees` if the interval of our gap includes the paper's gap and excludes zero, `open` if
+  it includes both and so decides nothing; otherwise ours is `larger` or `smaller`, or certainly of
+  the `opposite` sign. For the reference row: `agrees` if the paper's error lies in the interval
+  over the seeds, `open` if the choice of rows could account for the rest; otherwise `larger` or
+  `smaller`.
+- Intervals of errors over seeds cover the variation of training and of the draws, not of the rows
+  measured on; those of gaps include the least that the rows must add. With some 500 rows, one
+  question is 0.2 points. The paper gives one run without an interval, on held-out rows of its own.
+  One interval in twenty misses, and there are dozens here.
+- Validation errors are measured on a tenth of the training rows, the same for every seed. They are
+  those of the best epoch by validation error, which makes them a little low; with few labels, those
+  of the last epoch. Other methods choose by the same rows. Of these rows, 9 of TREC-6's 545 and 13
+  of IMDb's 2,500 are copies of training rows, for every method alike.
+- Test rows are read after training, and no run chooses anything by them. Two things that are set
+  for all runs were chosen with TREC-6's test rows in view: the constants of TF-IDF, shared by the
+  word counts (see `Baselines`), and the epochs of ULMFiT, which held-out rows and time decided but
+  whose test errors were known (docs/log.md, 2026-11-25). The paper tuned on IMDb; our settings were
+  tuned mostly on TREC-6's training rows.
+- Of the test rows, 10 of TREC-6's 500 and 23 of IMDb's 5,000 are copies of training rows, as the
+  data sets come. The texts of 47 of IMDb's, and of 50 of its 2,500 held-out rows, are also among
+  the unlabelled reviews that the language model reads.
 """
 
 Places = dict[tuple[str, str, str, int | None, str], list[Result]]

@@ -162,7 +162,8 @@ class Int8Encoder:
     """
 
     training = False
-    # A step is a dozen small operations, each of which would wait for all threads: docs/log.md.
+    # A step is a dozen small operations, each of which would wait for all threads: docs/log.md,
+    # "one batch for all cores, or one for each?".
     shares_cores = False
 
     def __init__(self, encoder: AWDLSTM) -> None:

@@ -13,11 +13,13 @@ from torch.nn import functional as F
 LOGIT_ROWS = 1024
 
 # Logits held at once in training, 16 MB of float32: with 4 MB the full softmax over 30,000 words
-# takes 1.6 times as long, and more gains nothing (docs/log.md).
+# takes 1.6 times as long, and more gains nothing (docs/log.md, "which block size for the cross
+# entropy?").
 BLOCK_LOGITS = 1 << 22
 
 # Candidates come in multiples of this: memory is kept for each shape of a product, and a new number
-# of candidates at every step let it grow by gigabytes (docs/log.md).
+# of candidates at every step let it grow by gigabytes (docs/log.md, "does a fixed number of
+# candidates stop the growth of memory?").
 CANDIDATE_MULTIPLE = 128
 
 

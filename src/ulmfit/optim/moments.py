@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch.optim import Optimizer
 
-# Processors take 26 times as long for numbers under 1e-38 (docs/log.md), and rounding keeps the
-# smallest ones for ever. In 50 steps beta1 of 0.7 brings 1e-30 there, beta2 of 0.99 brings 2e-38.
+# Processors take 26 times as long for numbers under 1e-38 (docs/log.md, "are denormal numbers
+# slow?"), and rounding keeps the smallest ones for ever. In 50 steps beta1 of 0.7 brings 1e-30
+# there, beta2 of 0.99 brings 2e-38.
 EVERY = 50
 LEAST = {"exp_avg": 1e-30, "exp_avg_sq": 1e-37}
 

@@ -22,18 +22,19 @@ CHAIN_THAW_RATES = (1e-3, 1e-4)
 LEAST_EPOCHS = 2
 
 # All of TREC-6: 616 steps in 8 passes with half of the dropouts, no more test errors than 15 with
-# the whole in half the time. Ours, docs/log.md.
+# the whole in half the time. Ours, docs/log.md, "how many epochs do 5,000 questions need?".
 ENOUGH_STEPS, ENOUGH_EPOCHS = 600, 8
 FEW_EPOCHS, DROPOUT_SHARE = 10, 0.5
 # Of long documents that are read twice: 15 passes over 250 shorter ones have as many steps. The
 # smallest batch that batch norm can do with. Ours, unmeasured.
 LEAST_STEPS, LEAST_BATCH = 60, 8
 # Of 60 questions, two batches an epoch instead of one made 8 points fewer errors; of 30 no certain
-# difference. Ours, docs/log.md.
+# difference. Ours, docs/log.md, "what helps with sixty labels?".
 LEAST_HALF = 16
 # Epochs of the unfreezing plan where there is too much to read for as many passes: with two passes,
-# one would be for the head alone. Ours, docs/log.md. With fewer batches than this in each, the even
-# ones that `DocumentBatches` makes of its documents are much smaller than asked for. Ours.
+# one would be for the head alone. Ours, docs/log.md, "when to unfreeze if documents are read only
+# twice?". With fewer batches than this in each, the even ones that `DocumentBatches` makes of its
+# documents are much smaller than asked for. Ours.
 LEAST_ROUNDS, LEAST_ROUND_STEPS = 12, 4
 
 

@@ -199,10 +199,10 @@ def _fitted(
     """`course_of`, and a word about it."""
     settings, rounds = course_of(asked, documents)
     if settings.epochs < asked.epochs:
-        cut = f", each in {rounds} parts that count as epochs" if rounds > 1 else ""
+        cut = f", each in {rounds} parts for gradual unfreezing" if rounds > 1 else ""
         context.display.note(
-            f"{settings.epochs} passes instead of {asked.epochs}, as there is much to read"
-            f"{cut} (classifier.by_length, classifier.max_tokens)"
+            f"{settings.epochs} epochs instead of {asked.epochs}{cut}, because there is much to "
+            "read (classifier.by_length, classifier.max_tokens)"
         )
     return settings, rounds
 
@@ -265,7 +265,8 @@ def _fit(
         loss=ClassifierLoss(model, settings, train[1]),
         validate=validate if held_out else None,
         # The loss is lowest before the error is, as confidence still grows, which calibration takes
-        # back. On TREC-6 the epoch of the least loss made 0.7 points more errors: docs/log.md.
+        # back. On TREC-6 the epoch of the least loss made 0.7 points more errors: docs/log.md,
+        # "which epoch of a classifier is the best?".
         monitor="error",
         plan=unfreezing_plan(settings, len(groups), rounds),
     )

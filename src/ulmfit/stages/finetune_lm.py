@@ -80,12 +80,14 @@ def pack_task_corpus(
 
 
 # With TREC-6's 62,000 tokens, read three times instead of five, three seeds show no difference with
-# 100 and 500 labels; a text of 100 questions alone made more errors (docs/log.md). Longer texts are
-# taken to need no more: not measured. Ours.
+# 100 and 500 labels; a text of 100 questions alone made more errors (docs/log.md, "how many epochs
+# of LM fine-tuning does a short text need?"). Longer texts are taken to need no more: not measured.
+# Ours.
 ENOUGH_TOKENS, LEAST_PASSES = 180_000, 3
 
 # After a twentieth of IMDb: perplexity 124 with the rates for short texts and whole dropouts, 109
-# with a fifth of them, 91 with these rates as well. Ours, docs/log.md.
+# with a fifth of them, 91 with these rates as well. Ours, docs/log.md, "how to fine-tune a language
+# model on a long text?".
 LONG_TEXT, FEW_PASSES = 1_000_000, 2
 LONG_TEXT_RATES = RateSettings(lr=8e-3, kind="uniform")
 
@@ -115,8 +117,8 @@ def finetune_lm(
     passes = passes_over(train.n_tokens, settings)
     if passes < asked.epochs:
         context.display.note(
-            f"{float(f'{passes:.2g}'):g} passes instead of {asked.epochs}, as there is much to "
-            f"read (finetune_lm.{'by_length' if passes == settings.epochs else 'max_tokens'})"
+            f"{float(f'{passes:.2g}'):g} epochs instead of {asked.epochs}, because there is much "
+            f"to read (finetune_lm.{'by_length' if passes == settings.epochs else 'max_tokens'})"
         )
     seed_everything(context.seed)
     model = adapted_model(base, tokenizer.vocab, settings)

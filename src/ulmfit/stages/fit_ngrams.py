@@ -27,7 +27,8 @@ _STEPS = 1000
 MOST_TERMS, MOST_WEIGHTS = 400_000, 4_000_000
 FOLDS = 5
 # What the member counts where nothing is held out, and the middle of the prior where something is:
-# of TREC-6, AG News and IMDb with 100 and 500 labels, docs/log.md.
+# of TREC-6, AG News and IMDb with 100 and 500 labels, docs/log.md, "what is a bag of words worth,
+# and with which weight?".
 DEFAULT_SHARE, PRIOR_WIDTH = 0.5, 0.5
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
 # Documents in all folds: one temperature needs no more. Ours.

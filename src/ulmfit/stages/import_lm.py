@@ -111,7 +111,7 @@ def read_vocabulary(path: Path) -> list[str]:
             )
     if not isinstance(found, list) or not found or not all(isinstance(word, str) for word in found):
         raise InputError(
-            f"{path}: is no list of words",
+            f"{path}: is not a list of words",
             expected="the vocabulary as a pickled list (.pkl), JSON list (.json) or lines (.txt)",
         )
     if sum(word.startswith(SPACE) for word in found) > len(found) // 10:
@@ -126,7 +126,7 @@ def read_vocabulary(path: Path) -> list[str]:
     broken = next((n for n, word in enumerate(words) if not _is_text(word)), None)
     if broken is not None:
         raise InputError(
-            f"{path}: entry {broken} is no text ({words[broken]!a})", expected="words in Unicode"
+            f"{path}: entry {broken} is not text ({words[broken]!a})", expected="words in Unicode"
         )
     return _all_different([_SPECIAL_NAMES.get(word, word) for word in words])
 
@@ -135,7 +135,7 @@ def _from_json(path: Path) -> Any:
     try:
         return json.loads(read_text(path))
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: is no JSON ({error})", expected="a list of words") from error
+        raise InputError(f"{path}: is not JSON ({error})", expected="a list of words") from error
 
 
 def _plain(value: Any) -> Any:
@@ -247,7 +247,7 @@ def _require_finite(tensors: Mapping[str, Tensor], source: str) -> None:
     for name, value in tensors.items():
         if not torch.isfinite(value).all():
             raise InputError(
-                f"{source}: weights '{name}' have values that are no numbers (NaN or infinite)",
+                f"{source}: weights '{name}' have values that are not finite (NaN or infinite)",
                 expected="finite numbers",
                 hint="The training that made them went wrong, or the file is damaged.",
             )

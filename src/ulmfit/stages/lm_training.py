@@ -60,12 +60,13 @@ class RunContext:
 
 # Fewer rows than this make the gradient of a step too noisy for the rates in the presets.
 LEAST_ROWS = 4
-# On TREC-6, 50 steps of 64 x 18 tokens took 0.8 times as long as of 16 x 70 and learnt as much:
-# ours, docs/log.md.
+# On TREC-6, 50 steps of 64 x 18 tokens took 0.8 times as long as of 16 x 70 and learnt as much.
+# Ours, docs/log.md, "fewer streams or shorter windows on a short text?".
 LEAST_WINDOW = 18
 
 # A corpus that is read once cannot be learnt by heart, one that is read often can: the share of the
-# released code's dropouts, AR and TAR by the passes over it. Ours, docs/log.md.
+# released code's dropouts, AR and TAR by the passes over it. Ours, docs/log.md, "how to fine-tune a
+# language model on a long text?".
 SHARE_BY_PASSES = ((2, 0.2), (6, 0.5), (math.inf, 1.0))
 
 # Validation during training reads about so many tokens: enough for the third digit of perplexity.

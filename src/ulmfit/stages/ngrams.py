@@ -1,8 +1,9 @@
 """A member that counts words: TF-IDF of words and word pairs, and a linear layer.
 
 What a bag of words knows and what a language model knows differ: added to the classifier's scores,
-it is worth most where labels are few (docs/log.md). It reads the classifier's own tokens, so that
-no second tokenizer is needed. No torch here: exported models have it too.
+it is worth most where labels are few (docs/log.md, "what is a bag of words worth, and with which
+weight?"). It reads the classifier's own tokens, so that no second tokenizer is needed. No torch
+here: exported models have it too.
 
 A document's score is a bias and one sum over its words and pairs, so that what each of them adds is
 known exactly.

@@ -38,7 +38,8 @@ _END_SECONDS = 10  # for a worker to end, beyond the time for requests
 _HANDOVER_SECONDS = 3.0
 _LOOK_SECONDS = 0.05
 # Batches have ever new shapes, and oneDNN keeps compiled code for 1,024 of them, which with TREC-6
-# took 150 MB in ten minutes. Compiling again takes no time that could be measured: docs/log.md.
+# took 150 MB in ten minutes. Compiling again takes no time that could be measured: docs/log.md,
+# "why does the service's memory grow, and does it stop?".
 _KERNELS = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64"}
 _KEEP_ALIVE = 30  # seconds; load balancers keep connections for longer than uvicorn's 5
 

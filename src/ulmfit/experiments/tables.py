@@ -54,8 +54,8 @@ How to read the tables:
 - Test rows are read after training, and no run chooses anything by them. Two things that are set
   for all runs were chosen with TREC-6's test rows in view: the constants of TF-IDF, shared by the
   word counts (see `Baselines`), and the epochs of ULMFiT, which held-out rows and time decided but
-  whose test errors were known (docs/log.md, 2026-11-25). The paper tuned on IMDb; our settings were
-  tuned mostly on TREC-6's training rows.
+  whose test errors were known (docs/log.md, "how many epochs of LM fine-tuning does a short text
+  need?"). The paper tuned on IMDb; our settings were tuned mostly on TREC-6's training rows.
 - Of the test rows, 10 of TREC-6's 500 and 23 of IMDb's 5,000 are copies of training rows, as the
   data sets come. The texts of 47 of IMDb's, and of 50 of its 2,500 held-out rows, are also among
   the unlabelled reviews that the language model reads.

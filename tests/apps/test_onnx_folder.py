@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,10 @@ def test_another_kind_of_folder_is_named() -> None:
             "key 'calibration.version' is 2, not 1",
         ),
         ({"calibration": {"temperature": 0, "version": 1}}, "key 'calibration.temperature' is 0.0"),
+        (
+            {"calibration": {"temperature": math.inf, "version": 1}},
+            "key 'calibration.temperature' is inf",
+        ),
         ({"threshold": "high"}, "could not convert string to float: 'high'"),
         ({"state": {"h0": "wide"}}, "invalid literal for int() with base 10: 'wide'"),
         ({"state": []}, "'list' object has no attribute 'items'"),

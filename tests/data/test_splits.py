@@ -218,6 +218,13 @@ def test_a_smaller_balanced_draw_is_a_part_of_a_greater(
     assert set(small) <= set(great)
 
 
+def test_one_row_at_least_is_trained_on_whatever_the_fraction() -> None:
+    # No row shares all of its labels: chance alone decides, and all but half a row are asked for.
+    rows = [("all", str(number)) for number in range(4)]
+    train, valid = stratified_split(rows, 0.99, 0)
+    assert (len(train), len(valid)) == (1, 3)
+
+
 def test_what_does_not_divide_goes_to_classes_by_chance() -> None:
     labels = ["a", "b", "c"] * 5
     extra = {

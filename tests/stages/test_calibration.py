@@ -41,6 +41,24 @@ def test_few_rows_that_are_all_right_do_not_make_a_model_certain() -> None:
     assert fit_temperature(scores[:3], targets[:3], multi_label=False) > few
 
 
+@pytest.mark.parametrize("multi_label", [False, True])
+def test_a_few_rows_are_weighed_against_the_prior(multi_label: bool) -> None:
+    """The least of -log p of all that is true + (log T)^2 / (2 * 0.5^2), on a fine grid."""
+    scores, targets = drawn(6, 3.0, multi_label=multi_label)
+
+    def loss(log_t: float) -> float:
+        z = scores / np.exp(log_t)
+        if multi_label:
+            nll = np.logaddexp(0, np.where(targets > 0, -z, z)).sum()
+        else:
+            nll = (np.logaddexp.reduce(z, axis=1) - z[targets > 0]).sum()
+        return float(nll + log_t**2 / (2 * 0.5**2))
+
+    best = np.exp(min(np.linspace(-2, 2, 8_001), key=loss))
+    found = fit_temperature(scores, targets, multi_label=multi_label)
+    assert found == pytest.approx(best, rel=1e-3)
+
+
 @pytest.mark.parametrize(("factor", "end"), [(1e4, HIGHEST), (1e-2, LOWEST)])
 def test_a_temperature_has_bounds(factor: float, end: float) -> None:
     scores, targets = drawn(2000, factor, multi_label=False)

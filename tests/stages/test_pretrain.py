@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 
 from tests import tiny
 from ulmfit.data.tokenizer import Tokenizer
-from ulmfit.errors import InputError, SettingsError
+from ulmfit.errors import InputError, Interrupted, SettingsError
 from ulmfit.settings import PretrainSettings
 from ulmfit.stages.pretrain import prepare_corpus, pretrain
 
@@ -117,6 +118,12 @@ def test_it_starts_from_the_word_frequencies(tmp_path: Path) -> None:
     torch.testing.assert_close(lm.weights["decoder_bias"], expected, atol=1e-5, rtol=1e-5)
 
 
+def test_the_seed_alone_decides_the_weights(tmp_path: Path) -> None:
+    # The first run leaves torch's random numbers somewhere else.
+    first, second = (run(tmp_path / name, settings(epochs=1)).weights for name in "ab")
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
 def test_it_can_start_from_another_one(tmp_path: Path) -> None:
     first = run(tmp_path / "first", settings())
     still = settings(epochs=1, rates={"lr": 1e-12}, optimizer={"weight_decay": 0.0})
@@ -124,6 +131,35 @@ def test_it_can_start_from_another_one(tmp_path: Path) -> None:
     assert second.direction == "backward"
     for name, value in first.weights.items():
         torch.testing.assert_close(second.weights[name], value, atol=1e-6, rtol=1e-6)
+
+
+def test_a_run_goes_on_only_from_the_model_that_it_began_with(tmp_path: Path) -> None:
+    first = run(tmp_path / "first", settings(epochs=1))
+    words = tiny.tokenizer()
+    train, valid = tiny.corpus(words, 60), tiny.corpus(words, 20, seed=8)
+    work = tiny.context(tmp_path / "second")
+    info: dict[str, object] = {}
+    with pytest.raises(Interrupted):
+        pretrain(
+            words,
+            train,
+            valid,
+            settings(),
+            replace(work, deadline=0.0),
+            direction="forward",
+            info=info,
+            start=first,
+        )
+    with pytest.raises(SettingsError, match="of a run with other first weights"):
+        pretrain(
+            words,
+            train,
+            valid,
+            settings(),
+            replace(work, resume=True),
+            direction="forward",
+            info=info,
+        )
 
 
 def test_a_start_of_other_sizes_is_refused(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -230,20 +231,11 @@ def test_another_precision_is_not_mixed_in(
 
 
 @pytest.fixture(scope="module")
-def first_run() -> Callable[[Path], None]:
-    """A work folder as a run leaves it."""
-
-    def make(folder: Path) -> None:
-        train_classifier(
-            DATA,
-            LMS,
-            settings(),
-            training_run(folder),
-            unlabeled=lambda: MORE,
-            valid=VALID,
-        )
-
-    return make
+def first_run(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], None]:
+    """Makes a work folder as a run leaves it; trained once, then copied."""
+    left = tmp_path_factory.mktemp("first") / "run"
+    train_classifier(DATA, LMS, settings(), training_run(left), unlabeled=lambda: MORE, valid=VALID)
+    return lambda folder: shutil.copytree(left, folder, dirs_exist_ok=True)
 
 
 def test_the_same_run_is_resumed_and_has_nothing_to_do(

@@ -7,8 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from tests import tiny
 from tests.child_runs import (
     Blow,
     Request,
@@ -17,6 +19,9 @@ from tests.child_runs import (
     killed_again_and_again,
     result,
 )
+from ulmfit.errors import Interrupted, SettingsError
+from ulmfit.settings import ClassifierSettings
+from ulmfit.stages.finetune_classifier import finetune_classifier, one_hot
 from ulmfit.train.checkpoint import Checkpoints
 
 GRADUAL = Request("classifier", "")
@@ -100,3 +105,39 @@ def test_another_run_is_not_resumed(change: dict[str, Any], named: str, tmp_path
     assert in_child(replace(request, resume=True, **change)) == 2
     message = (tmp_path / "error.txt").read_text(encoding="utf-8")
     assert message.startswith(f"SettingsError: the checkpoint is of a run with other {named}. ")
+
+
+WORDS = tiny.tokenizer()
+TEXTS, LABELS = tiny.labelled_texts(12)
+READ, TARGETS = WORDS.encode_batch(TEXTS), one_hot(LABELS, ["glad", "sad"])
+# The last word of the first document is the first one of the second.
+SHIFTED = [READ[0][:-1], np.concatenate([READ[0][-1:], READ[1]]), *READ[2:]]
+
+
+@pytest.mark.parametrize(
+    ("named", "change"),
+    [
+        ("data", {"train": (READ, 1 - TARGETS)}),
+        ("data", {"train": (SHIFTED, TARGETS)}),
+        ("data", {"valid": (READ[:5], TARGETS[:5])}),
+        ("data", {"valid": None}),
+        ("labels", {"labels": ["sad", "glad"]}),
+        ("labels", {"multi_label": True}),
+        ("first weights", {"lm": tiny.trained_lm(WORDS, seed=1)}),
+    ],
+)
+def test_a_run_of_other_things_is_not_resumed(
+    named: str, change: dict[str, Any], tmp_path: Path
+) -> None:
+    context = tiny.context(tmp_path)
+    values: dict[str, Any] = {
+        "lm": tiny.trained_lm(WORDS),
+        "train": (READ, TARGETS),
+        "valid": (READ[:4], TARGETS[:4]),
+        "labels": ["glad", "sad"],
+        "settings": ClassifierSettings(epochs=2, batch_size=6, chunk=5, head_size=4),
+    }
+    with pytest.raises(Interrupted):
+        finetune_classifier(**values, context=replace(context, deadline=0.0))
+    with pytest.raises(SettingsError, match=f"of a run with other {named}[.]"):
+        finetune_classifier(**{**values, **change}, context=replace(context, resume=True))

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
+from tests import tiny
 from tests.child_runs import (
     DISK_FULL,
     Blow,
@@ -24,7 +26,11 @@ from tests.child_runs import (
     result,
     start_child,
 )
+from ulmfit.data.corpus import TokenCorpus
+from ulmfit.errors import Interrupted, SettingsError
 from ulmfit.runtime import cpu_runs_bf16
+from ulmfit.settings import LMSettings
+from ulmfit.stages.lm_training import LMData, train_language_model, word_counts
 from ulmfit.train.checkpoint import Checkpoints
 
 ADAM = Request("language_model", "")
@@ -230,3 +236,31 @@ def test_killed_twenty_times_at_random_moments(tmp_path: Path) -> None:
 
 def newest(folder: Path) -> list[int]:
     return Checkpoints(folder / "checkpoints").steps()[-1:]
+
+
+TRAIN, VALID = tiny.random_corpus([40, 25, 60]), tiny.random_corpus([30, 12], seed=1)
+# The same words, with the border of the first two documents one word later.
+SHIFTED = TokenCorpus.from_ids([TRAIN.ids[:41], TRAIN.ids[41:65], TRAIN.ids[65:]])
+
+
+@pytest.mark.parametrize(
+    ("named", "change"),
+    [
+        ("data", {"train": SHIFTED}),
+        ("data", {"valid": tiny.random_corpus([30, 12], seed=2)}),
+        ("data", {"valid": None}),
+        ("direction", {"direction": "backward"}),
+        ("first weights", {"first_weights": {"decoder_bias": torch.ones(50)}}),
+    ],
+)
+def test_a_run_of_other_things_is_not_resumed(
+    named: str, change: dict[str, Any], tmp_path: Path
+) -> None:
+    data = LMData(TRAIN, VALID, "forward", word_counts(TRAIN, 50))
+    settings = LMSettings.model_validate({"epochs": 1, "batch_size": 4, "bptt": 6})
+    context = tiny.context(tmp_path)
+    with pytest.raises(Interrupted):
+        train_language_model(tiny.lm_model(), data, settings, replace(context, deadline=0.0))
+    data, context = replace(data, **change), replace(context, resume=True)
+    with pytest.raises(SettingsError, match=f"of a run with other {named}[.]"):
+        train_language_model(tiny.lm_model(), data, settings, context)

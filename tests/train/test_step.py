@@ -9,7 +9,7 @@ import torch
 
 from tests.train.toy_job import SGD, Number, Three, ToyLoss
 from ulmfit.runtime import make_accelerator
-from ulmfit.train.loop import make_optimizer
+from ulmfit.train.loop import Carry, StepResult, make_optimizer
 from ulmfit.train.recovery import NotFinite
 from ulmfit.train.step import train_step
 
@@ -41,6 +41,22 @@ def test_a_long_gradient_is_cut_to_the_norm_and_a_short_one_is_not() -> None:
     model = Three()
     step(model, Number(2.0), clip=100.0)
     assert model.values() == [-2.0] * 3
+
+
+def test_the_forward_pass_has_the_precision_of_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ulmfit.runtime.cpu_runs_bf16", lambda: True)  # nothing is multiplied
+    seen: list[bool] = []
+
+    def look(model: Three, result: StepResult, carry: Carry) -> None:
+        seen.append(torch.is_autocast_enabled("cpu"))
+
+    for precision in ("float32", "bf16"):
+        model = Three()
+        optimizer = make_optimizer(model.groups(), SGD)
+        accelerator = make_accelerator(precision, cpu=True)
+        loss = ToyLoss(model, look)
+        train_step(loss, Number(), {}, [*model.parameters()], optimizer, accelerator, None)
+    assert seen == [False, True]
 
 
 def test_a_loss_that_is_no_number_leaves_the_weights_alone() -> None:

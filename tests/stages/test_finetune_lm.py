@@ -179,7 +179,7 @@ def test_of_the_passes_those_that_are_made_are_told(
     assert tuned.metrics["passes"] == pytest.approx(passes, abs=0.02)
     assert f"- epochs: {tuned.metrics['passes']:g}\n" in tuned.card()
     cut = [
-        f"{passes:g} passes instead of 5, as there is much to read (finetune_lm.max_tokens)",
+        f"{passes:g} epochs instead of 5, because there is much to read (finetune_lm.max_tokens)",
     ]
     assert [line for line in notes.lines if "instead of" in line] == (cut if share else [])
 

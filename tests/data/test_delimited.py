@@ -57,6 +57,21 @@ def test_the_delimiter_is_found(delimiter: str) -> None:
     assert read(text)[0] == {"text": f"one{others}two", "label": "1"}
 
 
+@pytest.mark.parametrize("line", ["sep=;\r\n", '"sep=;"\n', "SEP=;\r"])
+def test_the_line_by_which_excel_names_the_delimiter_is_no_row(line: str) -> None:
+    assert read(line + "text;label\r\na, b;1\r\n") == [{"text": "a, b", "label": "1"}]
+    assert "the row at line 3 has 1 field" in fault(line + "text;label\na, b\n")
+    assert "is empty" in fault(line)
+    assert read("sep=,\n", wanted=("sep=",)) == [] if line == "" else True
+
+
+def test_several_columns_without_a_name_are_numbered() -> None:
+    rows = read("text;label;;\r\na film;1;;\r\n;;;\r\n")
+    assert rows[0] == {"text": "a film", "label": "1", "3": "", "4": ""}
+    assert len(rows) == 2
+    assert read(",text,label\n0,a film,1\n")[0] == {"": "0", "text": "a film", "label": "1"}
+
+
 def test_a_row_too_wide_does_not_hide_the_delimiter() -> None:
     assert "line 3 has 3 fields" in fault("text;label\na, b;1\nc; d;1\n")
 

@@ -26,6 +26,7 @@ _HEADER_WORDS = frozenset(
     | {"language", "author", "user", "name", "url"}
 )
 _NAME = re.compile(r"[\w-]+( [\w-]+)?")  # what a column may be called
+_DELIMITER_LINE = re.compile(r'"?sep=([^\w\s"]|\t)"?[\r\n]*', re.IGNORECASE)  # Excel's first line
 
 NumberedRow = tuple[int, list[str]]  # the number of its first line, its fields
 
@@ -36,8 +37,10 @@ def open_delimited(
     """Read a CSV or TSV file.
 
     All columns are strings, exactly as in the file (``007`` stays ``007``). Without a header the
-    columns are called "1", "2", ... Blank lines are skipped. In a TSV file quotes enclose fields
-    only if the whole file (of stdin or a pipe: its first megabyte) can be read so.
+    columns are called "1", "2", ..., and so are several columns without a name. Blank lines are
+    skipped. In a TSV file quotes enclose fields
+    only if the whole file (of stdin or a pipe: its first megabyte) can be read so. A first line
+    ``sep=;``, by which Excel names the delimiter, is no row.
 
     Args:
         lines: the open file; the table closes it.
@@ -56,7 +59,7 @@ def open_delimited(
     if head is None:
         raise InputError(f"{lines.name}: is empty", expected="rows of text")
     has_header = _is_header(head[1], sample[1:], wanted)
-    names = head[1] if has_header else [str(place + 1) for place in range(len(head[1]))]
+    names = _names(head[1]) if has_header else [str(place + 1) for place in range(len(head[1]))]
     refuse_twins(lines.name, names)
     checked = _same_width(lines.name, rows if has_header else chain([head], rows), names)
     schema = string_schema(names)
@@ -84,9 +87,13 @@ def looks_delimited(first_line: str, wanted: Sequence[str], known: Iterable[str]
 def _find_dialect(
     lines: LineReader, delimiters: str, source: str | Path
 ) -> tuple[str, bool, list[list[str]]]:
-    """Delimiter, whether quotes enclose fields, and the first rows."""
+    """Delimiter, whether quotes enclose fields, and the first rows; takes a delimiter's own line."""
     # split as the reader of the file does, not at every character that ends a line to Unicode
     sample = list(io.StringIO(lines.sample, newline=""))
+    named = _DELIMITER_LINE.fullmatch(sample[0]) if sample and len(delimiters) > 1 else None
+    if named:
+        next(iter(lines))
+        return named[1], True, _parse(sample[1:], named[1], quoted=True)
     parsed = {delimiter: _parse(sample, delimiter, quoted=True) for delimiter in delimiters}
     delimiter = max(delimiters, key=lambda delimiter: _fit(parsed[delimiter]))
     rows = parsed[delimiter]
@@ -152,7 +159,7 @@ def _fit(rows: list[list[str]]) -> float:
 
 def _rows(lines: LineReader, delimiter: str, quoted: bool) -> Iterator[NumberedRow]:
     parser = _csv_rows(lines, delimiter, quoted=quoted)
-    start = 1
+    start = lines.line + 1
     try:
         for row in parser:
             if row:
@@ -182,6 +189,16 @@ def _is_header(first: list[str], later: list[list[str]], wanted: Sequence[str]) 
     if len(cells) == 1 and (len(cells[0].split()) > _MOST_NAME_WORDS or cells[0].endswith(_ENDS)):
         return False  # a sentence alone is a text, which must not be lost
     return not any(_is_number(cell) for cell in cells)
+
+
+def _names(header: list[str]) -> list[str]:
+    """The names of the columns; of those without one, if there are several, their numbers.
+
+    A sheet with a cell in use beyond the table is saved with empty columns at its end.
+    """
+    if header.count("") < 2:
+        return header
+    return [name or str(place) for place, name in enumerate(header, start=1)]
 
 
 def _is_surely_header(names: list[str], wanted: Sequence[str]) -> bool:

@@ -96,6 +96,13 @@ def test_labels_in_one_string_are_parted(tmp_path: Path) -> None:
     assert Columns(label_separator=",").load(str(commas)).classes == ["cat", "dog"]
 
 
+def test_several_labels_in_one_string_are_warned_of(tmp_path: Path) -> None:
+    rows = [(f"text number {n}", ("billing", "urgent", "billing|urgent")[n % 3]) for n in range(60)]
+    path = write_csv(tmp_path / "tags.csv", rows, ("text", "tags"))
+    with pytest.warns(UserWarning, match=r"such as 'billing\|urgent'; each .* `--multi-label`"):
+        load_parts(str(path), Columns())
+
+
 def test_columns_go_to_the_reader(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_bytes("text;t2;k\nnö;grün;x\nja;blau;y\n".encode("latin-1"))

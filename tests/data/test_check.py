@@ -101,6 +101,18 @@ def test_without_a_label_column(tmp_path: Path) -> None:
         check_dataset(path, label="x")
 
 
+def test_columns_that_could_be_the_label_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    rows = "".join(f"a film of number {n},{n % 2},{n % 3 % 2}\n" for n in range(30))
+    path.write_text(f"review,spam,rude\n{rows}")
+    (finding,) = check_dataset(path).warnings
+    assert finding.problem == "'spam' and 'rude' could both be the label"
+    assert finding.advice == (
+        "Name it with `--label COL`. If each is a label that a row can have: `--label spam,rude`. "
+        "Without labels this is data for `--unlabeled`."
+    )
+
+
 def test_rows_without_a_label_are_counted_and_no_error(tmp_path: Path) -> None:
     path = put(tmp_path / "a.jsonl", *GOOD, *BAD, ("who knows of this one", ""))
     report = check_dataset(path)

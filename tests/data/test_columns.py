@@ -103,6 +103,17 @@ def test_several_columns_could_be_the_label() -> None:
     assert "Name it with `--label COL`." in str(caught.value)
 
 
+def test_several_columns_of_0_and_1_could_be_labels_together() -> None:
+    with pytest.raises(InputError) as caught:
+        label_of({"text": TEXTS, "spam": ["0", "1", "0", "1"], "rude": ["1", "1", "0", "0"]})
+    assert str(caught.value).endswith(
+        "Name it with `--label COL`. If each is a label that a row can have: `--label spam,rude`."
+    )
+    with pytest.raises(InputError) as caught:
+        label_of({"text": TEXTS, "spam": [0, 1, 0, 1], "points": [1, 5, 1, 5]})
+    assert str(caught.value).endswith("Name it with `--label COL`.")
+
+
 def test_ids_and_measures_are_no_labels() -> None:
     with pytest.raises(InputError, match="no column is clearly the label"):
         label_of({"text": TEXTS * 9, "id": list(range(36)), "x": [n / 7 for n in range(36)]})

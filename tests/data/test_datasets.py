@@ -182,6 +182,12 @@ def test_rows_without_a_label_are_counted_and_the_first_is_named(
     )
 
 
+def test_rows_without_a_label_beside_several_in_one(tmp_path: Path) -> None:
+    path = put(tmp_path / "a.csv", "text,tags\na,x\nb,\nc,x|y\nd,y\n")
+    with pytest.raises(InputError, match="several labels, or none: `--multi-label`"):
+        load_dataset(path)
+
+
 def test_missing_texts_are_empty_texts(tmp_path: Path) -> None:
     path = put(tmp_path / "a.jsonl", '{"text": null, "label": "x"}\n{"text": "a", "label": "y"}\n')
     assert load_dataset(path).texts == ["", "a"]

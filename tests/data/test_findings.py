@@ -170,3 +170,12 @@ def test_what_training_refuses() -> None:
     overlap = count_overlap(data[0], test[0])
     unknown = next(iter(overlap_findings(data[0], test[0], (data[1], test[1]), overlap)))
     assert "that the training data lack: 'c' (1)" in unknown.problem and unknown.refused
+
+
+def test_labels_that_look_like_several_in_one() -> None:
+    rows = [*FINE, *((f"a film of both, number {n}", "a;b") for n in range(20))]
+    finding = only(*rows)
+    assert finding.problem == "Labels that look like several in one: 'a;b' (20)"
+    assert finding.advice == ('If a row can have several labels, or none: `--label-separator ";"`.')
+    census, report = looked_over(*rows)
+    assert list(part_findings(census, replace(report, multi_label=True), "data")) == []

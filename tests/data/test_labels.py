@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from ulmfit.data.json_lines import JSON_FIELD
-from ulmfit.data.labels import LabelReader, canonical_label
+from ulmfit.data.labels import LabelReader, canonical_label, joining_mark, several_flag
 from ulmfit.errors import InputError
 
 
@@ -138,3 +138,25 @@ def test_a_bad_label_is_in_the_row_of_the_file_and_not_of_the_batch(
     reader.read(pa.RecordBatch.from_arrays([good, good], schema=schema))
     with pytest.raises(InputError, match="a: row 4: column 'y' has"):
         reader.read(pa.RecordBatch.from_arrays([good, bad], schema=schema))
+
+
+@pytest.mark.parametrize(
+    ("labels", "mark"),
+    [
+        (["a", "b", "a|b"], "|"),
+        (["a", "b", "c", "b; a", "c; a"], ";"),
+        (["a", "a,b", "b,c", "c,a"], ","),
+        (["World", "Sci|Tech"], None),
+        (["New York, NY", "Albany, NY", "Boston, MA"], None),
+        (["a|b", "b|a", "a|a"], None),
+        (["a", "a ", " a"], None),
+        ([], None),
+    ],
+)
+def test_labels_that_are_several_in_one(labels: list[str], mark: str | None) -> None:
+    assert joining_mark(labels) == mark
+
+
+def test_the_option_for_several_labels_in_one_string() -> None:
+    assert several_flag("|") == "--multi-label"
+    assert several_flag(";") == '--label-separator ";"'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -116,6 +117,7 @@ def load_parts(
             expected=f"a share from 0 to {_LARGEST_FRACTION}",
         )
     train = training_rows(columns.load(data))
+    _warn_of_joined(train)
     if test is None and {"train", "test"} <= set(available_splits(data, data_dir=columns.data_dir)):
         parts = Parts(train, columns.load(data, "test"), f"the test split of {data}")
     elif test is not None:
@@ -127,6 +129,20 @@ def load_parts(
     parts = replace(parts, train=_limited(parts.train, limit, seed))
     _require_same_labels(parts)
     return parts
+
+
+def _warn_of_joined(dataset: Dataset) -> None:
+    """Classes such as "billing|urgent" train without a fault, and are not what was meant."""
+    from ulmfit.data.labels import joining_mark, several_flag
+
+    mark = None if dataset.multi_label else joining_mark(dataset.classes)
+    if mark:
+        shown = next(name for name in dataset.classes if mark in name)
+        warnings.warn(
+            f"{dataset.name}: labels look like several in one, such as {shown!r}; each is taken "
+            f"for a class of its own. If a row can have several labels: `{several_flag(mark)}`.",
+            stacklevel=2,
+        )
 
 
 def _hold_out(dataset: Dataset, fraction: float) -> Parts:

@@ -75,38 +75,37 @@ def check_dataset(
     if test is None and {"train", "test"} <= set(available_splits(source, data_dir=data_dir)):
         test = source
     place = _Place(source, "train", text, label, data_dir, encoding, label_separator)
-    data, census = _look_over(place)
-    findings = _with_excerpts(place, part_findings(census, data, "data"))
+    data, census, unclear = _look_over(place)
+    findings = _with_excerpts(place, part_findings(census, data, "data", unclear))
     if test is None:
         return CheckReport(data, None, None, findings)
     test_place = replace(place, source=test, split="test")
-    test_report, test_census = _look_over(test_place)
+    test_report, test_census, unclear = _look_over(test_place)
     overlap = count_overlap(census, test_census)
     found = [
-        *part_findings(test_census, test_report, "test"),
+        *part_findings(test_census, test_report, "test", unclear),
         *overlap_findings(census, test_census, (data, test_report), overlap),
     ]
     return CheckReport(data, test_report, overlap, findings + _with_excerpts(test_place, found))
 
 
-def _look_over(place: _Place) -> tuple[PartReport, Census]:
+def _look_over(place: _Place) -> tuple[PartReport, Census, InputError | None]:
+    """The counts, and why no column was taken for the label where none was."""
+    unclear = None
     with place.open() as table:
         texts = text_columns(table, place.text)
-        labels = _labels(table, place, texts)
+        labels = None
+        try:
+            columns = label_columns(table, place.label, texts)
+            labels = LabelReader(table.name, table.schema, columns, place.label_separator)
+        except InputError as error:
+            if place.label is not None:
+                raise
+            unclear = error
         census = take_census(Rows(table, texts), labels)
         if not census.rows:
             raise table.without_rows()
-        return _report(table, texts, labels, census), census
-
-
-def _labels(table: Table, place: _Place, texts: tuple[str, ...]) -> LabelReader | None:
-    try:
-        columns = label_columns(table, place.label, texts)
-    except InputError:
-        if place.label is not None:
-            raise
-        return None
-    return LabelReader(table.name, table.schema, columns, place.label_separator)
+        return _report(table, texts, labels, census), census, unclear
 
 
 def _report(

@@ -82,7 +82,7 @@ def label_columns(
         ]
     if len(found) == 1:
         return (found[0],)
-    raise _unclear(table, "label", found)
+    raise _unclear(table, "label", found, switches=_are_switches(table, found))
 
 
 def _asked(table: Table, asked: str, flag: str) -> tuple[str, ...]:
@@ -102,12 +102,22 @@ def _asked(table: Table, asked: str, flag: str) -> tuple[str, ...]:
     return parts
 
 
-def _unclear(table: Table, what: str, found: Sequence[str]) -> InputError:
+def _are_switches(table: Table, columns: Sequence[str]) -> bool:
+    """Whether several columns hold 0 and 1, as one for each label of a multi-label set."""
+    values = (canonical_label(value) for name in columns for value in _sample(table, name))
+    return len(columns) > 1 and set(values) == {"0", "1"}
+
+
+def _unclear(
+    table: Table, what: str, found: Sequence[str], *, switches: bool = False
+) -> InputError:
     why = f"{' and '.join(map(repr, found))} could both be" if len(found) == 2 else None
     why = why or (f"{_listed(found)} could be" if found else "no column is clearly")
     hint = f"Name it with `--{what} COL`."
     if what == "text" and len(found) > 1:
         hint = f"Name it with `--text COL`, or join them: `--text {','.join(found[:2])}`."
+    if switches:
+        hint += f" If each is a label that a row can have: `--label {','.join(found)}`."
     return InputError(
         f"{table.name}: {why} the {what}",
         expected=f"one of the columns {_listed(table.schema.names)} to be named",

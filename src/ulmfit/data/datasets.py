@@ -13,7 +13,7 @@ from typing import cast
 
 from ulmfit.data.columns import label_columns, text_columns
 from ulmfit.data.folders import Split
-from ulmfit.data.labels import Label, LabelReader
+from ulmfit.data.labels import Label, LabelReader, joining_mark, several_flag
 from ulmfit.data.locations import open_source
 from ulmfit.data.python_columns import column_of_labels, column_of_texts
 from ulmfit.data.streams import Rows, is_plain_text, iter_texts, names_in, open_rows
@@ -179,11 +179,15 @@ def _all_present(
 ) -> list[str] | list[tuple[str, ...]]:
     missing = [row for row, label in enumerate(labels, start=1) if label is None]
     if missing:
+        hint = "Take these rows out; texts without a label can be given by `--unlabeled FILE`."
+        mark = joining_mark({label for label in labels if isinstance(label, str)})
+        if mark:
+            hint += f" If a row can have several labels, or none: `{several_flag(mark)}`."
         raise InputError(
             f"{name}: {len(missing)} of {len(labels)} rows have no label in column {column!r} "
             f"(empty, null or NaN), the first is row {missing[0]}",
             expected="a label in every row",
-            hint="Take these rows out; texts without a label can be given by `--unlabeled FILE`.",
+            hint=hint,
         )
     return cast("list[str] | list[tuple[str, ...]]", labels)
 

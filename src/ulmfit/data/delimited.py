@@ -87,7 +87,7 @@ def looks_delimited(first_line: str, wanted: Sequence[str], known: Iterable[str]
 def _find_dialect(
     lines: LineReader, delimiters: str, source: str | Path
 ) -> tuple[str, bool, list[list[str]]]:
-    """Delimiter, whether quotes enclose fields, and the first rows; takes a delimiter's own line."""
+    """Delimiter, whether quotes enclose fields, and the first rows; takes Excel's line."""
     # split as the reader of the file does, not at every character that ends a line to Unicode
     sample = list(io.StringIO(lines.sample, newline=""))
     named = _DELIMITER_LINE.fullmatch(sample[0]) if sample and len(delimiters) > 1 else None

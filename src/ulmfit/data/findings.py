@@ -10,7 +10,8 @@ import numpy as np
 from ulmfit.data.census import Census
 from ulmfit.data.check_report import Finding, Overlap, PartReport
 from ulmfit.data.datasets import ALL_DISTINCT_ROWS
-from ulmfit.data.labels import Label
+from ulmfit.data.labels import Label, joining_mark, several_flag
+from ulmfit.errors import InputError
 
 MOST_EXAMPLES = 5  # rows per finding
 # Thresholds of judgement: where a person who looks at the data would stop and ask.
@@ -22,15 +23,28 @@ _MANY_CLASSES = 100
 _NULL_NAMES = frozenset({"nan", "none", "null", "n/a", "na", "<na>", "undefined", "?", "-"})
 
 
-def part_findings(census: Census, report: PartReport, part: str) -> Iterator[Finding]:
-    """All warnings about one part ("data" or "test") by itself."""
+def part_findings(
+    census: Census, report: PartReport, part: str, unclear: InputError | None = None
+) -> Iterator[Finding]:
+    """All warnings about one part ("data" or "test") by itself.
+
+    Args:
+        census: what was counted.
+        report: the same, summed up.
+        part: "data" or "test".
+        unclear: why no column was taken for the label.
+    """
     yield from _text_findings(census, report, part)
     yield from _duplicate_findings(census, report, part)
     if report.label_column is None:
+        problem, hint = "no column is clearly the label", "Name it with `--label COL`."
+        if unclear is not None:
+            problem = unclear.problem.removeprefix(f"{report.name}: ")
+            hint = unclear.hint or hint
         yield Finding(
             part,
-            "No column is clearly the label",
-            "Name it with `--label COL`; without labels this is data for `--unlabeled`.",
+            problem[0].upper() + problem[1:],
+            f"{hint} Without labels this is data for `--unlabeled`.",
         )
         return
     yield from _label_findings(census, report, part)
@@ -111,6 +125,14 @@ def _label_findings(census: Census, report: PartReport, part: str) -> Iterator[F
             _numbers(census.unlabelled()),
             refused=True,
         )
+    mark = None if report.multi_label else joining_mark(report.labels)
+    if mark:
+        yield Finding(
+            part,
+            f"Labels that look like several in one: "
+            f"{_counted([name for name in report.labels if mark in name], report.labels)}",
+            f"If a row can have several labels, or none: `{several_flag(mark)}`.",
+        )
     for names in _variants(report.labels):
         yield Finding(
             part,
@@ -166,7 +188,8 @@ def _balance_findings(report: PartReport) -> Iterator[Finding]:
         yield Finding(
             "data",
             f"The classes are far from equally frequent: {_counted([most, least], counts)}",
-            "Class weights in training help the rare ones; judge by macro F1, not accuracy.",
+            "Class weights help the rare ones: `--set classifier.class_weights=balanced`. Judge by "
+            "macro F1, not accuracy.",
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from ulmfit.data.tables import holds_no_text
 from ulmfit.errors import InputError
 
 Label = str | tuple[str, ...]
+_MARKS = "|;,"  # that may part labels; --multi-label takes the first
 _WHOLE_FLOAT = re.compile(r"(-?\d+)\.0+")
 
 
@@ -31,6 +32,25 @@ def canonical_label(value: object) -> str | None:
             return None
         return str(int(value)) if value.is_integer() else repr(float(value))
     return str(value)
+
+
+def joining_mark(labels: Collection[str]) -> str | None:
+    """What seems to part several labels in one string, as in "billing|urgent"; else None.
+
+    Then the labels are put together of fewer parts than there are labels, and some part is a label
+    by itself.
+    """
+    whole = {label.strip() for label in labels}
+    for mark in _MARKS:
+        parts = {part.strip() for label in whole for part in label.split(mark)} - {""}
+        if len(parts) < len(whole) and parts & whole:
+            return mark
+    return None
+
+
+def several_flag(mark: str) -> str:
+    """The option that says that this mark parts the labels of a row."""
+    return "--multi-label" if mark == _MARKS[0] else f'--label-separator "{mark}"'
 
 
 @dataclass

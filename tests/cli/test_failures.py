@@ -78,6 +78,10 @@ def test_without_torch_it_is_said_what_to_install(capsys: pytest.CaptureFixture[
     assert message.startswith("Error: torch is not installed, which this needs\n")
     assert "pip install torch" in message
     assert "should not happen" not in message
+    assert explain(ModuleNotFoundError("No module named 'pyarrow'", name="pyarrow")) == [
+        "pyarrow is not installed, which this needs",
+        "Install it with `pip install pyarrow`.",
+    ]
 
 
 def test_debug_shows_the_traceback_and_the_message(capsys: pytest.CaptureFixture[str]) -> None:

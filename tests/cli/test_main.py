@@ -50,3 +50,15 @@ def test_characters_that_the_output_does_not_have_are_escaped(
     assert b"\\u" in done.stdout
     if options:
         assert {"긍정", "👍é"} <= set(re.findall("긍정|👍é", str(json.loads(done.stdout))))
+
+
+def test_without_typer_it_is_said_what_to_install() -> None:
+    code = "import sys; sys.modules['typer'] = None; from ulmfit.__main__ import run"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 1
+    assert done.stderr == (
+        "Error: the command line needs the package 'typer', which is not installed\n"
+        "  Install it with `pip install pyarrow rich typer`.\n"
+    )

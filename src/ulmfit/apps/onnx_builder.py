@@ -30,8 +30,9 @@ def require_onnx() -> None:
     """
     missing = [name for name in ("onnx", "onnxruntime") if find_spec(name) is None]
     if missing:
+        be = "is" if len(missing) == 1 else "are"
         raise SettingsError(
-            f"an export needs {' and '.join(missing)}, which is not installed",
+            f"an export needs {' and '.join(missing)}, which {be} not installed",
             hint="Install with: pip install 'ulmfit[onnx]'",
         )
 

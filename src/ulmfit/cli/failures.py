@@ -69,10 +69,11 @@ def explain(error: BaseException) -> list[str]:
     """The lines of a message: what is wrong, what was expected, what to do."""
     if isinstance(error, KeyboardInterrupt):
         return ["Stopped."]
-    if isinstance(error, ModuleNotFoundError) and error.name == "torch":
+    if isinstance(error, ModuleNotFoundError) and error.name in ("pyarrow", "rich", "torch"):
+        alone = " Without it, exported models predict." if error.name == "torch" else ""
         return [
-            "torch is not installed, which this needs",
-            "Install it with `pip install torch`. Without it, exported models predict.",
+            f"{error.name} is not installed, which this needs",
+            f"Install it with `pip install {error.name}`.{alone}",
         ]
     if is_out_of_memory(error):
         return [

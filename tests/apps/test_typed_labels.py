@@ -90,6 +90,13 @@ def test_rows_of_zeros_and_ones_in_lists_are_a_matrix() -> None:
         assert np.array_equal(readable_labels(pairs), np.array(pairs))
 
 
+def test_a_table_is_a_matrix() -> None:
+    table = pd.DataFrame({"billing": [0, 1], "urgent": [1, 1]}, index=[7, 7])
+    assert np.array_equal(readable_labels(table), np.array([[0, 1], [1, 1]]))
+    assert readable_labels(table[["urgent"]]).shape == (2, 1)
+    assert label_form(readable_labels(table)).columns == 2
+
+
 @pytest.mark.parametrize(
     "rows",
     [

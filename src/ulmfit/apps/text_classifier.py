@@ -107,7 +107,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Args:
             X: texts.
             y: as many labels: strings, whole numbers or truth values. For multi-label a list of
-                labels per row, or a matrix of 0 and 1, which scikit-learn's tools need.
+                labels per row, or a matrix or DataFrame of 0 and 1, which scikit-learn's tools
+                need.
             unlabeled: more text of the same kind, for the language model; a function that opens it
                 where it does not fit in memory.
 

@@ -52,11 +52,13 @@ def repeatable(column: Any) -> Any:
 
 
 def readable_labels(y: Any) -> Any:
-    """Labels that can be read twice; rows of 0 and 1 in lists as the matrix that they are.
+    """Labels that can be read twice; tables, and rows of 0 and 1 in lists, as matrices.
 
     As labels, such rows of equal lengths would name one twice, or say 0 and 1 of every text.
     """
     y = repeatable(y)
+    if hasattr(y, "columns") and hasattr(y, "__array__"):  # a DataFrame
+        return np.asarray(y)
     if not isinstance(y, list | tuple) or not y or not isinstance(y[0], list | tuple | np.ndarray):
         return y
     rows = [_items(row) for row in y]

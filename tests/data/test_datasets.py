@@ -182,6 +182,17 @@ def test_rows_without_a_label_are_counted_and_the_first_is_named(
     )
 
 
+def test_rows_with_neither_text_nor_label_are_left_out(tmp_path: Path) -> None:
+    path = put(tmp_path / "a.csv", "text;label;;\na;x;;\n ;;;\nb;y;;\n;;;\n")
+    with pytest.warns(UserWarning, match="2 of 4 rows have neither text nor label and are left"):
+        dataset = load_dataset(path)
+    assert (dataset.texts, dataset.labels) == (["a", "b"], ["x", "y"])
+    assert dataset.source_row(1) == 3
+    path = put(tmp_path / "b.jsonl", '{"text": "", "label": null}\n' * 2)
+    with pytest.raises(InputError, match="2 of 2 rows have no label"):
+        load_dataset(path, text="text", label="label")
+
+
 def test_rows_without_a_label_beside_several_in_one(tmp_path: Path) -> None:
     path = put(tmp_path / "a.csv", "text,tags\na,x\nb,\nc,x|y\nd,y\n")
     with pytest.raises(InputError, match="several labels, or none: `--multi-label`"):

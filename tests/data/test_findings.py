@@ -179,3 +179,11 @@ def test_labels_that_look_like_several_in_one() -> None:
     assert finding.advice == ('If a row can have several labels, or none: `--label-separator ";"`.')
     census, report = looked_over(*rows)
     assert list(part_findings(census, replace(report, multi_label=True), "data")) == []
+
+
+def test_rows_with_neither_text_nor_label_do_not_stop_training() -> None:
+    finding = only(*FINE, ("", None), (" ", None))
+    assert (finding.problem, finding.refused) == ("Empty or blank texts: 2 of 42", False)
+    _, unlabelled = found(*FINE, ("", None), ("a film", None))
+    assert unlabelled.problem == "Rows without a label in column 'label': 1 of 42"
+    assert unlabelled.rows == [42] and unlabelled.refused

@@ -166,18 +166,27 @@ def _read_all(rows: Rows, reader: LabelReader | None, required: bool) -> Dataset
     dataset = Dataset(texts, name=rows.name, text_column=rows.text_column)
     if reader is None or (not required and None in labels):
         return dataset
-    return replace(
+    column = ",".join(reader.columns)
+    kept = _labelled_rows(rows.name, column, texts, labels)
+    dataset = replace(
         dataset,
-        labels=_all_present(rows.name, ",".join(reader.columns), labels),
+        labels=cast("list[str] | list[tuple[str, ...]]", labels),
         multi_label=reader.multi_label,
-        label_column=",".join(reader.columns),
+        label_column=column,
     )
+    return dataset if len(kept) == len(labels) else dataset.subset(kept)
 
 
-def _all_present(
-    name: str, column: str, labels: list[Label | None]
-) -> list[str] | list[tuple[str, ...]]:
-    missing = [row for row, label in enumerate(labels, start=1) if label is None]
+def _labelled_rows(
+    name: str, column: str, texts: Sequence[str], labels: Sequence[Label | None]
+) -> list[int]:
+    """The rows that have a label; the others may only be empty, as at the end of a sheet."""
+    kept = [row for row, label in enumerate(labels) if label is not None]
+    missing = [
+        row
+        for row, label in enumerate(labels, start=1)
+        if label is None and (texts[row - 1].strip() or not kept)
+    ]
     if missing:
         hint = "Take these rows out; texts without a label can be given by `--unlabeled FILE`."
         mark = joining_mark({label for label in labels if isinstance(label, str)})
@@ -189,7 +198,13 @@ def _all_present(
             expected="a label in every row",
             hint=hint,
         )
-    return cast("list[str] | list[tuple[str, ...]]", labels)
+    if len(kept) < len(labels):
+        warnings.warn(
+            f"{name}: {len(labels) - len(kept)} of {len(labels)} rows have neither text nor label "
+            "and are left out.",
+            stacklevel=2,
+        )
+    return kept
 
 
 def training_rows(dataset: Dataset) -> Dataset:

@@ -116,13 +116,15 @@ def _duplicate_findings(census: Census, report: PartReport, part: str) -> Iterat
 
 
 def _label_findings(census: Census, report: PartReport, part: str) -> Iterator[Finding]:
-    if report.unlabelled_rows:
+    # rows with neither text nor label are left out
+    unlabelled = np.setdiff1d(census.unlabelled(), census.blank() if report.labels else [])
+    if report.unlabelled_rows and len(unlabelled):
         yield Finding(
             part,
             f"Rows without a label in column {report.label_column!r}: "
-            f"{report.unlabelled_rows} of {report.rows}",
+            f"{len(unlabelled)} of {report.rows}",
             "Take them out; texts without a label can be given by `--unlabeled FILE`.",
-            _numbers(census.unlabelled()),
+            _numbers(unlabelled),
             refused=True,
         )
     mark = None if report.multi_label else joining_mark(report.labels)

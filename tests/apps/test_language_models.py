@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from tests import tiny
+from tests.displays import Notes
 from ulmfit.apps.corpus_facts import measure_corpus
 from ulmfit.apps.language_models import finetune_lms, pretrain_lms, save_lms
 from ulmfit.apps.packed_corpus import pack_corpus
@@ -88,6 +89,17 @@ def test_held_out_text_is_a_share_of_the_documents_or_what_is_given(tmp_path: Pa
 def test_too_little_text_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"tokens to train on.*Give more text"):
         pretrain_lms(lambda: iter(["one", "two"]), PRETRAIN, ["forward"], run_in(tmp_path / "w"))
+
+
+def test_learning_subwords_is_told_as_it_shows_no_progress(tmp_path: Path) -> None:
+    told = {}
+    for kind in ("bpe", "word"):
+        text = TextSettings.model_validate({"kind": kind, "vocab_size": 200, "min_freq": 1})
+        run = replace(run_in(tmp_path / kind), display=(notes := Notes()))
+        settings = PRETRAIN.model_copy(update={"text": text})
+        pretrain_lms(lambda: iter(TEXTS), settings, ["forward"], run)
+        told[kind] = any(line.startswith("learning the subwords") for line in notes.lines)
+    assert told == {"bpe": True, "word": False}
 
 
 def test_a_start_of_other_sizes_is_an_error(tmp_path: Path) -> None:

@@ -150,6 +150,8 @@ def _corpora(
         if start:
             words = next(iter(start.values())).tokenizer
             atomic_write(folder / "tokenizer.json", words.to_json().encode())
+        elif settings.text.kind != "word" and not (folder / "tokenizer.json").exists():
+            run.display.note("learning the subwords: of a large corpus this takes minutes")
         read_text = watched(texts, run.display, "tokenising the corpus", n_chars)
         parts = training_parts(read_text, valid, settings.valid_fraction)
         return prepare_corpus(*parts, settings, folder)

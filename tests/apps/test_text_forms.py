@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from ulmfit.apps.text_forms import PROBABILITY_FIELD, DelimitedForm, JsonLinesForm
 from ulmfit.data.json_lines import JSON_FIELD
+from ulmfit.data.tables import Dialect
 
 TYPED = pa.RecordBatch.from_arrays(
     [
@@ -34,7 +35,7 @@ TYPED = pa.RecordBatch.from_arrays(
 
 
 def delimited(batch: pa.RecordBatch, delimiter: str = ",", joined: str = "") -> list[list[str]]:
-    form = DelimitedForm(batch.schema, delimiter, joined, "|")
+    form = DelimitedForm(batch.schema, Dialect(delimiter, has_mark=False), joined, "|")
     text = form.header() + form.rows(batch)
     assert text.endswith("\n")
     return list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))

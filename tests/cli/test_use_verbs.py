@@ -75,6 +75,18 @@ def test_a_file_is_written_in_the_format_of_its_name(
         assert pq.read_table(tmp_path / name)["id"].to_pylist() == ["7", "8", "9"]
 
 
+def test_csv_is_written_as_it_was_read(model: Path, tmp_path: Path) -> None:
+    source, target = tmp_path / "rows.csv", tmp_path / "out.csv"
+    source.write_text("nr;text\n1;schöner Film\n2;a bad, bad film\n", encoding="utf-8-sig")
+    run("predict", model, source, "-o", target)
+    lines = target.read_text(encoding="utf-8").splitlines()
+    assert lines[0].startswith("\ufeffnr;text;predicted_label;")
+    assert [line.rsplit(";", 3)[0] for line in lines[1:]] == ["1;schöner Film", "2;a bad, bad film"]
+    run("predict", model, source, "-o", tmp_path / "out.tsv")
+    header = (tmp_path / "out.tsv").read_text(encoding="utf-8").splitlines()[0]
+    assert header.split("\t")[:2] == ["nr", "text"]
+
+
 def test_a_file_without_rows_gives_one_without_rows(model: Path, tmp_path: Path) -> None:
     source, target = tmp_path / "in.csv", tmp_path / "out.csv"
     source.write_bytes(b"text,label\n")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ulmfit.data.delimited import looks_delimited, open_delimited
 from ulmfit.data.sources import SNIFF_BYTES, LineReader, open_lines
-from ulmfit.data.tables import Table
+from ulmfit.data.tables import Dialect, Table
 from ulmfit.errors import InputError
 
 Rows = list[dict[str, str]]
@@ -37,6 +37,14 @@ def test_cells_are_strings_as_they_stand() -> None:
         {"id": "007", "text": " a b ", "label": "1.50"},
         {"id": "", "text": "NaN", "label": ""},
     ]
+
+
+@pytest.mark.parametrize("delimiter", [",", ";"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_a_table_knows_how_its_csv_is_written(delimiter: str, mark: str) -> None:
+    text = mark + delimiter.join(("text", "label")) + "\n" + delimiter.join(("a b", "x")) + "\n"
+    assert opened(text).dialect == Dialect(delimiter, has_mark=bool(mark))
+    assert opened("text\tlabel\na b\tx\n", ".tsv").dialect is None
 
 
 def test_quoted_fields_hold_delimiters_quotes_and_line_ends() -> None:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from ulmfit.apps.text_forms import PROBABILITY_FIELD, DelimitedForm, JsonLinesForm, TextForm
 from ulmfit.data.sources import STDIN, stem_suffix
-from ulmfit.data.tables import to_array
+from ulmfit.data.tables import Dialect, to_array
 from ulmfit.errors import SettingsError, StorageError
 from ulmfit.storage import atomic_file
 
@@ -67,6 +67,7 @@ class PredictionWriter:
             write no probabilities.
         multi_label: whether a prediction is a set of labels.
         abstention: whether labels can be missing.
+        like: how to write CSV: as the input's is written; None for commas and no mark.
 
     Raises:
         SettingsError: a suffix that is not written, or a target that is a folder; or class names
@@ -82,8 +83,10 @@ class PredictionWriter:
         *,
         multi_label: bool = False,
         abstention: bool = False,
+        like: Dialect | None = None,
     ) -> None:
         self.target = target
+        self._like = like
         self.label_column = free_name("predicted_label", schema.names)
         self._abstention = abstention
         self.schema = _output_schema(
@@ -108,8 +111,10 @@ class PredictionWriter:
             return _ParquetSink(file, self.schema)
         form: TextForm = JsonLinesForm(self.schema)
         if self._suffix in _DELIMITERS:
-            delimiter = _DELIMITERS[self._suffix]
-            form = DelimitedForm(self.schema, delimiter, self.label_column, SEPARATOR)
+            dialect = Dialect(_DELIMITERS[self._suffix], has_mark=False)
+            if self._suffix == ".csv" and self._like is not None:
+                dialect = self._like
+            form = DelimitedForm(self.schema, dialect, self.label_column, SEPARATOR)
         return _TextSink(file, form, packed=self._packed)
 
     def write(

@@ -15,10 +15,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ulmfit.data.json_lines import JSON_FIELD
+from ulmfit.data.tables import Dialect
 
 PROBABILITY_FIELD = {b"ulmfit": b"probability"}  # marks a column of probabilities
 _DIGITS = 6  # significant ones of a probability; float32 has 7
 _CSV_END, _END = "\r\n", "\n"
+_MARK = "\ufeff"  # the byte order mark
 
 
 class TextForm(Protocol):
@@ -38,9 +40,9 @@ class DelimitedForm:
     for the list in ``joined``, whose items are parted by ``separator``.
     """
 
-    def __init__(self, schema: pa.Schema, delimiter: str, joined: str, separator: str) -> None:
+    def __init__(self, schema: pa.Schema, dialect: Dialect, joined: str, separator: str) -> None:
         self._names = schema.names
-        self._delimiter = delimiter
+        self._dialect = dialect
         self._writers = [
             partial(
                 _cell,
@@ -52,7 +54,7 @@ class DelimitedForm:
 
     def header(self) -> str:
         """The names of the columns."""
-        return self._lines([self._names])
+        return _MARK * self._dialect.has_mark + self._lines([self._names])
 
     def rows(self, batch: pa.RecordBatch) -> str:
         """The lines of one batch."""
@@ -65,7 +67,7 @@ class DelimitedForm:
     def _lines(self, rows: Iterable[Iterable[str]]) -> str:
         out = _UnixLines()
         # csv quotes a lone \r or \n in a cell only if the line end has it, in some versions
-        csv.writer(out, delimiter=self._delimiter, lineterminator=_CSV_END).writerows(rows)
+        csv.writer(out, delimiter=self._dialect.delimiter, lineterminator=_CSV_END).writerows(rows)
         return out.getvalue()
 
 

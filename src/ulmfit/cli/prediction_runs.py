@@ -143,6 +143,7 @@ def writer_of(predictor: Classifier, rows: Rows, target: Path) -> PredictionWrit
         predictor.labels,
         multi_label=predictor.multi_label,
         abstention=predictor.min_confidence is not None,
+        like=rows.dialect,
     )
 
 

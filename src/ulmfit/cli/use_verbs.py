@@ -92,7 +92,8 @@ Output = Annotated[
         "-o",
         metavar="FILE",
         help="Where to write: .csv, .tsv, .jsonl (each also .gz) or .parquet; - is standard "
-        "output.  [default: lines on a terminal, else CSV on standard output]",
+        "output. CSV keeps the delimiter of a CSV file.  [default: lines on a terminal, else "
+        "CSV on standard output]",
         rich_help_panel=OUTPUT,
     ),
 ]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ulmfit.data.columns import LABEL_NAMES, TEXT_NAMES
 from ulmfit.data.sources import SNIFF_BYTES, STDIN, LineReader, is_read_once, open_lines, shorten
-from ulmfit.data.tables import Table, batch_rows, only_header, refuse_twins, string_schema
+from ulmfit.data.tables import Dialect, Table, batch_rows, only_header, refuse_twins, string_schema
 from ulmfit.data.unpacking import LONGEST_LINE
 from ulmfit.errors import InputError
 
@@ -64,7 +64,13 @@ def open_delimited(
     checked = _same_width(lines.name, rows if has_header else chain([head], rows), names)
     schema = string_schema(names)
     table = Table(
-        lines.name, schema, batch_rows(checked, schema), lines.close, lines.encoding, has_header
+        lines.name,
+        schema,
+        batch_rows(checked, schema),
+        lines.close,
+        lines.encoding,
+        has_header,
+        dialect=Dialect(delimiter, lines.has_mark) if suffix == ".csv" else None,
     )
     table.is_only_header = table.peek() is None
     if table.is_only_header and not _is_surely_header(names, wanted):

@@ -361,6 +361,11 @@ class LineReader:
         )
 
     @property
+    def has_mark(self) -> bool:
+        """Whether the file starts with a byte order mark."""
+        return any(self.head.startswith(mark) for mark, _ in _BOMS)
+
+    @property
     def sample(self) -> str:
         """The first characters, for looking at the format: whole lines where there are any."""
         decoder = codecs.getincrementaldecoder(self.encoding)("replace")

@@ -26,6 +26,7 @@ class Rows:
     Attributes:
         name: the input as the user called it.
         schema: names and types of the columns.
+        dialect: of a CSV file; None of all others.
         text_columns: where the text is; several are joined with field marks.
     """
 
@@ -33,6 +34,7 @@ class Rows:
         self._table = table
         self.name = table.name
         self.schema = table.schema
+        self.dialect = table.dialect
         self.text_columns = columns
         self._given = (0, 0)  # rows before the last batch that was given out, and after it
 

@@ -22,6 +22,20 @@ def _nothing() -> None:
     return None
 
 
+@dataclass(frozen=True)
+class Dialect:
+    """How a CSV file is written, for what is to be written like it.
+
+    Attributes:
+        delimiter: what parts its columns.
+        has_mark: whether it starts with a byte order mark, without which Excel takes UTF-8 for an
+            older encoding.
+    """
+
+    delimiter: str
+    has_mark: bool
+
+
 @dataclass
 class Table:
     """A stream of record batches with its schema; use it in a ``with`` block.
@@ -36,6 +50,7 @@ class Table:
         known_text: the text column, where the format itself says which it is.
         known_label: the label column, where the format itself says which it is.
         is_only_header: a text file that ends after its header.
+        dialect: of a CSV file; None of all others.
     """
 
     name: str
@@ -47,6 +62,7 @@ class Table:
     known_text: str | None = None
     known_label: str | None = None
     is_only_header: bool = False
+    dialect: Dialect | None = None
     _first: pa.RecordBatch | None = field(default=None, repr=False)
 
     def peek(self) -> pa.RecordBatch | None:

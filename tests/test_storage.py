@@ -53,51 +53,6 @@ def test_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
     assert os.listdir(target.parent) == ["file.csv"]
 
 
-def disk_events(monkeypatch: pytest.MonkeyPatch) -> list[int | str]:
-    """Files and folders by their number when they are synced, by their name when they get it."""
-    events: list[int | str] = []
-    sync, rename, replace = os.fsync, os.rename, os.replace
-
-    def synced(descriptor: int) -> None:
-        sync(descriptor)
-        events.append(os.fstat(descriptor).st_ino)
-
-    def renamed(source: Path, target: Path) -> None:
-        rename(source, target)
-        events.append(Path(target).name)
-
-    def replaced(source: Path, target: Path) -> None:
-        replace(source, target)
-        events.append(Path(target).name)
-
-    monkeypatch.setattr(os, "fsync", synced)
-    monkeypatch.setattr(os, "rename", renamed)
-    monkeypatch.setattr(os, "replace", replaced)
-    return events
-
-
-def test_a_file_is_on_the_disk_before_it_has_its_name(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    events = disk_events(monkeypatch)
-    atomic_write(tmp_path / "file", b"one")
-    written = (tmp_path / "file").stat().st_ino
-    assert events == [written, "file", tmp_path.stat().st_ino]
-
-
-def test_all_of_a_folder_is_on_the_disk_before_it_has_its_name(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    events = disk_events(monkeypatch)
-    with atomic_directory(tmp_path / "folder") as draft:
-        (draft / "inner").mkdir()
-        (draft / "inner" / "file").touch()
-    named = events.index("folder")
-    parts = [tmp_path / "folder", *(tmp_path / "folder").rglob("*")]
-    assert {path.stat().st_ino for path in parts} <= {*events[:named]}
-    assert events[named + 1 :] == [tmp_path.stat().st_ino]
-
-
 def test_file_stays_when_the_block_fails(tmp_path: Path) -> None:
     target = tmp_path / "file.csv"
     atomic_write(target, b"one")
@@ -373,7 +328,8 @@ def test_other_peoples_entries_move_into_the_new_folder(tmp_path: Path) -> None:
 
 def leave_whole(target: Path) -> Path:
     """The folder as it stands between the two renames of a replacement, or after a swap."""
-    return target.rename(target.parent / f".{target.name}.0123abcd.ulmfit-whole")
+    number = len(list(target.parent.glob("*.ulmfit-whole")))
+    return target.rename(target.parent / f".{target.name}.{number}123abcd.ulmfit-whole")
 
 
 def test_replacement_cut_off_after_the_swap_is_finished_by_the_next_write(tmp_path: Path) -> None:
@@ -397,6 +353,19 @@ def test_replacement_cut_off_between_two_renames_is_put_back(tmp_path: Path) -> 
     leave_whole(target)
     storage.recover(target, owns_model)
     assert (target / "model").read_text() == "old"
+    assert os.listdir(tmp_path) == ["folder"]
+
+
+def test_of_the_old_and_the_new_folder_the_new_one_is_put_back(tmp_path: Path) -> None:
+    target = tmp_path / "folder"
+    for seconds, text in enumerate(("old", "new")):
+        with atomic_directory(target, owned=owns_model) as folder:
+            (folder / "model").write_text(text)
+        os.utime(leave_whole(target), (seconds, seconds))
+        target.mkdir()
+    target.rmdir()
+    storage.recover(target, owns_model)
+    assert (target / "model").read_text() == "new"
     assert os.listdir(tmp_path) == ["folder"]
 
 

@@ -23,6 +23,7 @@ from ulmfit.stages.classifier_course import unfreezing_plan
 from ulmfit.stages.classifier_folder import TrainedClassifier
 from ulmfit.stages.finetune_classifier import (
     ClassifierLoss,
+    check_settings,
     class_weights,
     classification_metrics,
     finetune_classifier,
@@ -136,6 +137,16 @@ def test_the_penalties_are_means_over_real_tokens() -> None:
     assert float((result.loss - result.metric).detach()) == pytest.approx(expected, rel=1e-4)
 
 
+def test_the_gradient_goes_back_no_further_than_is_set() -> None:
+    words = []
+    for window in (5, None):
+        batch, loss = batch_and_loss(settings(grad_tokens=window))
+        embedding = loss.model.encoder.embedding.weight
+        gradient = torch.autograd.grad(loss(batch, {}).loss, embedding)[0]
+        words.append(int(gradient.any(dim=1).sum()))
+    assert words[0] < words[1]
+
+
 def test_documents_of_one_token_have_no_differences() -> None:
     model = tiny.classifier_model().train()
     targets = np.eye(3, dtype=np.float32)
@@ -173,7 +184,7 @@ def test_metrics_of_one_label() -> None:
 
 
 def test_metrics_of_several_labels_count_a_row_with_any_mistake() -> None:
-    logits = np.array([[2, -1], [-1, -1], [1, 1], [-1, -1]], dtype=np.float32)
+    logits = np.array([[0.2, -1], [-1, -1], [1, 1], [-1, -1]], dtype=np.float32)
     targets = one_hot([("a",), (), ("a",), ("b",)], ["a", "b"])
     assert classification_metrics(logits, targets, multi_label=True)["error"] == 0.5
 
@@ -268,6 +279,23 @@ def test_it_learns(words: Tokenizer, tmp_path: Path) -> None:
     assert trained.config.head_size == 6
 
 
+def test_the_error_and_not_the_loss_chooses_the_epoch(words: Tokenizer, tmp_path: Path) -> None:
+    # Each text has both labels once: half of the answers are wrong, and the surer the more so.
+    texts, targets = part(words, 20, 2)
+    trained = finetune_classifier(
+        tiny.trained_lm(words),
+        part(words, 160, 1),
+        ([*texts, *texts], np.concatenate([targets, 1 - targets])),
+        ["glad", "sad"],
+        settings(**{**EAGER, "epochs": 6}),
+        tiny.context(tmp_path, checkpoint_seconds=1e9),
+    )
+    lines = (tmp_path / "log.jsonl").read_text().splitlines()
+    losses = [json.loads(line)["valid_loss"] for line in lines]
+    assert min(losses) < losses[-1]
+    assert (trained.metrics["error"], trained.metrics["valid_loss"]) == (0.5, losses[-1])
+
+
 def test_it_learns_several_labels_a_row(words: Tokenizer, tmp_path: Path) -> None:
     def two(n: int, seed: int) -> Part:
         texts, labels = tiny.labelled_texts(n, seed)
@@ -316,6 +344,26 @@ def test_a_batch_of_one_document_can_be_trained_on(words: Tokenizer, tmp_path: P
     assert all(torch.isfinite(value).all() for value in trained.weights.values())
 
 
+def test_the_dropouts_are_those_of_the_settings(words: Tokenizer, tmp_path: Path) -> None:
+    def head(name: str, lr: float = 0.05, **changes: Any) -> torch.Tensor:
+        adam = OptimizerSettings(weight_decay=0.0)
+        asked = settings(epochs=1, rates=RateSettings(lr=lr), optimizer=adam, **changes)
+        trained = run(words, tmp_path / name, asked, valid=False)
+        return trained.weights["head.linear2.weight"]
+
+    none, some = tiny.NO_DROPOUT, Dropouts(**{**tiny.NO_DROPOUT.model_dump(), "input_p": 0.9})
+    assert not torch.equal(head("none", dropouts=none), head("some", dropouts=some))
+    # The last layer sees nothing, and learns nothing, where all before it is dropped.
+    still = head("still", lr=1e-12)
+    torch.testing.assert_close(head("second", head_p=(0.0, 1 - 1e-9)), still, atol=1e-9, rtol=0)
+    assert not torch.allclose(head("first", head_p=(1 - 1e-9, 0.0)), still, atol=1e-3, rtol=0)
+
+
+def test_missing_rates_are_found_before_anything_is_trained() -> None:
+    with pytest.raises(SettingsError, match=r"rates\.shares is"):
+        check_settings(settings(rates=RateSettings(lr=0.01, kind="shares")))
+
+
 def test_a_rate_that_is_far_too_large_is_reported(words: Tokenizer, tmp_path: Path) -> None:
     wild = settings(
         rates=RateSettings(lr=1e30), unfreezing="full", optimizer=OptimizerSettings(clip=None)
@@ -339,6 +387,8 @@ def test_a_pooling_window_that_cannot_hold_a_chunk(words: Tokenizer, tmp_path: P
     # A document whose last chunk is full would have nothing to pool: the maximum of nothing.
     with pytest.raises(SettingsError) as caught:
         run(words, tmp_path, settings(chunk=5, pool_tokens=4))
+    trained = run(words, tmp_path, settings(chunk=5, pool_tokens=5, epochs=1), valid=False)
+    assert (trained.config.chunk, trained.config.pool_tokens) == (5, 5)
     assert str(caught.value) == (
         "classifier.pool_tokens is 4: expected at least classifier.chunk, 5. "
         "A document's last chunk has to be pooled."

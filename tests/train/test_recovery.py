@@ -91,11 +91,12 @@ def test_moments_random_numbers_and_carried_state_go_back_too() -> None:
     for _ in range(2):  # the second time finds the first one's copies untouched
         step()
         step()
+        state.progress.seconds = 5.0
         recovery.go_back(NotFinite("loss", math.nan))
         now = state.snapshot(0)
         assert now.tensors.keys() == kept.tensors.keys()
         assert all(torch.equal(now.tensors[name], kept.tensors[name]) for name in kept.tensors)
-        assert state.progress.step == 1
+        assert (state.progress.step, state.progress.seconds) == (1, 5.0)
     assert (state.progress.rate_factor, state.progress.steps_back) == (0.25, 2)
 
 

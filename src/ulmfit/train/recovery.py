@@ -59,7 +59,7 @@ class Recovery:
             NotFinite: a weight is no number, which the loss did not tell yet.
         """
         for name, value in self.state.model.state_dict().items():
-            if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+            if not bool(torch.isfinite(value).all()):
                 raise NotFinite(f"a weight of {name}", math.nan)
 
     def keep(self) -> None:
@@ -87,7 +87,6 @@ class Recovery:
         progress.seconds = failed.seconds
         progress.rate_factor = failed.rate_factor * RATE_FACTOR
         progress.steps_back = failed.steps_back + 1
-        self.tracker.rewind(self.good.state["log_position"])
         self.tracker.record(
             step=failed.step,
             back_to=progress.step,

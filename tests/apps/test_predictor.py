@@ -23,6 +23,7 @@ from ulmfit.errors import InputError, ModelFolderError, SettingsError
 from ulmfit.model.classifier import HeadDropouts, TextClassifierModel
 from ulmfit.stages.classifier_folder import TrainedClassifier
 from ulmfit.stages.folder_config import LabelForm
+from ulmfit.stages.lm_folder import WORK_FOLDER
 from ulmfit.stages.ngrams import LANGUAGE_MODELS
 
 WORDS = tiny.tokenizer()
@@ -148,7 +149,8 @@ def test_stream_reads_no_further_than_it_must(
 
 def test_folder_brings_everything_back(both: Predictor, tmp_path: Path) -> None:
     both.save(tmp_path / "m")
-    found = Predictor.load(tmp_path / "m")
+    found = Predictor.load(tmp_path / "m", device="cpu")
+    assert found.device == "cpu"
     np.testing.assert_array_equal(found.predict_proba(TEXTS), both.predict_proba(TEXTS))
     assert (found.labels, found.multi_label) == (("glad", "sad"), False)
     assert found.metrics == {"error": 0.25, "test_error": 0.5}
@@ -165,13 +167,18 @@ def test_the_member_that_counts_words_comes_back(both: Predictor, tmp_path: Path
     expected = predictor.predict_proba(TEXTS)
     for again in (Predictor.load(tmp_path / "model"), pickle.loads(pickle.dumps(predictor))):
         np.testing.assert_array_equal(again.predict_proba(TEXTS), expected)
+    assert predictor.ngrams is not None
+    assert (
+        f"a bag of {len(predictor.ngrams.keys):,} words"
+        in (tmp_path / "model" / "README.md").read_text()
+    )
     predictor.device = "cuda"  # where it was trained; here there is none
     if not torch.cuda.is_available():
         assert pickle.loads(pickle.dumps(predictor)).device == "auto"
     predictor.device = "auto"
     alone = predictor.members_alone(TEXTS, expected)
     np.testing.assert_allclose(alone[LANGUAGE_MODELS], both.predict_proba(TEXTS), atol=1e-4)
-    assert both.members_alone(TEXTS, expected) == {}
+    assert both.members_alone(TEXTS, expected) == predictor.members_alone([], expected[:0]) == {}
     both.save(tmp_path / "model")
     assert not (tmp_path / "model" / NGRAMS).exists()
 
@@ -188,6 +195,7 @@ def test_a_member_of_another_model_is_refused(tmp_path: Path) -> None:
 
 def test_log_and_metrics_of_the_whole_run(both: Predictor, tmp_path: Path) -> None:
     found = Predictor(both.members)
+    assert Predictor(both.members, {"error": 0.5}).metrics["error"] == 0.5
     found.metrics.update({"test_error": 0.125})
     found.save(tmp_path / "m", log=b"{}\n")
     assert (tmp_path / "m" / "log.jsonl").read_bytes() == b"{}\n"
@@ -204,6 +212,12 @@ def test_folder_is_replaced_by_one_of_one_direction(both: Predictor, tmp_path: P
     assert Predictor.load(tmp_path / "m").members[0].direction == "backward"
     assert not (tmp_path / "m" / "backward").exists()
     assert (tmp_path / "m" / "notes.txt").read_text() == "mine"
+
+
+def test_a_folder_that_has_only_the_work_of_a_run_is_taken(both: Predictor, tmp_path: Path) -> None:
+    (tmp_path / WORK_FOLDER / "forward").mkdir(parents=True)
+    both.save(tmp_path)
+    assert (tmp_path / WORK_FOLDER / "forward").is_dir()
 
 
 def test_label_form_is_kept_by_all_members(both: Predictor, tmp_path: Path) -> None:

@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 
 from tests.apps.test_predictor import TEXTS, member
+from tests.apps.tiny_classifiers import counting
 from ulmfit.apps.predictor import Predictor
 from ulmfit.artifacts import write_folder
 from ulmfit.errors import SettingsError
 from ulmfit.stages.calibration import CalibrationRecord, Fit
+from ulmfit.stages.ngrams import LANGUAGE_MODELS
 
 
 @pytest.fixture(scope="module")
@@ -49,12 +51,23 @@ def test_a_temperature_is_kept(both: Predictor, tmp_path: Path) -> None:
     loaded = Predictor.load(tmp_path / "m")
     assert loaded.temperature == 2.5
     assert loaded.metrics["calibration"]["rows"] == 50
+    assert loaded.metrics.items() >= both.metrics.items()
     np.testing.assert_array_equal(loaded.predict_proba(TEXTS), other.predict_proba(TEXTS))
-    assert pickle.loads(pickle.dumps(other)).temperature == 2.5
+    pickled = pickle.loads(pickle.dumps(other))
+    assert (pickled.temperature, pickled.metrics) == (2.5, other.metrics)
+    assert other.with_ngrams(None).temperature == 1, "of other members another one"
     assert json.loads((tmp_path / "m" / "config.json").read_text())["calibration"] == {
         "version": 1,
         "temperature": 2.5,
     }
+
+
+def test_the_member_that_does_not_count_words_is_told_apart_at_the_same_temperature(
+    both: Predictor,
+) -> None:
+    counted = calibrated(counting(both), 2.5)
+    alone = counted.members_alone(TEXTS, counted.predict_proba(TEXTS))[LANGUAGE_MODELS]
+    np.testing.assert_allclose(alone, calibrated(both, 2.5).predict_proba(TEXTS), atol=1e-4)
 
 
 def test_a_folder_without_a_temperature(tmp_path: Path) -> None:

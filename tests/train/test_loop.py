@@ -27,7 +27,7 @@ from ulmfit.errors import Interrupted, TrainingError
 from ulmfit.optim.unfreezing import Phase, full
 from ulmfit.settings import OptimizerSettings, ScheduleSettings
 from ulmfit.train.checkpoint import Checkpoints
-from ulmfit.train.loop import Carry, Metrics, StepResult
+from ulmfit.train.loop import Carry, Metrics, StepResult, make_optimizer
 from ulmfit.train.tracker import Silent, Tracker
 
 
@@ -100,6 +100,12 @@ def test_gradients_are_clipped_to_a_norm() -> None:
         toy_job(model, batches=[Number(0.5)], plan=full([1.0] * 3, 1)), options(optimizer=clipped)
     )
     assert model.values() == [-0.5] * 3
+
+
+def test_adam_has_the_constants_of_the_settings() -> None:
+    asked = OptimizerSettings(beta1=0.6, beta2=0.9, eps=1e-3, weight_decay=0.2)
+    for group in make_optimizer(Three().groups(), asked).param_groups:
+        assert (group["betas"], group["eps"], group["weight_decay"]) == ((0.6, 0.9), 1e-3, 0.2)
 
 
 def test_frozen_groups_do_not_count_in_the_norm() -> None:

@@ -23,7 +23,6 @@ from ulmfit.stages.classifier_course import unfreezing_plan
 from ulmfit.stages.classifier_folder import TrainedClassifier
 from ulmfit.stages.finetune_classifier import (
     ClassifierLoss,
-    check_settings,
     class_weights,
     classification_metrics,
     finetune_classifier,
@@ -279,23 +278,6 @@ def test_it_learns(words: Tokenizer, tmp_path: Path) -> None:
     assert trained.config.head_size == 6
 
 
-def test_the_error_and_not_the_loss_chooses_the_epoch(words: Tokenizer, tmp_path: Path) -> None:
-    # Each text has both labels once: half of the answers are wrong, and the surer the more so.
-    texts, targets = part(words, 20, 2)
-    trained = finetune_classifier(
-        tiny.trained_lm(words),
-        part(words, 160, 1),
-        ([*texts, *texts], np.concatenate([targets, 1 - targets])),
-        ["glad", "sad"],
-        settings(**{**EAGER, "epochs": 6}),
-        tiny.context(tmp_path, checkpoint_seconds=1e9),
-    )
-    lines = (tmp_path / "log.jsonl").read_text().splitlines()
-    losses = [json.loads(line)["valid_loss"] for line in lines]
-    assert min(losses) < losses[-1]
-    assert (trained.metrics["error"], trained.metrics["valid_loss"]) == (0.5, losses[-1])
-
-
 def test_it_learns_several_labels_a_row(words: Tokenizer, tmp_path: Path) -> None:
     def two(n: int, seed: int) -> Part:
         texts, labels = tiny.labelled_texts(n, seed)
@@ -342,26 +324,6 @@ def test_a_backward_classifier_reads_documents_from_their_ends(
 def test_a_batch_of_one_document_can_be_trained_on(words: Tokenizer, tmp_path: Path) -> None:
     trained = run(words, tmp_path, settings(batch_size=1, epochs=2), n=3)
     assert all(torch.isfinite(value).all() for value in trained.weights.values())
-
-
-def test_the_dropouts_are_those_of_the_settings(words: Tokenizer, tmp_path: Path) -> None:
-    def head(name: str, lr: float = 0.05, **changes: Any) -> torch.Tensor:
-        adam = OptimizerSettings(weight_decay=0.0)
-        asked = settings(epochs=1, rates=RateSettings(lr=lr), optimizer=adam, **changes)
-        trained = run(words, tmp_path / name, asked, valid=False)
-        return trained.weights["head.linear2.weight"]
-
-    none, some = tiny.NO_DROPOUT, Dropouts(**{**tiny.NO_DROPOUT.model_dump(), "input_p": 0.9})
-    assert not torch.equal(head("none", dropouts=none), head("some", dropouts=some))
-    # The last layer sees nothing, and learns nothing, where all before it is dropped.
-    still = head("still", lr=1e-12)
-    torch.testing.assert_close(head("second", head_p=(0.0, 1 - 1e-9)), still, atol=1e-9, rtol=0)
-    assert not torch.allclose(head("first", head_p=(1 - 1e-9, 0.0)), still, atol=1e-3, rtol=0)
-
-
-def test_missing_rates_are_found_before_anything_is_trained() -> None:
-    with pytest.raises(SettingsError, match=r"rates\.shares is"):
-        check_settings(settings(rates=RateSettings(lr=0.01, kind="shares")))
 
 
 def test_a_rate_that_is_far_too_large_is_reported(words: Tokenizer, tmp_path: Path) -> None:

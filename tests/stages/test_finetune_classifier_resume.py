@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import signal
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from tests import tiny
 from tests.child_runs import (
@@ -141,3 +143,17 @@ def test_a_run_of_other_things_is_not_resumed(
         finetune_classifier(**values, context=replace(context, deadline=0.0))
     with pytest.raises(SettingsError, match=f"of a run with other {named}[.]"):
         finetune_classifier(**{**values, **change}, context=replace(context, resume=True))
+
+
+def test_the_seed_alone_decides_the_weights(tmp_path: Path) -> None:
+    def weights(seed: int) -> dict[str, torch.Tensor]:
+        settings = ClassifierSettings(epochs=1, batch_size=6, chunk=5, head_size=4)
+        context = tiny.context(tmp_path, seed=seed, checkpoint_seconds=1e9)
+        lm, labels = tiny.trained_lm(WORDS), ["glad", "sad"]
+        torch.manual_seed(next(before))
+        return finetune_classifier(lm, (READ, TARGETS), None, labels, settings, context).weights
+
+    before = count()  # random numbers that something else has drawn
+    first, second, other = weights(0), weights(0), weights(1)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert not torch.equal(first["head.linear2.weight"], other["head.linear2.weight"])

@@ -58,16 +58,27 @@ def test_the_loss_of_a_window_with_its_penalties() -> None:
     assert result.n_items == 24
 
 
-def test_the_penalty_on_activations_is_on_the_dropped_ones() -> None:
+@pytest.mark.parametrize("samples", [None, 5000])
+def test_words_are_predicted_from_dropped_states_and_only_tar_is_on_the_raw_ones(
+    samples: int | None,
+) -> None:
     model = tiny.lm_model(dropouts=tiny.NO_DROPOUT.model_copy(update={"output_p": 0.5}))
-    loss = LMLoss(model, settings(ar_alpha=1.0, tar_beta=0.0), word_counts(CORPUS, 50))
+    config = settings(ar_alpha=1.0, tar_beta=3.0, softmax_samples=samples)
+    loss = LMLoss(model, config, word_counts(CORPUS, 50))
     window = BPTTStream(CORPUS, 4, 6).epoch(0)[0]
     torch.manual_seed(3)
-    result = loss(window, {})
-    torch.manual_seed(3)
+    if loss.sampled is not None:
+        loss.sampled.draw()  # of so many draws that every word is a candidate
     output = model(torch.from_numpy(window.inputs), model.encoder.initial_state(4))
+    torch.manual_seed(3)
+    result = loss(window, {})
+    raw, dropped = output.raw.detach(), output.dropped.detach()
+    targets = torch.from_numpy(window.targets).flatten()
+    nll = torch.nn.functional.cross_entropy(model.logits(dropped).detach().flatten(0, 1), targets)
+    assert float(result.metric) == pytest.approx(float(nll), rel=1e-4)
+    ar, tar = dropped.pow(2).mean(), 3.0 * (raw[:, 1:] - raw[:, :-1]).pow(2).mean()
     penalty = float((result.loss - result.metric).detach())
-    assert penalty == pytest.approx(float(output.dropped.detach().pow(2).mean()), rel=1e-4)
+    assert penalty == pytest.approx(float(ar + tar), rel=1e-3)
 
 
 def test_the_state_goes_from_window_to_window_without_its_history() -> None:

@@ -108,6 +108,18 @@ def test_adam_has_the_constants_of_the_settings() -> None:
         assert (group["betas"], group["eps"], group["weight_decay"]) == ((0.6, 0.9), 1e-3, 0.2)
 
 
+def test_moments_too_small_to_move_a_weight_are_dropped_every_fifty_steps(tmp_path: Path) -> None:
+    # 0.2^49 is 6e-35: no gradient since the first step.
+    job = toy_job(Three(), batches=[Number(), *[Number(0.0)] * 49], plan=full([1.0] * 3, 1))
+    adam = OptimizerSettings(beta1=0.2)
+    places = Checkpoints(tmp_path)
+    toy_fit(job, options(optimizer=adam, checkpoint_seconds=0.0), checkpoints=places)
+    snapshot = places.load_latest()
+    assert snapshot is not None
+    assert snapshot.tensors["optimizer.0.exp_avg"] == 0
+    assert snapshot.tensors["optimizer.0.exp_avg_sq"] > 0
+
+
 def test_frozen_groups_do_not_count_in_the_norm() -> None:
     model = Three()
     clipped = OptimizerSettings(kind="nt_asgd", weight_decay=0.0, clip=1.0)
@@ -162,6 +174,7 @@ def test_the_last_weights_stay_where_there_is_no_validation(tmp_path: Path) -> N
     tracker = Tracker(tmp_path / "log.jsonl")
     toy_fit(toy_job(model), options(patience=1), tracker)
     assert model.values() == [-8.0] * 3
+    assert not model.training
     records = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     # The loss is the sum of the parameters, before each step: 0, -3, -6, -9 in the first epoch.
     assert records == [

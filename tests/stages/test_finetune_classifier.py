@@ -276,6 +276,7 @@ def test_it_learns(words: Tokenizer, tmp_path: Path) -> None:
     assert trained.metrics["error"] <= 0.1
     assert trained.labels == ("glad", "sad")
     assert trained.config.head_size == 6
+    assert trained.info.keys() == {"lm", "settings"}
 
 
 def test_it_learns_several_labels_a_row(words: Tokenizer, tmp_path: Path) -> None:

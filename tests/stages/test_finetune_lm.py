@@ -186,7 +186,15 @@ def test_of_the_passes_those_that_are_made_are_told(
 
 @pytest.mark.parametrize(
     ("epochs", "max_tokens", "share"),
-    [(8, None, 1.0), (4, None, 0.5), (8, 3_000, 0.5), (8, 300, 0.2), (1, None, 0.2)],
+    [
+        (8, None, 1.0),
+        (6, None, 0.5),
+        (4, None, 0.5),
+        (2, None, 0.2),
+        (8, 3_000, 0.5),
+        (8, 300, 0.2),
+        (1, None, 0.2),
+    ],
 )
 def test_a_text_that_is_read_few_times_is_regularized_less(
     epochs: int, max_tokens: int | None, share: float

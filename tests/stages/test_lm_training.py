@@ -170,12 +170,17 @@ def test_a_corpus_without_a_pair_of_words(lengths: list[int]) -> None:
 
 
 def train(
-    folder: Path, config: LMSettings, *, direction: str = "forward", corpus: TokenCorpus = CORPUS
+    folder: Path,
+    config: LMSettings,
+    *,
+    direction: str = "forward",
+    corpus: TokenCorpus = CORPUS,
+    valid: TokenCorpus | None = None,
 ) -> tuple[dict[str, torch.Tensor], FitResult]:
     model = tiny.lm_model(dropouts=config.dropouts)
     data = LMData(
         train=corpus,
-        valid=None,
+        valid=valid,
         direction=direction,  # type: ignore[arg-type]
         counts=word_counts(corpus, 50),
     )
@@ -191,12 +196,31 @@ def test_tokens_can_be_limited(tmp_path: Path) -> None:
     assert result.steps == 1
 
 
+def test_lengths_of_windows_vary_where_they_are_to(tmp_path: Path) -> None:
+    corpus = tiny.random_corpus([2000])
+    for vary in (False, True):
+        _, result = train(tmp_path, settings(vary_bptt=vary, bptt=20), corpus=corpus)
+        assert result.steps == BPTTStream(corpus, 4, 20, vary=vary).count(0)
+    assert result.steps != BPTTStream(corpus, 4, 20).count(0)
+
+
+def test_validation_is_as_often_as_is_set_and_patience_ends_the_run(tmp_path: Path) -> None:
+    # At this rate nothing changes: the second validation is no better than the first.
+    still = {"epochs": 9, "rates": RateSettings(lr=1e-12), "patience": 1}
+    data = LMData(CORPUS, CORPUS, "forward", word_counts(CORPUS, 50))
+    for every, steps in ((None, 14), (3, 6)):
+        config = settings(**still, validate_every=every)
+        context = tiny.context(tmp_path, checkpoint_seconds=1e9)
+        assert train_language_model(tiny.lm_model(), data, config, context).steps == steps
+
+
 def test_a_backward_model_reads_documents_from_their_ends(tmp_path: Path) -> None:
     turned = TokenCorpus.from_ids([CORPUS.document(i)[::-1] for i in range(CORPUS.n_docs)])
     config = settings(epochs=2)
-    backward, _ = train(tmp_path / "b", config, direction="backward")
-    forward, _ = train(tmp_path / "f", config, corpus=turned)
+    backward, back = train(tmp_path / "b", config, direction="backward", valid=CORPUS)
+    forward, forth = train(tmp_path / "f", config, corpus=turned, valid=turned)
     assert all(torch.equal(backward[name], forward[name]) for name in backward)
+    assert back.best == forth.best != {}
 
 
 def test_all_groups_train_and_the_loss_falls(tmp_path: Path) -> None:

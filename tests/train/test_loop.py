@@ -289,6 +289,38 @@ def test_checkpoints_wait_for_their_time(tmp_path: Path) -> None:
     assert checkpoints.steps() == []
 
 
+def test_checkpoints_are_so_many_seconds_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+
+    def look(model: Three, result: StepResult, carry: Carry) -> None:
+        now[0] += 1.0
+
+    places = Checkpoints(tmp_path, keep=9)
+    toy_fit(toy_job(Three(), look=look), options(checkpoint_seconds=3.0), checkpoints=places)
+    assert places.steps() == [3, 6]
+
+
+def test_the_seconds_of_all_sessions_are_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+
+    def look(model: Three, result: StepResult, carry: Carry) -> None:
+        now[0] += 1.0
+
+    for _ in range(3):
+        with pytest.raises(Interrupted):
+            deadline = options(resume=True, deadline=0.0)
+            toy_fit(toy_job(Three(), look=look), deadline, checkpoints=Checkpoints(tmp_path))
+        now[0] += 100.0
+    last = toy_fit(toy_job(Three(), look=look), options(resume=True), None, Checkpoints(tmp_path))
+    assert last.seconds == 8.0
+
+
 def test_a_deadline_saves_and_stops_and_the_run_goes_on_where_it_was(tmp_path: Path) -> None:
     checkpoints, model = Checkpoints(tmp_path / "checkpoints"), Three()
     with pytest.raises(Interrupted, match=r"stopped at step 1\. Run the same command with"):

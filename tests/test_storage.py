@@ -328,8 +328,7 @@ def test_other_peoples_entries_move_into_the_new_folder(tmp_path: Path) -> None:
 
 def leave_whole(target: Path) -> Path:
     """The folder as it stands between the two renames of a replacement, or after a swap."""
-    number = len(list(target.parent.glob("*.ulmfit-whole")))
-    return target.rename(target.parent / f".{target.name}.{number}123abcd.ulmfit-whole")
+    return target.rename(target.parent / f".{target.name}.0123abcd.ulmfit-whole")
 
 
 def test_replacement_cut_off_after_the_swap_is_finished_by_the_next_write(tmp_path: Path) -> None:
@@ -359,11 +358,10 @@ def test_replacement_cut_off_between_two_renames_is_put_back(tmp_path: Path) -> 
 def test_of_the_old_and_the_new_folder_the_new_one_is_put_back(tmp_path: Path) -> None:
     target = tmp_path / "folder"
     for seconds, text in enumerate(("old", "new")):
-        with atomic_directory(target, owned=owns_model) as folder:
-            (folder / "model").write_text(text)
-        os.utime(leave_whole(target), (seconds, seconds))
-        target.mkdir()
-    target.rmdir()
+        whole = tmp_path / f".folder.{seconds}123abcd.ulmfit-whole"
+        whole.mkdir()
+        (whole / "model").write_text(text)
+        os.utime(whole, (seconds, seconds))
     storage.recover(target, owns_model)
     assert (target / "model").read_text() == "new"
     assert os.listdir(tmp_path) == ["folder"]

@@ -235,7 +235,11 @@ def first_run(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Path
     """Makes a work folder as a run leaves it; trained once, then copied."""
     left = tmp_path_factory.mktemp("first") / "run"
     train_classifier(DATA, LMS, settings(), training_run(left), unlabeled=lambda: MORE, valid=VALID)
-    return lambda folder: shutil.copytree(left, folder, dirs_exist_ok=True)
+
+    def make(folder: Path) -> None:
+        shutil.copytree(left, folder, dirs_exist_ok=True)
+
+    return make
 
 
 def test_the_same_run_is_resumed_and_has_nothing_to_do(

@@ -141,6 +141,12 @@ def test_varying_windows_are_normal_around_the_mean_and_sometimes_half() -> None
         assert window.lr_scale == window.inputs.shape[1] / 70
 
 
+def test_no_window_is_empty_wherever_the_row_ends() -> None:
+    for n_tokens in range(20, 120):
+        for window in BPTTStream(numbered([n_tokens]), 1, 7, vary=True).epoch(0):
+            assert window.inputs.shape[1] > 0
+
+
 def test_lengths_vary_with_the_epoch() -> None:
     stream = BPTTStream(numbered([3000]), 2, 20, vary=True)
     first, again, second = ([w.inputs.shape[1] for w in stream.epoch(e)] for e in (0, 0, 1))

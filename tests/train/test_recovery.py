@@ -73,7 +73,7 @@ def test_it_goes_back_and_slows_down_until_the_loss_is_a_number(tmp_path: Path) 
 
 def test_a_validation_within_an_epoch_makes_a_good_state(tmp_path: Path) -> None:
     log = tmp_path / "log.jsonl"
-    toy_fit(fragile_job(Three()), options(validate_every=2), Tracker(log))
+    toy_fit(fragile_job(Three()), options(validate_every=2, max_steps=4), Tracker(log))
     back = [record for record in records(log) if isinstance(record, dict) and "back_to" in record]
     assert (back[0]["step"], back[0]["back_to"]) == (3, 2)
 

@@ -189,7 +189,7 @@ MORE = ["one more text", "and another one"]
     ],
 )
 def test_another_run_is_not_resumed(
-    named: str, change: dict[str, Any], tmp_path: Path, first_run: Callable[[Path], Path]
+    named: str, change: dict[str, Any], tmp_path: Path, first_run: Callable[[Path], None]
 ) -> None:
     first_run(tmp_path)
     values: dict[str, Any] = {
@@ -220,7 +220,7 @@ def test_another_run_is_not_resumed(
 
 
 def test_another_precision_is_not_mixed_in(
-    tmp_path: Path, first_run: Callable[[Path], Path], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, first_run: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first_run(tmp_path)
     run = training_run(tmp_path, resume=True)
@@ -231,7 +231,7 @@ def test_another_precision_is_not_mixed_in(
 
 
 @pytest.fixture(scope="module")
-def first_run(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Path]:
+def first_run(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], None]:
     """Makes a work folder as a run leaves it; trained once, then copied."""
     left = tmp_path_factory.mktemp("first") / "run"
     train_classifier(DATA, LMS, settings(), training_run(left), unlabeled=lambda: MORE, valid=VALID)
@@ -243,7 +243,7 @@ def first_run(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Path
 
 
 def test_the_same_run_is_resumed_and_has_nothing_to_do(
-    tmp_path: Path, first_run: Callable[[Path], Path]
+    tmp_path: Path, first_run: Callable[[Path], None]
 ) -> None:
     first_run(tmp_path)
     run = training_run(tmp_path, resume=True)
@@ -252,7 +252,7 @@ def test_the_same_run_is_resumed_and_has_nothing_to_do(
 
 
 def test_without_resume_the_work_is_done_anew(
-    tmp_path: Path, first_run: Callable[[Path], Path]
+    tmp_path: Path, first_run: Callable[[Path], None]
 ) -> None:
     first_run(tmp_path)
     run = training_run(tmp_path)

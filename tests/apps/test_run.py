@@ -55,7 +55,7 @@ def test_a_run_of_two_processes_is_not_resumed_by_one(tmp_path: Path) -> None:
 
 def test_what_a_resumed_run_lacks_is_named(tmp_path: Path) -> None:
     run_in(tmp_path).claim({"data": "a", "task text": "b"})
-    with pytest.raises(SettingsError, match='of other task text: "b", now null'):
+    with pytest.raises(SettingsError, match='in task text: "b", now null'):
         run_in(tmp_path, resume=True).claim({"data": "a"})
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -289,11 +290,16 @@ def test_checkpoints_wait_for_their_time(tmp_path: Path) -> None:
     assert checkpoints.steps() == []
 
 
+def clock_of(monkeypatch: pytest.MonkeyPatch, now: list[float]) -> None:
+    """Sets the loop's clock alone: the event loops of other tests' services live by the real one."""
+    monkeypatch.setattr("ulmfit.train.loop.time", SimpleNamespace(monotonic=lambda: now[0]))
+
+
 def test_checkpoints_are_so_many_seconds_apart(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = [0.0]
-    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    clock_of(monkeypatch, now)
 
     def look(model: Three, result: StepResult, carry: Carry) -> None:
         now[0] += 1.0
@@ -307,7 +313,7 @@ def test_the_seconds_of_all_sessions_are_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = [0.0]
-    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    clock_of(monkeypatch, now)
 
     def look(model: Three, result: StepResult, carry: Carry) -> None:
         now[0] += 1.0

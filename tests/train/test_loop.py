@@ -290,16 +290,12 @@ def test_checkpoints_wait_for_their_time(tmp_path: Path) -> None:
     assert checkpoints.steps() == []
 
 
-def clock_of(monkeypatch: pytest.MonkeyPatch, now: list[float]) -> None:
-    """Sets the loop's clock alone: the event loops of other tests' services live by the real one."""
-    monkeypatch.setattr("ulmfit.train.loop.time", SimpleNamespace(monotonic=lambda: now[0]))
-
-
 def test_checkpoints_are_so_many_seconds_apart(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = [0.0]
-    clock_of(monkeypatch, now)
+    # not that of the time module: by it live the services of other tests
+    monkeypatch.setattr("ulmfit.train.loop.time", SimpleNamespace(monotonic=lambda: now[0]))
 
     def look(model: Three, result: StepResult, carry: Carry) -> None:
         now[0] += 1.0
@@ -313,7 +309,7 @@ def test_the_seconds_of_all_sessions_are_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = [0.0]
-    clock_of(monkeypatch, now)
+    monkeypatch.setattr("ulmfit.train.loop.time", SimpleNamespace(monotonic=lambda: now[0]))
 
     def look(model: Three, result: StepResult, carry: Carry) -> None:
         now[0] += 1.0

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -290,37 +289,41 @@ def test_checkpoints_wait_for_their_time(tmp_path: Path) -> None:
     assert checkpoints.steps() == []
 
 
-def test_checkpoints_are_so_many_seconds_apart(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    now = [0.0]
-    # not that of the time module: by it live the services of other tests
-    monkeypatch.setattr("ulmfit.train.loop.time", SimpleNamespace(monotonic=lambda: now[0]))
+class SlowClock:
+    """The loop's clock, of which every step takes a second."""
 
-    def look(model: Three, result: StepResult, carry: Carry) -> None:
-        now[0] += 1.0
+    def __init__(self) -> None:
+        self.now = 0.0
 
+    def monotonic(self) -> float:
+        return self.now
+
+    def look(self, model: Three, result: StepResult, carry: Carry) -> None:
+        self.now += 1.0
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> SlowClock:
+    """In place of the loop's `time` alone: by the real one live the services of other tests."""
+    slow = SlowClock()
+    monkeypatch.setattr("ulmfit.train.loop.time", slow)
+    return slow
+
+
+def test_checkpoints_are_so_many_seconds_apart(tmp_path: Path, clock: SlowClock) -> None:
     places = Checkpoints(tmp_path, keep=9)
-    toy_fit(toy_job(Three(), look=look), options(checkpoint_seconds=3.0), checkpoints=places)
+    toy_fit(toy_job(Three(), look=clock.look), options(checkpoint_seconds=3.0), checkpoints=places)
     assert places.steps() == [3, 6]
 
 
-def test_the_seconds_of_all_sessions_are_counted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    now = [0.0]
-    monkeypatch.setattr("ulmfit.train.loop.time", SimpleNamespace(monotonic=lambda: now[0]))
-
-    def look(model: Three, result: StepResult, carry: Carry) -> None:
-        now[0] += 1.0
-
+def test_the_seconds_of_all_sessions_are_counted(tmp_path: Path, clock: SlowClock) -> None:
     for _ in range(3):
         with pytest.raises(Interrupted):
             deadline = options(resume=True, deadline=0.0)
-            toy_fit(toy_job(Three(), look=look), deadline, checkpoints=Checkpoints(tmp_path))
-        now[0] += 100.0
-    last = toy_fit(toy_job(Three(), look=look), options(resume=True), None, Checkpoints(tmp_path))
-    assert last.seconds == 8.0
+            toy_fit(toy_job(Three(), look=clock.look), deadline, checkpoints=Checkpoints(tmp_path))
+        clock.now += 100.0
+    job, places = toy_job(Three(), look=clock.look), Checkpoints(tmp_path)
+    assert toy_fit(job, options(resume=True), None, places).seconds == 8.0
 
 
 def test_a_deadline_saves_and_stops_and_the_run_goes_on_where_it_was(tmp_path: Path) -> None:

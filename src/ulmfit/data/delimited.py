@@ -38,9 +38,9 @@ def open_delimited(
 
     All columns are strings, exactly as in the file (``007`` stays ``007``). Without a header the
     columns are called "1", "2", ..., and so are several columns without a name. Blank lines are
-    skipped. In a TSV file quotes enclose fields
-    only if the whole file (of stdin or a pipe: its first megabyte) can be read so. A first line
-    ``sep=;``, by which Excel names the delimiter, is no row.
+    skipped. In a TSV file quotes enclose fields only if the whole file (of stdin or a pipe: its
+    first megabyte) can be read so. A first line ``sep=;``, by which Excel names the delimiter, is
+    no row.
 
     Args:
         lines: the open file; the table closes it.

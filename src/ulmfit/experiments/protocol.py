@@ -3,8 +3,8 @@
 A tenth of the training rows is held out once and for all (paper, section 5: 10 %), by a seed that
 does not change with the runs, so that every variant and every seed meets the same validation set.
 Low-shot draws are balanced, come from the other nine tenths and change with the seed; a smaller
-draw is a part of a greater one. The test set is read by `read_test`, after
-training; before it, nothing but its digest is taken.
+draw is a part of a greater one. The test set is read by `read_test`, after training; before it,
+nothing but its digest is taken.
 """
 
 from __future__ import annotations

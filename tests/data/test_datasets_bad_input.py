@@ -124,6 +124,7 @@ PIECES = [
 ]
 
 
+@pytest.mark.filterwarnings("ignore:.* have neither text nor label:UserWarning")  # such rows go
 @settings(deadline=None, max_examples=150)
 @given(
     st.sampled_from(SEEDS),
@@ -132,6 +133,7 @@ PIECES = [
     st.sampled_from(PIECES) | st.binary(max_size=6),
 )
 @example((".jsonl", b'{"\\ud800": ["\\udc00"]}'), 0, 0, b"")
+@example((".csv", b"text,label\na b,pos\nc,neg\n,\n"), 0, 0, b"")
 def test_damage_anywhere_gives_rows_or_an_error_of_ours(
     tmp_path_factory: pytest.TempPathFactory,
     seed: tuple[str, bytes],

@@ -52,7 +52,8 @@ def test_settings_of_every_row_are_valid_at_every_scale(name: str) -> None:
     rows = [(e, variant) for e in list_experiments() for variant in e.variants]
     assert len(rows) > 30
     for experiment, variant in rows:
-        settings = scale.settings(variant)
+        for dataset in set(experiment.datasets) & set(scale.datasets):
+            settings = scale.settings(variant, dataset, experiment.metric)
         assert settings.finetune_lm is not None
         if variant.name == experiment.reference and variant.method == "ulmfit":
             # Table 6 is about rates: there no text's length changes them.

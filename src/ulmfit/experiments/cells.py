@@ -179,8 +179,11 @@ def nothing_drawn(variant: Variant) -> bool:
 
 
 def label_counts(experiment: Experiment, source: DataSource) -> list[int | None]:
-    """Sizes of the draws, all labels last."""
-    return [*source.labels, None] if experiment.low_shot else [None]
+    """Sizes of the draws, all labels last; None for all labels."""
+    if experiment.low_shot:
+        return [*source.labels, None]
+    drawn = experiment.metric == "validation" and not experiment.by_epoch
+    return [source.ablation_labels if drawn else None]
 
 
 def make_plan(
@@ -207,7 +210,7 @@ def make_plan(
             hint=f"Change datasets.{cell.dataset} in the scale's file.",
         )
     needed = variant.members if variant.reads_lm or variant.method == "multitask" else ()
-    settings = scale.settings(variant)
+    settings = scale.settings(variant, cell.dataset, experiment.metric)
     train_rows = cell.labels if cell.labels is not None else len(parts.train)
     test = digest_of_test_rows(source, data_dir) if experiment.metric == "test" else None
     corpus = scale.corpus if scale.lm is None else None

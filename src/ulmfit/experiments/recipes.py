@@ -106,6 +106,8 @@ class Experiment(Frozen):
         metric: error on the test set, or on the held-out part of the training set.
         datasets: those that the paper shows.
         low_shot: whether it is run on balanced draws of so many labels as the scale names.
+        by_epoch: whether it is read epoch by epoch: then on all labels, since a draw of few has no
+            held-out rows in training.
         reference: the variant that the others are held against.
         variants: rows.
         quoted: rows of others.
@@ -121,6 +123,7 @@ class Experiment(Frozen):
     metric: Metric
     datasets: tuple[str, ...]
     low_shot: bool = False
+    by_epoch: bool = False
     reference: str
     variants: tuple[Variant, ...] = Field(min_length=1)
     quoted: tuple[Quoted, ...] = ()
@@ -135,6 +138,8 @@ class DataSource(Frozen):
         source: what `load_dataset` takes.
         rows: training rows, drawn with the labels in proportion; None for all.
         ablation_rows: the same for experiments on the validation part.
+        ablation_labels: size of the balanced draw that their tables train on; None for all labels.
+        ablation_tokens: their `finetune_lm.max_tokens`; None for what the settings say.
         test_rows: test rows, drawn alike; None for all.
         labels: sizes of low-shot draws; the whole training part comes on top.
         unlabeled: whether its unlabelled split is read too.
@@ -146,6 +151,8 @@ class DataSource(Frozen):
     source: str
     rows: int | None = Field(None, gt=0)
     ablation_rows: int | None = Field(None, gt=0)
+    ablation_labels: int | None = Field(None, gt=0)
+    ablation_tokens: int | None = Field(None, gt=0)
     test_rows: int | None = Field(None, gt=0)
     labels: tuple[int, ...] = ()
     unlabeled: bool = False
@@ -176,9 +183,11 @@ class Scale(Frozen):
     seeds: int = Field(1, ge=1)
     datasets: dict[str, DataSource]
 
-    def settings(self, variant: Variant) -> Settings:
-        """All settings of a variant at this scale."""
-        return load_settings(self.preset, overrides={**self.set, **variant.set})
+    def settings(self, variant: Variant, dataset: str, metric: Metric) -> Settings:
+        """All settings of a variant on a data set at this scale."""
+        tokens = self.datasets[dataset].ablation_tokens if metric == "validation" else None
+        bound = {} if tokens is None else {"finetune_lm.max_tokens": tokens}
+        return load_settings(self.preset, overrides={**self.set, **bound, **variant.set})
 
 
 def recipe_folder() -> Path:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ulmfit.errors import SettingsError
+from ulmfit.experiments.cells import label_counts
 from ulmfit.experiments.recipes import (
     DATASETS,
+    DataSource,
     Experiment,
-    Scale,
     Variant,
     list_experiments,
     read_scale,
@@ -98,11 +99,13 @@ def results_page(
 def _rows_run(
     experiment: Experiment, dataset: str, places: Places, scale: str
 ) -> dict[str, list[Result]]:
-    """Results of the variants that were run, on all labels."""
+    """Results of the variants that were run, on as many labels as the table is of."""
+    source = _source(scale, dataset)
+    labels = label_counts(experiment, source)[-1] if source is not None else None
     return {
-        variant.name: places[experiment.name, dataset, variant.name, None, scale]
+        variant.name: places[experiment.name, dataset, variant.name, labels, scale]
         for variant in experiment.variants
-        if (experiment.name, dataset, variant.name, None, scale) in places
+        if (experiment.name, dataset, variant.name, labels, scale) in places
     }
 
 
@@ -230,12 +233,16 @@ def _percent(value: float | None) -> str:
 
 
 def _note(scale: str, dataset: str) -> str:
+    source = _source(scale, dataset)
+    return f" ({source.note})" if source is not None and source.note else ""
+
+
+def _source(scale: str, dataset: str) -> DataSource | None:
+    """What a scale says of a data set; None for one that is no longer run."""
     try:
-        found: Scale = read_scale(scale)
+        return read_scale(scale).datasets.get(dataset)
     except SettingsError:
-        return ""
-    note = found.datasets[dataset].note if dataset in found.datasets else ""
-    return f" ({note})" if note else ""
+        return None
 
 
 def provenance(results: Sequence[Result]) -> str:

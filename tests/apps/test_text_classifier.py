@@ -169,6 +169,21 @@ def test_matrix_in_matrix_out(make: Maker) -> None:
         classifier.predict(TEXTS, min_confidence=0.9)
 
 
+def test_the_columns_of_a_table_keep_their_names(make: Maker, tmp_path: Path) -> None:
+    table = pd.DataFrame(
+        {name: [int(label == name) for label in LABELS] for name in ["sad", "glad"]}
+    )
+    make().fit(TEXTS, table).save(tmp_path / "model")
+    classifier = TextClassifier.load(tmp_path / "model")
+    assert classifier.classes_.tolist() == ["sad", "glad"]
+    assert sorted(classifier.predictor_.labels) == ["glad", "sad"]
+    right = (classifier.predict(TEXTS) == table.to_numpy()).all(axis=1).mean()
+    assert right >= 0.95
+    for same in (table, table[["glad", "sad"]], table.to_numpy(), [[label] for label in LABELS]):
+        assert classifier.score(TEXTS, same) == right
+    assert classifier.explain(TEXTS[0], "sad").label == "sad"
+
+
 def test_column_of_labels_as_a_table_is_taken_with_a_warning(make: Maker) -> None:
     column = np.array(LABELS).reshape(-1, 1)
     with pytest.warns(DataConversionWarning, match="A column-vector y was passed"):

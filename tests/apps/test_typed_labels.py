@@ -9,7 +9,9 @@ import pytest
 
 from ulmfit.apps.typed_labels import (
     LabelCodec,
+    column_names,
     label_form,
+    labelled,
     readable_labels,
     repeatable,
     require_place_for_none,
@@ -95,6 +97,36 @@ def test_a_table_is_a_matrix() -> None:
     assert np.array_equal(readable_labels(table), np.array([[0, 1], [1, 1]]))
     assert readable_labels(table[["urgent"]]).shape == (2, 1)
     assert label_form(readable_labels(table)).columns == 2
+
+
+def test_columns_of_a_table_have_names() -> None:
+    table = pd.DataFrame({"urgent": [0, 1], "billing": [1, 1]})
+    assert column_names(table) == ("urgent", "billing")
+    for nameless in (table.to_numpy(), table[["urgent"]], table["urgent"], ["a", "b"]):
+        assert column_names(nameless) is None
+    assert column_names(pd.DataFrame([[0, 1]])) is None, "pandas made these names up"
+    with pytest.raises(InputError, match="two columns of the labels are called 'a'"):
+        column_names(pd.DataFrame([[0, 1]], columns=["a", "a"]))
+
+
+def test_rows_of_a_matrix_by_the_names_of_its_columns() -> None:
+    matrix = np.array([[0, 1], [1, 1], [0, 0]])
+    found = labelled(["x", "y", "z"], matrix, ("urgent", "billing"))
+    assert found.labels == [("billing",), ("billing", "urgent"), ()]
+    assert labelled(["x", "y", "z"], matrix, None).labels == [("1",), ("0", "1"), ()]
+    assert labelled(["x"], [["urgent"]], ("urgent", "billing")).labels == [("urgent",)]
+    with pytest.raises(InputError, match=r"has 2 columns: expected 3: a, b, c"):
+        labelled(["x", "y", "z"], matrix, ("a", "b", "c"))
+
+
+def test_answers_in_the_columns_of_a_table() -> None:
+    form = LabelForm(columns=("urgent", "never", "billing"))
+    codec = LabelCodec(["billing", "urgent"], form, multi_label=True)
+    assert codec.classes.tolist() == ["urgent", "never", "billing"]
+    arranged = codec.arrange(np.array([[0.9, 0.2]], dtype=np.float32))
+    assert np.allclose(arranged, [[0.2, 0.0, 0.9]])
+    assert np.array_equal(codec.decide(arranged, 0.5), [[0, 0, 1]])
+    assert codec.name_of("billing") == "billing"
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,27 @@ def test_a_label_that_is_none(model: Path) -> None:
     assert "label 'good' is unknown to the model\n  Expected: one of 'neg', 'pos'" in done.err
 
 
+def test_a_limit_of_time_makes_it_rougher(model: Path) -> None:
+    text = " ".join([GOOD] * 60)
+    limited = run("explain", model, "--text", text, "--seconds", "0.001", "--json")
+    whole = run("explain", model, "--text", text, "--json")
+    rough, exact = (abs(json.loads(done.out)["unexplained"]) for done in (limited, whole))
+    assert exact < rough
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (["--seconds", "0"], "--seconds 0\n  Expected: a number above 0"),
+        (["--seconds", "5", "--method", "occlusion"], "has no effect with --method occlusion"),
+    ],
+)
+def test_a_limit_that_cannot_be_kept(model: Path, given: list[str], told: str) -> None:
+    done = run("explain", model, "--text", GOOD, *given)
+    assert done.code == 2
+    assert told in done.err
+
+
 def test_standard_input_that_is_no_text(model: Path) -> None:
     command = [sys.executable, "-m", "ulmfit", "explain", str(model), "--text", "-"]
     done = subprocess.run(command, input=b"caf\xe9", capture_output=True, check=False)

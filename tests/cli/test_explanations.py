@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from ulmfit.apps.explain import Explanation
 from ulmfit.apps.text_spans import Span
@@ -44,3 +45,12 @@ def test_with_colour_the_words_are_shaded() -> None:
 def test_an_empty_text() -> None:
     empty = Explanation("", "glad", 0.5, 0.0, 0.0, (), "occlusion")
     assert explanation_text(empty, colour=False).splitlines()[-1].startswith("log-odds +0.00")
+
+
+def test_what_a_rough_explanation_leaves_over_is_said() -> None:
+    exact = replace(FOUND, baseline_score=0.1 + 0.001 - 1.0 + 1.0)
+    assert "rough" not in explanation_text(exact, colour=False)
+    rough = replace(FOUND, score=2.1)
+    assert rough.coarse
+    last = explanation_text(rough, colour=False).splitlines()[-1]
+    assert last == "rough: +1.00 of the change is not divided among words"

@@ -121,6 +121,7 @@ def test_labels_are_one_per_class() -> None:
         ({"kind": "number"}, ["1", "good"], "could not convert string to float"),
         ({"kind": "boolean"}, ["True", "yes"], "'yes' is not 'True' or 'False'"),
         ({"kind": "integer", "columns": 3}, ["0", "3"], "'3' is no column of 3"),
+        ({"columns": ["x", "y"]}, ["x", "z"], "'z' is no column of ('x', 'y')"),
     ],
 )
 def test_labels_of_another_type_than_said(form: Any, labels: list[str], fault: str) -> None:

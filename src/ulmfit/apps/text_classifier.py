@@ -25,7 +25,9 @@ from ulmfit.apps.run import TrainingRun
 from ulmfit.apps.training import train_classifier
 from ulmfit.apps.typed_labels import (
     LabelCodec,
+    column_names,
     label_form,
+    labelled,
     readable_labels,
     repeatable,
     require_place_for_none,
@@ -74,7 +76,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     Attributes:
         classes_: classes of the type that `fit` was given, sorted; the columns of `predict_proba`.
-            Where the labels were a matrix of 0 and 1, the numbers of its columns.
+            Where the labels were a matrix of 0 and 1, the numbers of its columns, or the names of
+            a DataFrame's.
         predictor_: the trained model.
     """
 
@@ -199,7 +202,9 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             InputError: texts and labels that are not as many, or none.
         """
         predictor = self._fitted()
-        dataset = from_python(repeatable(X), readable_labels(y))
+        columns = predictor.label_form.columns
+        names = None if isinstance(columns, int) else column_names(y) or columns
+        dataset = labelled(X, readable_labels(y), names)
         if not len(dataset):
             raise InputError("there is nothing to score", expected="at least one text")
         assert dataset.labels is not None
@@ -281,8 +286,9 @@ def _labelled(X: Any, y: Any) -> tuple[Dataset, LabelForm]:
             DataConversionWarning,
             stacklevel=3,
         )
-    y = readable_labels(y)
-    dataset, form = from_python(repeatable(X), y), label_form(y)
+    names, y = column_names(y), readable_labels(y)
+    dataset = labelled(X, y, names)
+    form = label_form(y) if names is None else LabelForm(columns=names)
     if len(dataset) < 2:
         raise InputError(
             f"there {'is 1 sample' if len(dataset) else 'are 0 samples'} to train on",

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ulmfit.data.datasets import Dataset, from_python
 from ulmfit.data.python_columns import column_values
 from ulmfit.errors import InputError, SettingsError
 from ulmfit.stages.folder_config import LabelForm
@@ -51,13 +53,58 @@ def repeatable(column: Any) -> Any:
     return np.asarray(column)
 
 
+def column_names(y: object) -> tuple[str, ...] | None:
+    """Names of a table's columns; None where there is no table, or it has numbers for names.
+
+    Raises:
+        InputError: two columns have one name.
+    """
+    if not _is_table(y):
+        return None
+    names = list(getattr(y, "columns"))  # noqa: B009 (no library's type has it)
+    if len(names) < 2 or not all(isinstance(name, str) for name in names):
+        return None
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise InputError(f"two columns of the labels are called {twice[0]!r}")
+    return tuple(names)
+
+
+def labelled(texts: Any, y: Any, names: tuple[str, ...] | None) -> Dataset:
+    """Texts with their labels, those of a matrix by the names of its columns.
+
+    Args:
+        texts: what `data.datasets.from_python` takes, or an iterator.
+        y: labels, as `readable_labels` gives them.
+        names: of the columns; None for their numbers.
+
+    Raises:
+        InputError: as `from_python`, or a matrix of another width.
+    """
+    dataset = from_python(repeatable(texts), y)
+    if names is None or not dataset.multi_label or getattr(y, "ndim", 1) != 2:
+        return dataset
+    if y.shape[1] != len(names):
+        raise InputError(
+            f"the label matrix has {y.shape[1]} columns",
+            expected=f"{len(names)}: {', '.join(names)}",
+        )
+    assert dataset.labels is not None
+    sets = [tuple(sorted(names[int(number)] for number in row)) for row in dataset.labels]
+    return replace(dataset, labels=sets)
+
+
+def _is_table(y: object) -> bool:
+    return hasattr(y, "columns") and hasattr(y, "__array__")
+
+
 def readable_labels(y: Any) -> Any:
     """Labels that can be read twice; tables, and rows of 0 and 1 in lists, as matrices.
 
     As labels, such rows of equal lengths would name one twice, or say 0 and 1 of every text.
     """
     y = repeatable(y)
-    if hasattr(y, "columns") and hasattr(y, "__array__"):  # a DataFrame
+    if _is_table(y):
         return np.asarray(y)
     if not isinstance(y, list | tuple) or not y or not isinstance(y[0], list | tuple | np.ndarray):
         return y
@@ -140,14 +187,15 @@ class LabelCodec:
             self._columns = np.argsort(typed)
             self.classes: NDArray[Any] = typed[self._columns]
         else:
-            self.classes = np.arange(form.columns)
-            self._columns = typed
+            names_of_columns = form.column_names
+            self.classes = np.array([form.typed(name) for name in names_of_columns])
+            self._columns = np.array([names_of_columns.index(name) for name in names])
 
     def arrange(self, probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
         """A model's probabilities, (N, C), with the columns in the order of `classes`."""
         if self.form.columns is None:
             return probabilities[:, self._columns]
-        arranged = np.zeros((len(probabilities), self.form.columns), dtype=np.float32)
+        arranged = np.zeros((len(probabilities), len(self.classes)), dtype=np.float32)
         arranged[:, self._columns] = probabilities
         return arranged
 

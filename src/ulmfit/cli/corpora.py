@@ -141,7 +141,7 @@ def refuse_idle(changes: Sequence[str] | None, there: Mapping[str, object]) -> N
 
 
 def require_times(given: Mapping[str, float | None]) -> None:
-    """Hours and minutes are numbers above zero.
+    """Hours, minutes and seconds are numbers above zero.
 
     Raises:
         SettingsError: another one; its option is named.

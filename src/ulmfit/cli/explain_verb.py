@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from ulmfit.cli.app import app
+from ulmfit.cli.corpora import require_times
 from ulmfit.cli.explanations import explanation_text
 from ulmfit.cli.failures import is_colored
 from ulmfit.cli.help import Verb, examples
@@ -24,7 +25,7 @@ from ulmfit.cli.options import (
     use_threads,
 )
 from ulmfit.cli.printing import print_json
-from ulmfit.errors import InputError
+from ulmfit.errors import InputError, SettingsError
 
 GivenText = Annotated[
     str,
@@ -53,6 +54,14 @@ MethodName = Annotated[
         "drops the words one by one.",
     ),
 ]
+Seconds = Annotated[
+    float | None,
+    typer.Option(
+        "--seconds",
+        metavar="S",
+        help="Take about so long: contributions to long texts get rougher if that is too short.",
+    ),
+]
 Html = Annotated[
     Path | None,
     typer.Option(
@@ -72,6 +81,7 @@ Html = Annotated[
         "ulmfit explain model --text 'What a film!'",
         "ulmfit explain model --text 'What a film!' --label bad --html why.html",
         "cat letter.txt | ulmfit explain model --text - --json",
+        "cat book.txt | ulmfit explain model --text - --seconds 60",
     ),
 )
 def explain(
@@ -79,6 +89,7 @@ def explain(
     text: GivenText,
     label: GivenLabel = None,
     method: MethodName = "integrated-gradients",
+    seconds: Seconds = None,
     html: Html = None,
     device: Device = "auto",
     threads: Threads = None,
@@ -91,8 +102,12 @@ def explain(
     Each word gets its contribution to the label's log-odds, compared with the same text with all
     words dropped. --json gives the contributions with their character positions, and how much of
     the change in log-odds they leave unexplained: except for rare texts, at most 2 % of the sum of
-    their sizes. Texts longer than a page take a while; progress is shown.
+    their sizes. Texts longer than a page take a while, those of many pages hours; progress is
+    shown, and --seconds sets a limit.
     """
+    if seconds is not None and method == "occlusion":
+        raise SettingsError("--seconds has no effect with --method occlusion")
+    require_times({"--seconds": seconds})
     if text == "-":
         text = _read_stdin()
     use_threads(threads)
@@ -103,7 +118,7 @@ def explain(
 
     text = whole_characters(text)  # bytes of the command line that are no characters
     predictor, display = Predictor.load(model, device), make_display(quiet=quiet)
-    found = explain_text(predictor, text, label, method=method, display=display)
+    found = explain_text(predictor, text, label, method=method, seconds=seconds, display=display)
     if html is not None:
         from ulmfit.apps.highlights import explanation_page
         from ulmfit.storage import atomic_write

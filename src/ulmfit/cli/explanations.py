@@ -33,6 +33,9 @@ def explanation_text(explanation: Explanation, *, colour: bool) -> str:
         f"log-odds {explanation.score:+.2f}; with all words dropped "
         f"{explanation.baseline_score:+.2f} ({explanation.method})"
     )
+    if explanation.coarse:
+        left = f"{explanation.unexplained:+.2f}"
+        change += f"\nrough: {left} of the change is not divided among words"
     return "\n\n".join(part for part in [*parts, change] if part)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, ValidationError
 
@@ -49,11 +49,19 @@ class LabelForm(Frozen):
 
     Attributes:
         kind: type of a class name; the names themselves are kept as text.
-        columns: width of the 0/1 matrix that the labels were; None where they were no matrix.
+        columns: width of the 0/1 matrix that the labels were, or the names of its columns where it
+            had some; None where they were no matrix.
     """
 
     kind: Literal["string", "integer", "number", "boolean"] = "string"
-    columns: int | None = Field(None, gt=0)
+    columns: Annotated[int, Field(gt=0)] | tuple[str, ...] | None = None
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        """Class names in the order of the matrix's columns; none where there was no matrix."""
+        if isinstance(self.columns, int):
+            return tuple(map(str, range(self.columns)))
+        return self.columns or ()
 
     def typed(self, name: str) -> str | int | float | bool:
         """A class name as it was given.
@@ -61,7 +69,7 @@ class LabelForm(Frozen):
         Raises:
             ValueError: no name of this type, or of a column that the matrix does not have.
         """
-        if self.columns is not None and int(name) not in range(self.columns):
+        if self.columns is not None and name not in self.column_names:
             raise ValueError(f"'{name}' is no column of {self.columns}")
         match self.kind:
             case "integer":

@@ -4,6 +4,7 @@ import csv
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -214,6 +215,27 @@ def test_only_some_draws(scale: Scale) -> None:
 
     assert counts([]) == counts([8, None]) == [8, None]
     assert (counts([8]), counts([None]), counts([9])) == ([8], [None], [])
+
+
+def test_a_scale_declares_how_many_labels_and_tokens_its_ablations_have(scale: Scale) -> None:
+    own = scale.datasets["trec6"].model_copy(
+        update={"ablation_labels": 12, "ablation_tokens": 5_000}
+    )
+    declared = scale.model_copy(update={"datasets": {"trec6": own}})
+
+    def found(**changes: Any) -> list[tuple[int | None, int, int | None]]:
+        return [
+            (plan.cell.labels, plan.train_rows, plan.settings.finetune_lm.max_tokens)
+            for plan in plans_of([experiment(ULMFIT, **changes)], declared)
+            if plan.settings.finetune_lm is not None
+        ]
+
+    usual = plan_of(ULMFIT, scale).settings.finetune_lm
+    assert usual is not None
+    assert found() == [(12, 12, 5_000)]
+    assert found(low_shot=True) == [(8, 8, 5_000), (None, 72, 5_000)]
+    assert found(by_epoch=True) == [(None, 72, 5_000)], "few labels have no curve"
+    assert found(metric="test") == [(None, 72, usual.max_tokens)]
 
 
 def test_one_language_model_for_all_seeds(scale: Scale) -> None:

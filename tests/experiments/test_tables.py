@@ -44,6 +44,19 @@ def test_low_shot_results_go_by_labels() -> None:
     assert scratch.endswith("n = 1 | – |")
 
 
+def test_a_table_shows_the_draw_that_the_scale_declares() -> None:
+    (table7,) = find_experiments(["table7"])
+    lines = [
+        result(LAST, dataset="imdb", labels=labels, error=error, rows=2500)
+        for labels, error in [(500, 15.0), (None, 7.0)]
+    ]
+    shown = experiment_tables(table7, lines, "cpu")
+    assert f"| {LAST} (*ref*) | 5.00 | 15.00 [" in shown
+    assert "7.00" not in shown
+    assert "error on 2,500 held-out training rows (a tenth of 25,000; " in shown
+    assert "| Fine-tuning the classifier | IMDb | 1 of 10 |" in results_page(lines)
+
+
 def test_the_page_has_an_overview_and_leaves_smoke_out() -> None:
     lines = [result(LAST), result("full", error=9.0), result(LAST, scale="smoke")]
     page = results_page(lines, {"figure3-cpu": "figures/figure3-cpu.svg"})

@@ -146,6 +146,7 @@ class DataSource(Frozen):
         one_lm: tune a language model on all text once, for all seeds: where that takes long. Draws
             and classifiers change with the seed even so.
         note: a word on what the data are.
+        ablation_note: the same for experiments on the validation part; None for `note`.
     """
 
     source: str
@@ -158,6 +159,7 @@ class DataSource(Frozen):
     unlabeled: bool = False
     one_lm: bool = False
     note: str = ""
+    ablation_note: str | None = None
 
 
 class Scale(Frozen):

@@ -10,6 +10,7 @@ from ulmfit.experiments.recipes import (
     DATASETS,
     DataSource,
     Experiment,
+    Metric,
     Variant,
     list_experiments,
     read_scale,
@@ -154,7 +155,8 @@ def experiment_tables(experiment: Experiment, results: Sequence[Result], scale: 
             continue
         kind = "test rows" if experiment.metric == "test" else "held-out training rows"
         rows = next(iter(here.values()))[0].rows
-        parts.append(f"**{DATASETS[dataset]}**, error on {rows:,} {kind}{_note(scale, dataset)}:")
+        note = _note(scale, dataset, experiment.metric)
+        parts.append(f"**{DATASETS[dataset]}**, error on {rows:,} {kind}{note}:")
         if experiment.low_shot:
             parts.append(low_shot_table(experiment, dataset, here, scale))
         else:
@@ -232,9 +234,13 @@ def _percent(value: float | None) -> str:
     return NONE if value is None else f"{value:.2f}"
 
 
-def _note(scale: str, dataset: str) -> str:
+def _note(scale: str, dataset: str, metric: Metric) -> str:
     source = _source(scale, dataset)
-    return f" ({source.note})" if source is not None and source.note else ""
+    if source is None:
+        return ""
+    own = source.ablation_note if metric == "validation" else None
+    note = source.note if own is None else own
+    return f" ({note})" if note else ""
 
 
 def _source(scale: str, dataset: str) -> DataSource | None:

@@ -124,3 +124,10 @@ def test_a_program_below_the_current_folder_is_printed_relative(
 ) -> None:
     monkeypatch.setattr(sys, "argv", [str(working_folder / ".venv" / "bin" / "ulmfit")])
     assert example_command("lms") == ".venv/bin/ulmfit lms"
+
+
+def test_a_choice_that_there_is_not(tmp_path: Path) -> None:
+    done = run("train", "name:trec6", "--direction", "up", "--out", tmp_path / "model")
+    assert done.code == 2
+    wanted = "'--direction': 'up' is not one of 'forward', 'backward', 'both'."
+    assert f"Error: Invalid value for {wanted}" in done.err

@@ -36,6 +36,14 @@ class Verb(TyperCommand):
 
     trains = False
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """As Typer does, without a word in its messages that means nothing to people."""
+        try:
+            return super().parse_args(ctx, args)
+        except typer.BadParameter as error:
+            error.message = error.message.removeprefix("Value error, ")
+            raise
+
     def invoke(self, ctx: Any) -> Any:
         """Run the verb, once the other processes are met, if there are any."""
         meet_others(ctx.info_name, ctx.params.values(), trains=self.trains)

@@ -182,6 +182,9 @@ def test_the_columns_of_a_table_keep_their_names(make: Maker, tmp_path: Path) ->
     for same in (table, table[["glad", "sad"]], table.to_numpy(), [[label] for label in LABELS]):
         assert classifier.score(TEXTS, same) == right
     assert classifier.explain(TEXTS[0], "sad").label == "sad"
+    for other in (table[["sad"]], table.assign(more=1), table.rename(columns={"sad": "bad"})):
+        with pytest.raises(InputError, match="column"):
+            classifier.score(TEXTS, other)
 
 
 def test_column_of_labels_as_a_table_is_taken_with_a_warning(make: Maker) -> None:

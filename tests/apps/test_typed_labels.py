@@ -10,6 +10,7 @@ import pytest
 from ulmfit.apps.typed_labels import (
     LabelCodec,
     column_names,
+    known_columns,
     label_form,
     labelled,
     readable_labels,
@@ -102,11 +103,36 @@ def test_a_table_is_a_matrix() -> None:
 def test_columns_of_a_table_have_names() -> None:
     table = pd.DataFrame({"urgent": [0, 1], "billing": [1, 1]})
     assert column_names(table) == ("urgent", "billing")
+    assert column_names(pa.table({"urgent": [0, 1], "billing": [1, 1]})) == ("urgent", "billing")
     for nameless in (table.to_numpy(), table[["urgent"]], table["urgent"], ["a", "b"]):
         assert column_names(nameless) is None
     assert column_names(pd.DataFrame([[0, 1]])) is None, "pandas made these names up"
     with pytest.raises(InputError, match="two columns of the labels are called 'a'"):
         column_names(pd.DataFrame([[0, 1]], columns=["a", "a"]))
+
+
+def test_columns_that_a_model_knows() -> None:
+    form = LabelForm(columns=("urgent", "billing"))
+    table = pd.DataFrame({"billing": [0, 1], "urgent": [1, 1]})
+    assert known_columns(table, form) == ("billing", "urgent"), "in the table's order"
+    assert known_columns(table.to_numpy(), form) == ("urgent", "billing")
+    assert known_columns(table, LabelForm(kind="integer", columns=2)) == ("0", "1"), "by position"
+    assert known_columns(table, LabelForm()) == ("billing", "urgent")
+    assert known_columns(["a", "b"], LabelForm()) is None
+    with pytest.raises(InputError, match=r"'billing', 'late': expected those that `fit` was given"):
+        known_columns(table.rename(columns={"urgent": "late"}), form)
+
+
+def test_names_that_are_none_are_refused() -> None:
+    with pytest.raises(InputError, match="label of row 1 is missing"):
+        labelled(["x", "y"], np.array([[1, 0], [0, 1]]), ("urgent", " "))
+
+
+def test_a_matrix_may_have_thousands_of_columns() -> None:
+    names = [str(column) for column in range(20_000)]
+    form = LabelForm(kind="integer", columns=len(names))
+    form.check(names)
+    assert LabelCodec(names, form, multi_label=True).classes[-1] == 19_999
 
 
 def test_rows_of_a_matrix_by_the_names_of_its_columns() -> None:
@@ -115,7 +141,7 @@ def test_rows_of_a_matrix_by_the_names_of_its_columns() -> None:
     assert found.labels == [("billing",), ("billing", "urgent"), ()]
     assert labelled(["x", "y", "z"], matrix, None).labels == [("1",), ("0", "1"), ()]
     assert labelled(["x"], [["urgent"]], ("urgent", "billing")).labels == [("urgent",)]
-    with pytest.raises(InputError, match=r"has 2 columns: expected 3: a, b, c"):
+    with pytest.raises(InputError, match=r"has 2 columns: expected 3: 'a', 'b', 'c'"):
         labelled(["x", "y", "z"], matrix, ("a", "b", "c"))
 
 

@@ -41,6 +41,13 @@ def test_as_a_page(model: Path, tmp_path: Path) -> None:
     assert "<mark" in page.read_text("utf-8")
 
 
+def test_a_rough_page_says_so(model: Path, tmp_path: Path) -> None:
+    page, text = tmp_path / "why.html", " ".join([GOOD] * 60)
+    done = run("explain", model, "--text", text, "--seconds", "0.001", "--html", page)
+    assert done.err.startswith(f"wrote {page}\nrough: ")
+    assert "(integrated gradients) are rough: they leave " in page.read_text("utf-8")
+
+
 def test_a_label_that_is_none(model: Path) -> None:
     done = run("explain", model, "--text", GOOD, "--label", "good")
     assert done.code == 2
@@ -53,6 +60,7 @@ def test_a_limit_of_time_makes_it_rougher(model: Path) -> None:
     whole = run("explain", model, "--text", text, "--json")
     rough, exact = (abs(json.loads(done.out)["unexplained"]) for done in (limited, whole))
     assert exact < rough
+    assert [json.loads(done.out)["coarse"] for done in (limited, whole)] == [True, False]
 
 
 @pytest.mark.parametrize(

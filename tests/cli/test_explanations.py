@@ -53,4 +53,4 @@ def test_what_a_rough_explanation_leaves_over_is_said() -> None:
     rough = replace(FOUND, score=2.1)
     assert rough.coarse
     last = explanation_text(rough, colour=False).splitlines()[-1]
-    assert last == "rough: +1.00 of the change is not divided among words"
+    assert last == "rough: +1.00 of the change is not divided among the words"

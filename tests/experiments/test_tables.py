@@ -48,12 +48,15 @@ def test_a_table_shows_the_draw_that_the_scale_declares() -> None:
     (table7,) = find_experiments(["table7"])
     lines = [
         result(LAST, dataset="imdb", labels=labels, error=error, rows=2500)
-        for labels, error in [(500, 15.0), (None, 7.0)]
+        for labels, error in [(500, 15.0)]
     ]
+    lines.insert(0, result(LAST, dataset="imdb", error=7.0, rows=250))  # of an earlier declaration
     shown = experiment_tables(table7, lines, "cpu")
     assert f"| {LAST} (*ref*) | 5.00 | 15.00 [" in shown
     assert "7.00" not in shown
-    assert "error on 2,500 held-out training rows (a tenth of 25,000; " in shown
+    assert "**IMDb**, error on 2,500 held-out training rows (" in shown
+    assert "; trained on balanced draws of 500 labels; LM fine-tuning reads 3,000,000 " in shown
+    assert "<sub>1 cell, " in shown
     assert "| Fine-tuning the classifier | IMDb | 1 of 10 |" in results_page(lines)
 
 

@@ -99,6 +99,7 @@ class Explanation:
             "baseline_score": self.baseline_score,
             "method": self.method,
             "unexplained": self.unexplained,
+            "coarse": self.coarse,
             "spans": [
                 {
                     "start": span.start,
@@ -132,8 +133,8 @@ def explain(
         text: any text; an empty one has no spans.
         label: class to explain; None for the most probable one.
         method: `integrated-gradients` or `occlusion`.
-        seconds: integrate with fewer points where more would take longer, but with three at least;
-            None for as long as it takes. Occlusion knows no such limit.
+        seconds: integrate with fewer points where more would take longer, but with three at least,
+            however long they take; None for as long as it takes. Occlusion knows no such limit.
         display: sees how far it is, if the text is long; None for none.
 
     Raises:

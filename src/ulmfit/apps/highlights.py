@@ -99,8 +99,17 @@ def explanation_page(explanation: Explanation) -> str:
         table=_table(explanation),
         score=f"{explanation.score:+.2f}",
         baseline=f"{explanation.baseline_score:+.2f}",
-        method=_METHODS[explanation.method],
+        method=_method(explanation),
     )
+
+
+def _method(explanation: Explanation) -> str:
+    if explanation.coarse:
+        return (
+            "The words' shares (integrated gradients) are rough: they leave "
+            f"{explanation.unexplained:+.2f} of the difference over."
+        )
+    return _METHODS[explanation.method]
 
 
 def strongest_spans(spans: Sequence[Span], most: int) -> list[Span]:

@@ -26,6 +26,7 @@ from ulmfit.apps.training import train_classifier
 from ulmfit.apps.typed_labels import (
     LabelCodec,
     column_names,
+    known_columns,
     label_form,
     labelled,
     readable_labels,
@@ -111,7 +112,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             X: texts.
             y: as many labels: strings, whole numbers or truth values. For multi-label a list of
                 labels per row, or a matrix or DataFrame of 0 and 1, which scikit-learn's tools
-                need.
+                need; they compare its columns by position.
             unlabeled: more text of the same kind, for the language model; a function that opens it
                 where it does not fit in memory.
 
@@ -175,7 +176,12 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return without(decided, [answer is None for answer in answers])
 
     def explain(
-        self, text: str, label: Any = None, *, method: str = "integrated-gradients"
+        self,
+        text: str,
+        label: Any = None,
+        *,
+        method: str = "integrated-gradients",
+        seconds: float | None = None,
     ) -> Explanation:
         """Which words of a text speak for a label and which against it, see `apps.explain`.
 
@@ -184,6 +190,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             label: one of `classes_`; None for the most probable one.
             method: `integrated-gradients`, whose attributions add up to the change in log-odds, or
                 `occlusion`.
+            seconds: take about so long for a long text, and explain it as well as that allows.
 
         Raises:
             NotFittedError: before `fit` or `load`.
@@ -192,7 +199,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """
         predictor = self._fitted()
         name = None if label is None else self._codec().name_of(label)
-        return explain(predictor, text, name, method=method)
+        return explain(predictor, text, name, method=method, seconds=seconds)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Accuracy; for multi-label the share of rows whose labels are all right.
@@ -202,8 +209,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             InputError: texts and labels that are not as many, or none.
         """
         predictor = self._fitted()
-        columns = predictor.label_form.columns
-        names = None if isinstance(columns, int) else column_names(y) or columns
+        names = known_columns(y, predictor.label_form)
         dataset = labelled(X, readable_labels(y), names)
         if not len(dataset):
             raise InputError("there is nothing to score", expected="at least one text")

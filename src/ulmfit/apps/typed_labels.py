@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -53,21 +53,44 @@ def repeatable(column: Any) -> Any:
     return np.asarray(column)
 
 
-def column_names(y: object) -> tuple[str, ...] | None:
-    """Names of a table's columns; None where there is no table, or it has numbers for names.
+def column_names(y: Any) -> tuple[str, ...] | None:
+    """Names of the columns of a table; None where there is no table, or its names are no text.
 
     Raises:
         InputError: two columns have one name.
     """
     if not _is_table(y):
         return None
-    names = list(getattr(y, "columns"))  # noqa: B009 (no library's type has it)
+    names = list(getattr(y, "column_names", y.columns))  # Arrow's `columns` are the data
     if len(names) < 2 or not all(isinstance(name, str) for name in names):
         return None
-    twice = [name for name in names if names.count(name) > 1]
+    twice = [name for name, n in Counter(names).items() if n > 1]
     if twice:
-        raise InputError(f"two columns of the labels are called {twice[0]!r}")
+        raise InputError(
+            f"two columns of the labels are called {twice[0]!r}", expected="a name for each class"
+        )
     return tuple(names)
+
+
+def known_columns(y: Any, form: LabelForm) -> tuple[str, ...] | None:
+    """Class names of the columns of labels that a model is to be compared with.
+
+    Args:
+        y: labels as they were given.
+        form: of the labels that it was trained on.
+
+    Raises:
+        InputError: a table with other columns.
+    """
+    given = column_names(y)
+    if not isinstance(form.columns, tuple) or given is None:
+        return form.column_names or given
+    if set(given) != set(form.columns):
+        raise InputError(
+            f"the labels have the columns {', '.join(map(repr, given))}",
+            expected=f"those that `fit` was given: {', '.join(map(repr, form.columns))}",
+        )
+    return given
 
 
 def labelled(texts: Any, y: Any, names: tuple[str, ...] | None) -> Dataset:
@@ -82,19 +105,19 @@ def labelled(texts: Any, y: Any, names: tuple[str, ...] | None) -> Dataset:
         InputError: as `from_python`, or a matrix of another width.
     """
     dataset = from_python(repeatable(texts), y)
-    if names is None or not dataset.multi_label or getattr(y, "ndim", 1) != 2:
+    if names is None or getattr(y, "ndim", 1) != 2:
         return dataset
     if y.shape[1] != len(names):
         raise InputError(
-            f"the label matrix has {y.shape[1]} columns",
-            expected=f"{len(names)}: {', '.join(names)}",
+            f"the label matrix has {y.shape[1]} column{'s' * (y.shape[1] > 1)}",
+            expected=f"{len(names)}: {', '.join(map(repr, names[:20]))}",
         )
     assert dataset.labels is not None
-    sets = [tuple(sorted(names[int(number)] for number in row)) for row in dataset.labels]
-    return replace(dataset, labels=sets)
+    sets = [[names[int(number)] for number in row] for row in dataset.labels]
+    return from_python(dataset.texts, sets)  # refuses what is no name of a class
 
 
-def _is_table(y: object) -> bool:
+def _is_table(y: Any) -> bool:
     return hasattr(y, "columns") and hasattr(y, "__array__")
 
 
@@ -187,9 +210,9 @@ class LabelCodec:
             self._columns = np.argsort(typed)
             self.classes: NDArray[Any] = typed[self._columns]
         else:
-            names_of_columns = form.column_names
-            self.classes = np.array([form.typed(name) for name in names_of_columns])
-            self._columns = np.array([names_of_columns.index(name) for name in names])
+            place = {name: column for column, name in enumerate(form.column_names)}
+            self.classes = np.array([form.typed(name) for name in place])
+            self._columns = np.array([place[name] for name in names])
 
     def arrange(self, probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
         """A model's probabilities, (N, C), with the columns in the order of `classes`."""

@@ -10,7 +10,7 @@ import typer
 
 from ulmfit.cli.app import app
 from ulmfit.cli.corpora import require_times
-from ulmfit.cli.explanations import explanation_text
+from ulmfit.cli.explanations import explanation_text, rough
 from ulmfit.cli.failures import is_colored
 from ulmfit.cli.help import Verb, examples
 from ulmfit.cli.options import (
@@ -59,7 +59,8 @@ Seconds = Annotated[
     typer.Option(
         "--seconds",
         metavar="S",
-        help="Take about so long: contributions to long texts get rougher if that is too short.",
+        help="Take about so long, with rougher contributions to a long text if it needs more; it "
+        "is read five times at least, however long that takes.",
     ),
 ]
 Html = Annotated[
@@ -81,7 +82,7 @@ Html = Annotated[
         "ulmfit explain model --text 'What a film!'",
         "ulmfit explain model --text 'What a film!' --label bad --html why.html",
         "cat letter.txt | ulmfit explain model --text - --json",
-        "cat book.txt | ulmfit explain model --text - --seconds 60",
+        "cat report.txt | ulmfit explain model --text - --seconds 60",
     ),
 )
 def explain(
@@ -102,11 +103,13 @@ def explain(
     Each word gets its contribution to the label's log-odds, compared with the same text with all
     words dropped. --json gives the contributions with their character positions, and how much of
     the change in log-odds they leave unexplained: except for rare texts, at most 2 % of the sum of
-    their sizes. Texts longer than a page take a while, those of many pages hours; progress is
-    shown, and --seconds sets a limit.
+    their sizes. Texts longer than a page take a while, which --seconds shortens; progress is shown.
     """
     if seconds is not None and method == "occlusion":
-        raise SettingsError("--seconds has no effect with --method occlusion")
+        raise SettingsError(
+            f"--seconds {seconds:g} has no effect with --method occlusion",
+            expected="it only with integrated-gradients",
+        )
     require_times({"--seconds": seconds})
     if text == "-":
         text = _read_stdin()
@@ -124,7 +127,7 @@ def explain(
         from ulmfit.storage import atomic_write
 
         atomic_write(html, explanation_page(found).encode("utf-8", "replace"))
-        typer.echo(f"wrote {html}", err=True)
+        typer.echo(f"wrote {html}{rough(found)}", err=True)
     if as_json:
         print_json(found.to_dict())
     elif html is None:

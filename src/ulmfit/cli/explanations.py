@@ -33,10 +33,14 @@ def explanation_text(explanation: Explanation, *, colour: bool) -> str:
         f"log-odds {explanation.score:+.2f}; with all words dropped "
         f"{explanation.baseline_score:+.2f} ({explanation.method})"
     )
-    if explanation.coarse:
-        left = f"{explanation.unexplained:+.2f}"
-        change += f"\nrough: {left} of the change is not divided among words"
-    return "\n\n".join(part for part in [*parts, change] if part)
+    return "\n\n".join(part for part in [*parts, change + rough(explanation)] if part)
+
+
+def rough(explanation: Explanation) -> str:
+    """A line about how much a rough explanation leaves over; empty for others."""
+    if not explanation.coarse:
+        return ""
+    return f"\nrough: {explanation.unexplained:+.2f} of the change is not divided among the words"
 
 
 def _marked(explanation: Explanation, *, colour: bool) -> str:

@@ -37,7 +37,7 @@ class Verb(TyperCommand):
     trains = False
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """As Typer does, without a word in its messages that means nothing to people."""
+        """As Typer does, without the kind of error that pydantic puts before the message."""
         try:
             return super().parse_args(ctx, args)
         except typer.BadParameter as error:

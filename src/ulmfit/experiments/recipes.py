@@ -137,7 +137,7 @@ class DataSource(Frozen):
     Attributes:
         source: what `load_dataset` takes.
         rows: training rows, drawn with the labels in proportion; None for all.
-        ablation_rows: the same for experiments on the validation part.
+        ablation_rows: training rows of experiments on the validation part; None for `rows`.
         ablation_labels: size of the balanced draw that their tables train on; None for all labels.
         ablation_tokens: their `finetune_lm.max_tokens`; None for what the settings say.
         test_rows: test rows, drawn alike; None for all.
@@ -146,7 +146,6 @@ class DataSource(Frozen):
         one_lm: tune a language model on all text once, for all seeds: where that takes long. Draws
             and classifiers change with the seed even so.
         note: a word on what the data are.
-        ablation_note: the same for experiments on the validation part; None for `note`.
     """
 
     source: str
@@ -159,7 +158,6 @@ class DataSource(Frozen):
     unlabeled: bool = False
     one_lm: bool = False
     note: str = ""
-    ablation_note: str | None = None
 
 
 class Scale(Frozen):

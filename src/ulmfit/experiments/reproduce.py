@@ -10,7 +10,7 @@ from pathlib import Path
 from ulmfit.config import Direction
 from ulmfit.data.locations import PREFIX, named_sets
 from ulmfit.errors import InputError, SettingsError
-from ulmfit.experiments.cells import Cell, Plan, expand, make_plan
+from ulmfit.experiments.cells import Cell, Plan, expand, label_counts, make_plan
 from ulmfit.experiments.crew import Alone, Crew, Team, choose_jobs
 from ulmfit.experiments.embeddings import INSTALL, missing
 from ulmfit.experiments.recipes import Experiment, Scale, Variant, find_experiments, read_scale
@@ -155,10 +155,10 @@ def _nothing_wanted(
 ) -> SettingsError:
     """The error for options that leave no cell."""
     sources = {d: scale.datasets[d] for e in experiments for d in e.datasets if d in scale.datasets}
-    drawn = any(experiment.low_shot for experiment in experiments)
-    counts = sorted({n for source in sources.values() for n in source.labels if drawn})
+    counts = {n for e in experiments for d in sources for n in label_counts(e, sources[d])}
     datasets = ", ".join(sources or scale.datasets)
-    labels = ", ".join([*map(str, counts), "all"])
+    drawn = sorted(n for n in counts if n is not None)
+    labels = ", ".join([*map(str, drawn), *(["all"] if None in counts else [])])
     return SettingsError(
         f"no cell of {', '.join(request.names)} at scale {scale.name} is left",
         expected=f"--dataset to be one of {datasets}, and --labels one of {labels}",
@@ -233,13 +233,14 @@ def _cost(
     current: Mapping[Cell, Result],
     variants: Mapping[tuple[str, str], Variant],
 ) -> float | None:
-    """Mean seconds of finished cells of the same data set and method."""
+    """Mean seconds of finished cells of the same data set and method, best of as many labels."""
     alike = [
-        result.seconds
+        result
         for other, result in current.items()
         if other.dataset == cell.dataset
         and (other.experiment, other.variant) in variants
         and variants[other.experiment, other.variant].method == variant.method
         and len(variants[other.experiment, other.variant].members) == len(variant.members)
     ]
-    return statistics.fmean(alike) if alike else None
+    nearest = [result for result in alike if result.labels == cell.labels] or alike
+    return statistics.fmean(result.seconds for result in nearest) if nearest else None

@@ -10,7 +10,6 @@ from ulmfit.experiments.recipes import (
     DATASETS,
     DataSource,
     Experiment,
-    Metric,
     Variant,
     list_experiments,
     read_scale,
@@ -101,8 +100,7 @@ def _rows_run(
     experiment: Experiment, dataset: str, places: Places, scale: str
 ) -> dict[str, list[Result]]:
     """Results of the variants that were run, on as many labels as the table is of."""
-    source = _source(scale, dataset)
-    labels = label_counts(experiment, source)[-1] if source is not None else None
+    labels = _table_labels(experiment, _source(scale, dataset))
     return {
         variant.name: places[experiment.name, dataset, variant.name, labels, scale]
         for variant in experiment.variants
@@ -149,13 +147,15 @@ def experiment_tables(experiment: Experiment, results: Sequence[Result], scale: 
     parts = [f"### {experiment.title} ({experiment.section})\n", experiment.question]
     if experiment.note:
         parts.append(experiment.note)
+    shown: list[Result] = []
     for dataset in experiment.datasets:
-        here = {place: found for place, found in places.items() if place[1] == dataset}
+        here = _shown(experiment, dataset, places, scale)
         if not here:
             continue
+        shown += [result for found in here.values() for result in found]
         kind = "test rows" if experiment.metric == "test" else "held-out training rows"
         rows = next(iter(here.values()))[0].rows
-        note = _note(scale, dataset, experiment.metric)
+        note = _note(experiment, _source(scale, dataset))
         parts.append(f"**{DATASETS[dataset]}**, error on {rows:,} {kind}{note}:")
         if experiment.low_shot:
             parts.append(low_shot_table(experiment, dataset, here, scale))
@@ -163,8 +163,23 @@ def experiment_tables(experiment: Experiment, results: Sequence[Result], scale: 
             parts.append(side_by_side(experiment, dataset, here, scale))
     if scale in experiment.findings:
         parts.append(experiment.findings[scale].strip())
-    parts.append(provenance([result for found in places.values() for result in found]))
+    parts.append(provenance(shown))
     return "\n\n".join(part.strip("\n") for part in parts) + "\n"
+
+
+def _shown(experiment: Experiment, dataset: str, places: Places, scale: str) -> Places:
+    """Results that the table of a data set has; not those of draws that it no longer has."""
+    labels = _table_labels(experiment, _source(scale, dataset))
+    return {
+        place: found
+        for place, found in places.items()
+        if place[1] == dataset and (experiment.low_shot or place[3] == labels)
+    }
+
+
+def _table_labels(experiment: Experiment, source: DataSource | None) -> int | None:
+    """The draw that a table is of, None for all labels; of low-shot draws, all labels."""
+    return None if source is None else label_counts(experiment, source)[-1]
 
 
 def side_by_side(experiment: Experiment, dataset: str, places: Places, scale: str) -> str:
@@ -234,13 +249,17 @@ def _percent(value: float | None) -> str:
     return NONE if value is None else f"{value:.2f}"
 
 
-def _note(scale: str, dataset: str, metric: Metric) -> str:
-    source = _source(scale, dataset)
+def _note(experiment: Experiment, source: DataSource | None) -> str:
+    """What a scale declares of a data set, in brackets."""
     if source is None:
         return ""
-    own = source.ablation_note if metric == "validation" else None
-    note = source.note if own is None else own
-    return f" ({note})" if note else ""
+    parts = [source.note] if source.note else []
+    labels = None if experiment.low_shot else _table_labels(experiment, source)
+    if labels is not None:
+        parts.append(f"trained on balanced draws of {labels:,} labels")
+    if experiment.metric == "validation" and source.ablation_tokens is not None:
+        parts.append(f"LM fine-tuning reads {source.ablation_tokens:,} tokens at most")
+    return f" ({'; '.join(parts)})" if parts else ""
 
 
 def _source(scale: str, dataset: str) -> DataSource | None:

@@ -6,7 +6,7 @@ No torch here: to list models is no reason to wait for it.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, ValidationError
@@ -63,14 +63,25 @@ class LabelForm(Frozen):
             return tuple(map(str, range(self.columns)))
         return self.columns or ()
 
-    def typed(self, name: str) -> str | int | float | bool:
-        """A class name as it was given.
+    def check(self, names: Collection[str]) -> None:
+        """Find class names that cannot have been given so.
 
         Raises:
             ValueError: no name of this type, or of a column that the matrix does not have.
         """
-        if self.columns is not None and name not in self.column_names:
-            raise ValueError(f"'{name}' is no column of {self.columns}")
+        columns = set(self.column_names)
+        for name in names:
+            if self.columns is not None and name not in columns:
+                raise ValueError(f"'{name}' is no column of {self.columns}")
+        for name in (*names, *columns):
+            self.typed(name)
+
+    def typed(self, name: str) -> str | int | float | bool:
+        """A class name as it was given.
+
+        Raises:
+            ValueError: no name of this type.
+        """
         match self.kind:
             case "integer":
                 return int(name)
@@ -160,8 +171,7 @@ def read_classifier_config(contents: FolderContents) -> ClassifierFolderConfig:
     if len(config.labels) != needed or different != needed:
         raise broken(contents, CONFIG, [f"{different} different labels for {needed} classes"])
     try:
-        for label in config.labels:
-            config.label_form.typed(label)
+        config.label_form.check(config.labels)
     except ValueError as error:
         raise broken(contents, CONFIG, [f"label of the wrong type: {error}"]) from error
     return config

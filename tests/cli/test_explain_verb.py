@@ -6,10 +6,12 @@ import pty
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.cli.conftest import run
+from ulmfit.apps.line_integrals import LEAST_PIECES, PIECES, LineIntegral, integrate
 
 GOOD = "film lovely actor story great wonderful scene"
 
@@ -41,11 +43,15 @@ def test_as_a_page(model: Path, tmp_path: Path) -> None:
     assert "<mark" in page.read_text("utf-8")
 
 
-def test_a_rough_page_says_so(model: Path, tmp_path: Path) -> None:
-    page, text = tmp_path / "why.html", " ".join([GOOD] * 60)
-    done = run("explain", model, "--text", text, "--seconds", "0.001", "--html", page)
+def test_a_rough_page_says_so(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for bound in ("TOLERANCE", "SHARE"):  # no number of points is enough then
+        monkeypatch.setattr(f"ulmfit.apps.explain.{bound}", 0.0)
+    page = tmp_path / "why.html"
+    given = ["explain", model, "--text", GOOD, "--seconds", "0.001"]
+    done = run(*given, "--html", page)
     assert done.err.startswith(f"wrote {page}\nrough: ")
     assert "(integrated gradients) are rough: they leave " in page.read_text("utf-8")
+    assert json.loads(run(*given, "--json").out)["coarse"]
 
 
 def test_a_label_that_is_none(model: Path) -> None:
@@ -54,13 +60,18 @@ def test_a_label_that_is_none(model: Path) -> None:
     assert "label 'good' is unknown to the model\n  Expected: one of 'neg', 'pos'" in done.err
 
 
-def test_a_limit_of_time_makes_it_rougher(model: Path) -> None:
-    text = " ".join([GOOD] * 60)
-    limited = run("explain", model, "--text", text, "--seconds", "0.001", "--json")
-    whole = run("explain", model, "--text", text, "--json")
-    rough, exact = (abs(json.loads(done.out)["unexplained"]) for done in (limited, whole))
-    assert exact < rough
-    assert [json.loads(done.out)["coarse"] for done in (limited, whole)] == [True, False]
+def test_a_limit_of_time_takes_fewer_points(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    points = []
+
+    def counted(*given: Any, **named: Any) -> LineIntegral:
+        found = integrate(*given, **named)
+        points.append(found.points)
+        return found
+
+    monkeypatch.setattr("ulmfit.apps.explain.integrate", counted)
+    for limit in (["--seconds", "0.001"], []):
+        assert run("explain", model, "--text", GOOD, *limit).code == 0
+    assert points[0] == LEAST_PIECES + 1 < PIECES < points[1]
 
 
 @pytest.mark.parametrize(

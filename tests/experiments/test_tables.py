@@ -20,7 +20,7 @@ def test_rows_stand_beside_the_paper_s() -> None:
     assert any(line.startswith("| last | 16.09 | not run |") for line in shown)
     assert "**TREC-6**, error on 500 held-out training rows:" in shown
     assert "of a processor, 1 thread" in shown[-1]
-    assert "IMDb" not in "\n".join(shown), "nothing was run on it"
+    assert "**IMDb**" not in "\n".join(shown), "nothing was run on it"
 
 
 def test_rows_of_others_are_quoted() -> None:

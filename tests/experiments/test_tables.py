@@ -20,7 +20,9 @@ def test_rows_stand_beside_the_paper_s() -> None:
     assert any(line.startswith("| last | 16.09 | not run |") for line in shown)
     assert "**TREC-6**, error on 500 held-out training rows:" in shown
     assert "of a processor, 1 thread" in shown[-1]
-    assert "**IMDb**" not in "\n".join(shown), "nothing was run on it"
+    read = table7.findings["cpu"].splitlines()  # what people wrote tells of other data sets too
+    made = [line for line in shown if line not in read]
+    assert "IMDb" not in "\n".join(made), "nothing was run on it"
 
 
 def test_rows_of_others_are_quoted() -> None:

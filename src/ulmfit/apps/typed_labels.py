@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ulmfit.data.datasets import Dataset, from_python
-from ulmfit.data.python_columns import column_values
+from ulmfit.data.python_columns import column_of_labels, column_values
 from ulmfit.errors import InputError, SettingsError
 from ulmfit.stages.folder_config import LabelForm
 
@@ -114,7 +115,8 @@ def labelled(texts: Any, y: Any, names: tuple[str, ...] | None) -> Dataset:
         )
     assert dataset.labels is not None
     sets = [[names[int(number)] for number in row] for row in dataset.labels]
-    return from_python(dataset.texts, sets)  # refuses what is no name of a class
+    found, _ = column_of_labels(sets, dataset.name)  # refuses what is no name of a class
+    return replace(dataset, labels=found)
 
 
 def _is_table(y: Any) -> bool:

@@ -149,27 +149,30 @@ def experiment_tables(experiment: Experiment, results: Sequence[Result], scale: 
         parts.append(experiment.note)
     shown: list[Result] = []
     for dataset in experiment.datasets:
-        here = _shown(experiment, dataset, places, scale)
+        source = _source(scale, dataset)
+        here = _shown(experiment, dataset, places, source)
         if not here:
             continue
         shown += [result for found in here.values() for result in found]
         kind = "test rows" if experiment.metric == "test" else "held-out training rows"
         rows = next(iter(here.values()))[0].rows
-        note = _note(experiment, _source(scale, dataset))
+        note = _note(experiment, source)
         parts.append(f"**{DATASETS[dataset]}**, error on {rows:,} {kind}{note}:")
         if experiment.low_shot:
             parts.append(low_shot_table(experiment, dataset, here, scale))
         else:
-            parts.append(side_by_side(experiment, dataset, here, scale))
+            parts.append(side_by_side(experiment, dataset, here))
     if scale in experiment.findings:
         parts.append(experiment.findings[scale].strip())
     parts.append(provenance(shown))
     return "\n\n".join(part.strip("\n") for part in parts) + "\n"
 
 
-def _shown(experiment: Experiment, dataset: str, places: Places, scale: str) -> Places:
+def _shown(
+    experiment: Experiment, dataset: str, places: Places, source: DataSource | None
+) -> Places:
     """Results that the table of a data set has; not those of draws that it no longer has."""
-    labels = _table_labels(experiment, _source(scale, dataset))
+    labels = _table_labels(experiment, source)
     return {
         place: found
         for place, found in places.items()
@@ -182,9 +185,9 @@ def _table_labels(experiment: Experiment, source: DataSource | None) -> int | No
     return None if source is None else label_counts(experiment, source)[-1]
 
 
-def side_by_side(experiment: Experiment, dataset: str, places: Places, scale: str) -> str:
-    """One row per variant: the paper's error, ours, and the verdict."""
-    run = _rows_run(experiment, dataset, places, scale)
+def side_by_side(experiment: Experiment, dataset: str, places: Places) -> str:
+    """One row per variant: the paper's error, ours, and the verdict; of places of one draw."""
+    run = {place[2]: found for place, found in places.items()}
     rows: list[tuple[str, ...]] = [(*_SIDE_BY_SIDE, *_VERDICT)]
     for variant in experiment.variants:
         name = f"{variant.name} (*ref*)" if variant.name == experiment.reference else variant.name

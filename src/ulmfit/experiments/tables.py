@@ -28,7 +28,9 @@ INTRODUCTION = """\
 The paper's tables and figures (Howard and Ruder 2018) reproduced, with our errors beside the
 paper's. All errors are in percent. `make docs` writes this page from the files in
 `reproduce/results/`, which `ulmfit reproduce` makes; each line there names its command, seed,
-commit, data, settings, language model, wall time and hardware.
+commit, data, settings, language model, wall time and hardware. A command with a file, such as
+`ulmfit reproduce table7.toml`, ran some rows of the experiment of that name, with the same settings
+and keys; the name alone runs them all.
 
 How to read the tables:
 

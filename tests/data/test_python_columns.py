@@ -106,6 +106,16 @@ def test_half_surrogate_pairs_are_replaced() -> None:
     assert column_of_texts(["a\ud800", "ü"], "data") == ["a\ufffd", "ü"]
 
 
+@pytest.mark.parametrize("labels", [["a", "b\ud800"], [["a"], ["b\ud800"]]])
+def test_half_a_surrogate_pair_in_a_label_is_refused(labels: list[object]) -> None:
+    with pytest.raises(InputError) as caught:
+        column_of_labels(labels, "data")
+    assert str(caught.value) == (
+        "data: the label of row 1 is 'b\\ud800', with half a surrogate pair: "
+        "expected text that UTF-8 can hold."
+    )
+
+
 @pytest.mark.parametrize(
     ("column", "message"),
     [

@@ -108,6 +108,10 @@ def test_all_and_own_files_are_found_once(tmp_path: Path) -> None:
             OWN.format(reference="a", second="b").replace("trec6", "trec_6"),
             "data set 'trec_6' is unknown: expected one of imdb, trec6",
         ),
+        (
+            "by_epoch = true\nlow_shot = true\n" + OWN.format(reference="a", second="b"),
+            "by_epoch = true .* and no low_shot",
+        ),
     ],
 )
 def test_a_broken_file_is_named_with_its_fault(tmp_path: Path, text: str, message: str) -> None:

@@ -146,6 +146,24 @@ def test_the_gradient_goes_back_no_further_than_is_set() -> None:
     assert words[0] < words[1]
 
 
+@pytest.mark.parametrize("weighted", [False, True])
+def test_soft_targets_weigh_the_classes_by_their_probabilities(weighted: bool) -> None:
+    targets = np.array([[1, 0, 0], [0.5, 0.3, 0.2]], dtype=np.float32)
+    config = settings(class_weights="balanced" if weighted else "none")
+    loss = ClassifierLoss(tiny.classifier_model(), config, targets)
+    logits = torch.tensor([[1.0, 2.0, 3.0], [0.5, -1.0, 0.0]])
+    logs = logits.double().log_softmax(dim=1).numpy()
+    weights = class_weights(targets, multi_label=False) if weighted else np.ones(3)
+    expected = -(targets * weights * logs).sum() / (targets * weights).sum()
+    found = loss.cross_entropy(logits, loss.targets)
+    assert float(found) == pytest.approx(expected, rel=1e-6)
+    whole = torch.eye(3)[:2]
+    weight = None if loss.weights is None else torch.from_numpy(weights)
+    assert float(loss.cross_entropy(logits, whole)) == pytest.approx(
+        float(F.cross_entropy(logits, whole.argmax(dim=1), weight=weight)), rel=1e-6
+    ), "those of one class are counted as hard ones are"
+
+
 def test_documents_of_one_token_have_no_differences() -> None:
     model = tiny.classifier_model().train()
     targets = np.eye(3, dtype=np.float32)

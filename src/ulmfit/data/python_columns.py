@@ -121,6 +121,11 @@ def _label(name: str, row: int, value: object) -> str:
             expected="a class in every row",
             hint="Take the row out, or pass its text as unlabeled.",
         )
+    if not _can_be_encoded(label):  # a saved model could not name its class
+        raise InputError(
+            f"{name}: the label of row {row} is {shorten(label)}, with half a surrogate pair",
+            expected="text that UTF-8 can hold",
+        )
     return label
 
 

@@ -262,6 +262,11 @@ def read_experiment(path: Path) -> Experiment:
             f"'{path}': reference = {experiment.reference!r}",
             expected=f"the name of a variant, one of {', '.join(names)}",
         )
+    if experiment.by_epoch and (experiment.low_shot or experiment.metric != "validation"):
+        raise SettingsError(
+            f"'{path}': by_epoch = true reads held-out errors of training on all labels",
+            expected='metric = "validation" and no low_shot beside it',
+        )
     return experiment
 
 

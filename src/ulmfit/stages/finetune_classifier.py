@@ -58,7 +58,8 @@ class ClassifierLoss:
     Args:
         model: the classifier.
         settings: penalties, gradient window.
-        targets: of all training documents, (N, C).
+        targets: of all training documents, (N, C); rows of several probabilities, instead of one 1,
+            are soft.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class ClassifierLoss:
         self.model, self.settings = model, settings
         self.device = model.encoder.embedding.weight.device
         self.targets = torch.from_numpy(targets).to(self.device)
+        self.soft = not np.isin(targets, (0, 1)).all()
         self.weights: Tensor | None = None
         if settings.class_weights == "balanced":
             weights = class_weights(targets, multi_label=model.config.multi_label)
@@ -89,14 +91,17 @@ class ClassifierLoss:
             return 1.0
         own = float(len(wanted))
         if self.weights is not None and not self.model.config.multi_label:
-            own = float(self.weights[wanted.argmax(dim=1)].sum())
+            own = float((wanted @ self.weights).sum())
         return own / ranks.total("documents", own)[0]
 
     def cross_entropy(self, logits: Tensor, wanted: Tensor) -> Tensor:
         """Mean over documents (and classes, for multi-label), weighted by class if asked."""
         if self.model.config.multi_label:
             return F.binary_cross_entropy_with_logits(logits, wanted, pos_weight=self.weights)
-        return F.cross_entropy(logits, wanted.argmax(dim=1), weight=self.weights)
+        if not self.soft:
+            return F.cross_entropy(logits, wanted.argmax(dim=1), weight=self.weights)
+        weighted = wanted if self.weights is None else wanted * self.weights
+        return -(weighted * logits.log_softmax(dim=1)).sum() / weighted.sum()
 
     def penalty(self, hidden: list[Tensor], mask: list[Tensor]) -> Tensor:
         """AR and TAR (`model.activation_reg`) as means over the real tokens of all chunks.

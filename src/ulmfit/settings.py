@@ -239,19 +239,20 @@ class ClassifierSettings(StageSettings):
     rates: RateSettings = RateSettings(lr=2e-2)
 
 
-class SelfTrainingSettings(Frozen):
-    """A second round of training on texts that the first one's classifier labelled; no paper's.
+class SelfTrainingSettings(StageSettings):
+    """A second round of training, also on what the first one's classifier says; no paper's.
+
+    Where nobody has chosen any of these, few labels and more texts are what calls for it, see
+    `apps.self_training`.
 
     Attributes:
-        documents: at most so many of them, balanced by class.
-        pool: so many texts without labels are read to choose from.
+        documents: at most so many texts without labels are answered and learned from.
         epochs: passes over them and the labelled documents.
     """
 
-    # Ours; tried in docs/log.md, "what helps a classifier with a hundred labels?".
-    documents: int = Field(2_000, ge=1)
-    pool: int = Field(5_000, ge=1)
-    epochs: int = Field(4, ge=2)
+    # Ours; docs/log.md, "which texts and targets for a second round?".
+    documents: int = Field(1_500, ge=1)
+    epochs: int = Field(5, ge=2)
 
 
 class NGramSettings(Frozen):
@@ -290,14 +291,14 @@ class Settings(Frozen):
         pretrain: pretraining, for `ulmfit pretrain`.
         finetune_lm: LM fine-tuning, None to skip it.
         classifier: classifier fine-tuning.
-        self_training: a second round of it on unlabelled texts, None for none.
+        self_training: a second round of it with unlabelled texts, None for none.
         ngrams: a member that counts words, None for none.
     """
 
     pretrain: PretrainSettings = PretrainSettings()
     finetune_lm: FinetuneLMSettings | None = FinetuneLMSettings()
     classifier: ClassifierSettings = ClassifierSettings()
-    self_training: SelfTrainingSettings | None = None
+    self_training: SelfTrainingSettings | None = SelfTrainingSettings()
     ngrams: NGramSettings | None = NGramSettings()
 
     def with_choices(self, names: Iterable[str]) -> Self:

@@ -151,7 +151,6 @@ def test_a_misspelt_file_is_told_before_torch_is_loaded() -> None:
         (["--unlabeled", "none.txt"], "none.txt: no such file"),
         (["--test", "none.csv"], "none.csv: no such file"),
         (["--valid", "none.csv"], "none.csv: no such file"),
-        (["--set", "finetune_lm=none", "--unlabeled", "a.txt"], "which these settings leave out"),
     ],
 )
 def test_bad_input_is_found_before_training(

@@ -1,8 +1,8 @@
 """Self-training: a second round, in which a classifier also learns what it labelled itself.
 
-Beyond the paper. The classifier of the first round, both directions together, labels texts without
-labels; those that it is surest of, balanced by class, join the labelled ones, and each direction is
-trained again from its fine-tuned language model.
+Beyond the paper. The classifier of the first round, both directions together, says of texts without
+labels how likely each class is; with these probabilities as soft targets they join the labelled
+ones, and each direction is trained again from its fine-tuned language model.
 """
 
 from __future__ import annotations
@@ -21,39 +21,42 @@ from ulmfit.apps.language_models import lm_folder
 from ulmfit.apps.predictor import Predictor
 from ulmfit.apps.run import Texts, TrainingRun
 from ulmfit.data.datasets import Dataset
-from ulmfit.errors import InputError, SettingsError
+from ulmfit.errors import InputError
 from ulmfit.settings import SelfTrainingSettings
 from ulmfit.stages.lm_folder import TrainedLM
-from ulmfit.stages.self_training import surest
 
 FOLDER = "self-training"
+# With 100 labels it makes fewer errors, with 500 hardly: docs/log.md, "which texts and targets for
+# a second round?".
+FEW_LABELS = 300
 
 
-def require_self_training(dataset: Dataset, valid: Dataset | None, unlabeled: Texts | None) -> None:
-    """Check, before hours of training, that there can be a second round.
+def wants_second_round(
+    dataset: Dataset,
+    valid: Dataset | None,
+    unlabeled: Texts | None,
+    settings: SelfTrainingSettings | None,
+) -> bool:
+    """Find out, before hours of training, whether there is to be a second round.
 
     Raises:
-        InputError: there are no texts without labels, or all of them have labels elsewhere.
-        SettingsError: the texts have several labels each.
+        InputError: somebody has asked for it, and no text is without a label.
     """
-    if dataset.multi_label:
-        raise SettingsError(
-            "self_training is set, but rows can have several labels",
-            expected="one label for each text",
-            hint="Leave self_training out.",
-        )
+    if settings is None:
+        return False
+    asked = not all(map(settings.is_open, SelfTrainingSettings.model_fields))
+    if not asked and len(dataset) > FEW_LABELS:
+        return False
     known = {*dataset.texts, *(valid.texts if valid is not None else ())}
     # The first such text will do: there may be millions.
-    if unlabeled is None or not any(text.strip() and text not in known for text in unlabeled()):
-        raise _nothing_to_label()
-
-
-def _nothing_to_label() -> InputError:
-    return InputError(
-        "there is no unlabelled text to train on",
-        expected="more text of the task",
-        hint="Give it with --unlabeled, or leave self_training out.",
-    )
+    found = unlabeled is not None and any(t.strip() and t not in known for t in unlabeled())
+    if asked and not found:
+        raise InputError(
+            "there is no unlabelled text to train on",
+            expected="more text of the task",
+            hint="Give it with --unlabeled, or leave self_training out.",
+        )
+    return found
 
 
 def second_round(
@@ -64,20 +67,17 @@ def second_round(
     settings: SelfTrainingSettings,
     run: TrainingRun,
 ) -> tuple[list[DirectionWork], TrainingRun]:
-    """Label texts, and make the second round's work of them, with a work folder of its own.
+    """Ask the first round, and make of its answers the second's work, in a work folder of its own.
 
     Args:
         teacher: the first round's classifier.
         works: those of the first round, trained.
         unlabeled: opens the texts without labels.
-        known: texts that are labelled or held out; they are not labelled again.
+        known: texts that are labelled or held out; the teacher is not asked about them.
         settings: how many.
         run: of the first round.
-
-    Raises:
-        InputError: there are no texts without labels but known ones.
     """
-    documents, targets = _labelled(teacher, works[0], unlabeled, known, settings, run)
+    documents, targets = _answered(teacher, unlabeled, known, settings, run)
     own = replace(run, work=run.work / FOLDER)
     return [_again(work, documents, targets, settings, run) for work in works], own
 
@@ -100,36 +100,30 @@ def _again(
     )
 
 
-def _labelled(
+def _answered(
     teacher: Predictor,
-    work: DirectionWork,
     unlabeled: Texts,
     known: Collection[str],
     settings: SelfTrainingSettings,
     run: TrainingRun,
 ) -> LabelledIds:
-    """Ids and targets of what the teacher is surest of, as kept by a stopped run."""
-    kept = run.work / FOLDER / "labelled.npz"
+    """Ids of texts and what the teacher says of them, as kept by a stopped run."""
+    kept = run.work / FOLDER / "answers.npz"
 
-    def label() -> LabelledIds:
+    def answer() -> LabelledIds:
         if kept.exists():
             return load_ids(kept)
-        texts = pool_of(unlabeled(), known, settings.pool)
-        if not texts:
-            raise _nothing_to_label()
-        run.display.note(f"self-training: labelling {len(texts):,} texts")
-        rows, columns = surest(
-            teacher.predict_proba(texts), work.train[1].mean(axis=0), settings.documents
-        )
-        documents = teacher.members[0].tokenizer.encode_batch([texts[row] for row in rows])
-        targets = np.eye(len(work.labels), dtype=np.float32)[columns]
+        texts = drawn(unlabeled(), known, settings.documents)
+        run.display.note(f"self-training: a second round, also on {len(texts):,} unlabelled texts")
+        documents = teacher.members[0].tokenizer.encode_batch(texts)
+        targets = teacher.predict_proba(texts).astype(np.float32)
         save_ids((documents, targets), kept)
         return documents, targets
 
-    return ranks.made_by_first("self-training", label, lambda: load_ids(kept), kept)
+    return ranks.made_by_first("self-training", answer, lambda: load_ids(kept), kept)
 
 
-def pool_of(texts: Iterable[str], known: Collection[str], n: int) -> list[str]:
+def drawn(texts: Iterable[str], known: Collection[str], n: int) -> list[str]:
     """At most `n` different texts that are not known: drawn by digest, whatever their order."""
     seen = set(known)
 

@@ -14,13 +14,13 @@ from ulmfit.apps.direction import DirectionWork, LabelledIds, hand_over, train_d
 from ulmfit.apps.language_models import task_corpus
 from ulmfit.apps.predictor import Predictor
 from ulmfit.apps.run import Texts, TrainingRun
-from ulmfit.apps.self_training import require_self_training, second_round
+from ulmfit.apps.self_training import second_round, wants_second_round
 from ulmfit.apps.side_by_side import beside, half_of_the_threads, worth_it
 from ulmfit.config import Direction
 from ulmfit.data.datasets import Dataset, rows_with_text, text_digest, training_rows
 from ulmfit.data.splits import split_texts
 from ulmfit.data.tokenizer import Tokenizer
-from ulmfit.errors import InputError
+from ulmfit.errors import InputError, SettingsError
 from ulmfit.settings import NGramSettings, Settings
 from ulmfit.stages.calibration import calibrate
 from ulmfit.stages.ensemble import Scores
@@ -64,7 +64,8 @@ def train_classifier(
     """
     dataset = training_rows(dataset)
     labels = dataset.classes
-    _check(dataset, valid, unlabeled, settings)
+    twice = wants_second_round(dataset, valid, unlabeled, settings.self_training)
+    _check(settings, unlabeled_is_read=unlabeled is None or twice)
     train_part, valid_part = _split(dataset, valid, settings, run.seed)
 
     def task_texts() -> Iterator[str]:
@@ -73,43 +74,52 @@ def train_classifier(
     texts = task_texts if settings.finetune_lm is not None else None
     run.claim(_identity([train_part, valid_part], texts, lms, settings))
     tokenizer = next(iter(lms.values())).tokenizer
-    n_tokens = 0
+    lm_tokens = 0
     if settings.finetune_lm is not None:
         tokenizer, corpus, _ = task_corpus(lms, task_texts, settings.finetune_lm, run)
-        n_tokens = corpus.n_tokens * settings.finetune_lm.epochs
+        lm_tokens = corpus.n_tokens * settings.finetune_lm.epochs
     train_data = _encoded(train_part, tokenizer, labels)
     valid_data = _encoded(valid_part, tokenizer, labels) if valid_part is not None else None
-    n_tokens += sum(map(len, train_data[0])) * settings.classifier.epochs
     works = [
         DirectionWork(direction, lm, train_data, valid_data, labels, dataset.multi_label, settings)
         for direction, lm in lms.items()
     ]
-    predictor, second = _trained(works, run, task_texts, n_tokens), None
-    if settings.self_training is not None and unlabeled is not None:
+    predictor, second = _trained(works, run, task_texts, lm_tokens), None
+    if twice:
+        assert settings.self_training is not None and unlabeled is not None
         known = {text for part in (train_part, valid_part) if part for text in part.texts}
         again = second_round(predictor, works, unlabeled, known, settings.self_training, run)
-        second = _trained(*again, task_texts, n_tokens)
+        second = _trained(*again, task_texts)
     ranks.first_goes_on()
     if second is not None:
         predictor = _better(predictor, second, valid_part, run)
     return _completed(predictor, train_data, valid_part, valid_data, settings.ngrams, run)
 
 
-def _check(
-    dataset: Dataset, valid: Dataset | None, unlabeled: Texts | None, settings: Settings
-) -> None:
+def _check(settings: Settings, *, unlabeled_is_read: bool) -> None:
     """Find out before hours of training what later stages would refuse."""
-    if settings.self_training is not None:
-        require_self_training(dataset, valid, unlabeled)
+    if settings.finetune_lm is None and not unlabeled_is_read:
+        raise SettingsError(
+            "these settings do not use texts without labels",
+            expected="finetune_lm or self_training for them",
+        )
     check_settings(settings.classifier)
     if settings.finetune_lm is not None:
         group_rates(settings.finetune_lm.rates, 2)
 
 
 def _trained(
-    works: Sequence[DirectionWork], run: TrainingRun, texts: Texts, n_tokens: int
+    works: Sequence[DirectionWork], run: TrainingRun, texts: Texts, lm_tokens: int = 0
 ) -> Predictor:
-    """All directions, trained side by side where that is worth it."""
+    """All directions, trained side by side where that is worth it.
+
+    Args:
+        works: one for each direction.
+        run: folder, device, display, seed.
+        texts: opens the task's text.
+        lm_tokens: how much is read in LM fine-tuning.
+    """
+    n_tokens = lm_tokens + sum(map(len, works[0].train[0])) * works[0].settings.classifier.epochs
     done = ranks.first("trained models", lambda: [w.model_folder(run).is_dir() for w in works])
     todo = [work for work, there in zip(works, done, strict=True) if not there]
     halves = worth_it(run, len(works), n_tokens)

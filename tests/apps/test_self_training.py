@@ -38,11 +38,13 @@ def test_the_second_round_learns_what_the_first_one_says(tmp_path: Path) -> None
     assert targets.shape == (20, 2)
     assert targets.sum(axis=1) == pytest.approx(np.ones(20))
     assert ((targets > 0) & (targets < 1)).all(), "soft"
+    assert "also 20 texts without labels" in found.card()
     plain = train_classifier(
         dataset(30), LMS, settings(), training_run(tmp_path / "plain"), unlabeled=lambda: UNLABELED
     )
     weights = [checksum(each.members[0].weights) for each in (found, plain)]
     assert weights[0] != weights[1]
+    assert "without labels" not in plain.card()
 
 
 def test_a_stopped_run_keeps_the_answers(tmp_path: Path) -> None:

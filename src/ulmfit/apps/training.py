@@ -27,6 +27,7 @@ from ulmfit.stages.ensemble import Scores
 from ulmfit.stages.finetune_classifier import check_settings, one_hot
 from ulmfit.stages.fit_ngrams import DEFAULT_SHARE, choose_share, fit_ngrams
 from ulmfit.stages.lm_folder import TrainedLM
+from ulmfit.stages.model_card import ANSWERED
 from ulmfit.stages.ngrams import NGrams, blend
 from ulmfit.stages.rates import group_rates
 from ulmfit.train.checkpoint import checksum
@@ -88,8 +89,9 @@ def train_classifier(
     if twice:
         assert settings.self_training is not None and unlabeled is not None
         known = {text for part in (train_part, valid_part) if part for text in part.texts}
-        again = second_round(predictor, works, unlabeled, known, settings.self_training, run)
-        second = _trained(*again, task_texts)
+        again, own = second_round(predictor, works, unlabeled, known, settings.self_training, run)
+        second = _trained(again, own, task_texts)
+        second.metrics[ANSWERED] = len(again[0].train[0]) - len(train_data[0])
     ranks.first_goes_on()
     if second is not None:
         predictor = _better(predictor, second, valid_part, run)

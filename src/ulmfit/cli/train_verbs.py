@@ -75,7 +75,7 @@ class Recipe:
         lm: name or folder of the language model.
         direction: forward, backward or both.
         settings: of the stages.
-        unlabeled: opens more text for the language model.
+        unlabeled: opens more text of the same kind.
         valid: held-out rows that choose the epoch.
         baseline: whether to compare with TF-IDF and logistic regression.
         report: whether to write the report.
@@ -181,6 +181,7 @@ def finetune_classifier(
     out: Out,
     test: Test = None,
     test_fraction: TestFraction = 0.2,
+    unlabeled: Unlabeled = None,
     valid: Valid = None,
     text: Text = None,
     label: Label = None,
@@ -207,7 +208,7 @@ def finetune_classifier(
     """Train a classifier on a language model that is already fine-tuned.
 
     Like `ulmfit train` without LM fine-tuning, which `ulmfit finetune-lm` has done, once for any
-    number of classifiers.
+    number of classifiers. With few labels, --unlabeled helps here too.
     """
     settings = read_settings(preset, config, changes, unused=["pretrain", "finetune_lm"])
     settings = settings.model_copy(update={"finetune_lm": None})
@@ -215,8 +216,9 @@ def finetune_classifier(
     parts = load_parts(
         data, columns, test=test, test_fraction=test_fraction, limit=limit, seed=seed
     )
+    more = without_test_texts(reader(unlabeled, columns), parts.test)
     held_out = columns.load(valid, "valid") if valid else None
-    recipe = Recipe(lm, direction, settings, None, held_out, not no_baseline, not no_report)
+    recipe = Recipe(lm, direction, settings, more, held_out, not no_baseline, not no_report)
     place = Place(out, seed, resume, quiet, device, precision, as_json=as_json)
     use_threads(threads)
     _train(recipe, parts, place)

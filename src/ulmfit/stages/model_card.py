@@ -32,6 +32,8 @@ _USE = (
     "less sure, and `ulmfit evaluate` says on labelled texts of yours what that leaves; `ulmfit",
     "explain` shows which words an answer comes from.",
 )
+# In the metrics: how many texts without labels a second round had.
+ANSWERED = "second_round_unlabeled"
 _READING = {"forward": "from left to right", "backward": "from right to left"}
 
 _COUNTING = (
@@ -119,7 +121,7 @@ def classifier_card(
             "",
             *_INTENDED,
             "",
-            *_data(whole.get("data")),
+            *_data(whole.get("data"), _number(whole, ANSWERED)),
             "## Quality",
             "",
             *_tested(whole),
@@ -169,15 +171,24 @@ def _what_it_is(
     ]
 
 
-def _data(data: Any) -> list[str]:
-    """The rows behind the model, as far as they are known."""
-    if not isinstance(data, Mapping):
-        return []
+def _data(data: Any, answered: float | None) -> list[str]:
+    """The rows behind the model, as far as they are known.
+
+    Args:
+        data: facts of the labelled rows.
+        answered: texts without labels in the second round; None: there was none.
+    """
+    data = data if isinstance(data, Mapping) else {}
     rows, words = _number(data, "train_rows"), _number(data, "median_words")
     name = f" from {_code(str(data['name']))}" if data.get("name") else ""
     lines = [f"- training: {rows:,.0f} rows{name}"] if rows is not None else []
     if words is not None:
         lines.append(f"- length: {words:,.0f} words, median")
+    if answered is not None:
+        lines.append(
+            f"- second round: also {answered:,.0f} texts without labels, with the probabilities "
+            "that a first round gave them"
+        )
     if data.get("held_out"):
         lines.append("- the test rows were held out of the same data, labels in proportion")
     labels = data.get("labels")

@@ -65,8 +65,10 @@ check: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# A process for each core, up to four, each on one thread. What uses a file's fixtures stays together.
 test: check
-	$(BIN)/pytest -m "not slow"
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(BIN)/pytest -m "not slow" \
+	  --numprocesses logical --maxprocesses 4 --dist loadfile
 
 test-slow: $(STAMP)
 	RELIABILITY=benchmarks/results/reliability.json $(BIN)/pytest -m slow

@@ -60,7 +60,12 @@ def planted(lm_folder: Path) -> TextClassifier:
     """Trained on texts whose label an adjective tells."""
     texts, labels = tiny.labelled_texts(400)
     made = TextClassifier(lm=lm_folder, overrides=SETTINGS, precision="float32")
-    return made.fit(texts, labels)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)  # on which the rounding depends, and so the weights
+    try:
+        return made.fit(texts, labels)
+    finally:
+        torch.set_num_threads(threads)
 
 
 def by_word(found: Explanation) -> dict[str, float]:

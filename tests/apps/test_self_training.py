@@ -12,7 +12,7 @@ from tests.apps.test_training import LMS, dataset, notes, settings, training_run
 from ulmfit.apps.self_training import FEW_LABELS, FOLDER, drawn
 from ulmfit.apps.training import train_classifier
 from ulmfit.data.datasets import Dataset
-from ulmfit.errors import InputError, SettingsError
+from ulmfit.errors import InputError
 from ulmfit.settings import SelfTrainingSettings, Settings
 from ulmfit.train.checkpoint import checksum
 
@@ -125,12 +125,14 @@ def test_unasked_for_it_needs_texts_without_labels(tmp_path: Path) -> None:
     assert not [line for line in notes(run) if line.startswith("self-training:")]
 
 
-def test_texts_that_nothing_reads_are_refused(tmp_path: Path) -> None:
-    nothing = settings(finetune_lm=None, self_training=None)
-    with pytest.raises(SettingsError, match="do not use texts without labels"):
-        train_classifier(
-            dataset(30), LMS, nothing, training_run(tmp_path), unlabeled=lambda: UNLABELED
-        )
+def test_it_is_said_when_nothing_reads_the_texts(tmp_path: Path) -> None:
+    def said(wanted: Settings, folder: Path) -> bool:
+        run = training_run(folder)
+        train_classifier(dataset(30), LMS, wanted, run, unlabeled=lambda: UNLABELED)
+        return "the texts without labels are not used" in notes(run)
+
+    assert said(settings(finetune_lm=None), tmp_path / "unread")
+    assert not said(settings(), tmp_path / "by the LM")
 
 
 def test_several_labels_for_a_text(tmp_path: Path) -> None:

@@ -151,6 +151,10 @@ def test_a_misspelt_file_is_told_before_torch_is_loaded() -> None:
         (["--unlabeled", "none.txt"], "none.txt: no such file"),
         (["--test", "none.csv"], "none.csv: no such file"),
         (["--valid", "none.csv"], "none.csv: no such file"),
+        (
+            ["--set", "finetune_lm=none", "--set", "self_training=none", "--unlabeled", "a.txt"],
+            "--unlabeled is for finetune_lm and self_training",
+        ),
     ],
 )
 def test_bad_input_is_found_before_training(

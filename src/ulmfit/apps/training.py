@@ -20,7 +20,7 @@ from ulmfit.config import Direction
 from ulmfit.data.datasets import Dataset, rows_with_text, text_digest, training_rows
 from ulmfit.data.splits import split_texts
 from ulmfit.data.tokenizer import Tokenizer
-from ulmfit.errors import InputError, SettingsError
+from ulmfit.errors import InputError
 from ulmfit.settings import NGramSettings, Settings
 from ulmfit.stages.calibration import calibrate
 from ulmfit.stages.ensemble import Scores
@@ -66,7 +66,9 @@ def train_classifier(
     dataset = training_rows(dataset)
     labels = dataset.classes
     twice = wants_second_round(dataset, valid, unlabeled, settings.self_training)
-    _check(settings, unlabeled_is_read=unlabeled is None or twice)
+    _check(settings)
+    if unlabeled is not None and settings.finetune_lm is None and not twice:
+        run.display.note("the texts without labels are not used")
     train_part, valid_part = _split(dataset, valid, settings, run.seed)
 
     def task_texts() -> Iterator[str]:
@@ -98,13 +100,8 @@ def train_classifier(
     return _completed(predictor, train_data, valid_part, valid_data, settings.ngrams, run)
 
 
-def _check(settings: Settings, *, unlabeled_is_read: bool) -> None:
+def _check(settings: Settings) -> None:
     """Find out before hours of training what later stages would refuse."""
-    if settings.finetune_lm is None and not unlabeled_is_read:
-        raise SettingsError(
-            "these settings do not use texts without labels",
-            expected="finetune_lm or self_training for them",
-        )
     check_settings(settings.classifier)
     if settings.finetune_lm is not None:
         group_rates(settings.finetune_lm.rates, 2)

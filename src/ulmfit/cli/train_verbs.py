@@ -56,6 +56,7 @@ from ulmfit.cli.outcomes import (
 from ulmfit.cli.printing import print_json
 from ulmfit.cli.reports import write_report
 from ulmfit.cli.training_runs import Place, default_out, read_settings, reader
+from ulmfit.errors import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -137,6 +138,10 @@ def train(
     tested beside TF-IDF with logistic regression; without --test, a part of DATA is held out.
     """
     settings = read_settings(preset, config, changes, unused=["pretrain"])
+    if unlabeled and settings.finetune_lm is None and settings.self_training is None:
+        raise SettingsError(
+            "--unlabeled is for finetune_lm and self_training, and both are left out"
+        )
     columns = Columns(text, label, label_separator, encoding, data_dir, multi_label)
     more = reader(unlabeled, columns)
     parts = load_parts(

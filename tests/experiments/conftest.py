@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests import tiny
+from ulmfit.apps.training import train_on_tuned
 from ulmfit.experiments.cells import Plan, Task, expand, make_plan, tasks_of
 from ulmfit.experiments.language_models import Site
 from ulmfit.experiments.recipes import DataSource, Experiment, Metric, Scale, Variant
@@ -61,7 +62,7 @@ def scale(rows: Path) -> Scale:
 @pytest.fixture
 def site(tmp_path: Path) -> Site:
     """A work folder of one's own."""
-    return Site(tmp_path / "work", cpu=True)
+    return Site(tmp_path / "work", cpu=True, trainer=train_on_tuned)
 
 
 def experiment(*variants: Variant, name: str = "own", **changes: object) -> Experiment:

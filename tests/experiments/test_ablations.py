@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.experiments.conftest import last_task, plan_of
+from tests.experiments.conftest import experiment, last_task, plan_of, plans_of
 from ulmfit.data.datasets import Dataset
 from ulmfit.errors import InputError
 from ulmfit.experiments.ablations import Member, measured, read_curve, run_task
@@ -39,6 +39,31 @@ def test_baselines_answer_the_test_rows(method: Method, scale: Scale, site: Site
     result = json.loads(last_task(plan).outcome(site.work).read_text("utf-8"))
     wrong = np.array(result["probabilities"]).argmax(axis=1) != np.array(result["truth"])
     assert wrong.mean() < 0.3, "an adjective tells"
+
+
+@pytest.mark.parametrize("labels", [8, None])
+def test_the_whole_of_train_is_one_member(labels: int | None, scale: Scale, site: Site) -> None:
+    variant = Variant(
+        name="x",
+        method="train",
+        directions=("forward", "backward"),
+        set={"self_training.documents": 10, "self_training.epochs": 2} if labels else {},
+    )
+    own = experiment(variant, metric="test", low_shot=True)
+    (plan,) = [plan for plan in plans_of([own], scale) if plan.cell.labels == labels]
+    kinds = [task.kind for task in tasks_of(plan)]
+    assert kinds == ["pretrain", "tune"] * 2 + ["train"]
+    for task in tasks_of(plan):
+        run_task(task, site, Silent())
+    result = json.loads(last_task(plan).outcome(site.work).read_text("utf-8"))
+    assert np.array(result["probabilities"]).shape == (80, 2)
+    folder = last_task(plan).folder(site.work) / "run"
+    second = folder / "self-training" / "answers.npz"
+    if labels is None:
+        assert not second.exists(), "all texts have labels"
+    else:
+        assert len(np.load(second)["targets"]) == 10
+    assert (folder / "backward" / "classifier" / "model").is_dir()
 
 
 def test_what_is_done_is_not_done_again(scale: Scale, site: Site) -> None:

@@ -11,6 +11,7 @@ import pytest
 from tests import tiny
 from tests.experiments.conftest import experiment, plan_of, plans_of
 from ulmfit.apps.pretrained import shipped_lms
+from ulmfit.config import Direction
 from ulmfit.errors import SettingsError
 from ulmfit.experiments.cells import Plan, expand, make_plan, tasks_of
 from ulmfit.experiments.language_models import lm_digests
@@ -159,6 +160,23 @@ def test_draws_of_other_lengths_are_one_recipe(scale: Scale) -> None:
     few = Variant(name="few", text="labelled")
     plans = plans_of([experiment(few, low_shot=True)], scale, seeds=3)
     assert len({plan.recipe() for plan in plans if plan.cell.labels == 8}) == 1
+
+
+def test_what_train_adds_is_part_of_the_key(scale: Scale) -> None:
+    both: tuple[Direction, ...] = ("forward", "backward")
+
+    def key(**changes: object) -> str:
+        return plan_of(Variant(name="x", method="train", directions=both, set=changes), scale).key()
+
+    members = tasks_of(plan_of(Variant(name="both", directions=both), scale))
+    *shared, train = tasks_of(plan_of(Variant(name="x", method="train", directions=both), scale))
+    assert [task.key for task in shared] == [t.key for t in members if t.kind != "train"]
+    assert [need.direction for need in train.needs] == ["forward", "backward"]
+    assert key() == key()
+    changes = ({"ngrams": None}, {"self_training.epochs": 3}, {"classifier.epochs": 4})
+    assert len({key(), *(key(**change) for change in changes)}) == 4
+    one = Variant(name="x", method="train", directions=("forward",))
+    assert plan_of(one, scale).key() != key()
 
 
 def test_members_share_what_they_can(scale: Scale) -> None:

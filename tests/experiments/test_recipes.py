@@ -101,6 +101,10 @@ def test_all_and_own_files_are_found_once(tmp_path: Path) -> None:
             "'b' has word_counts and method = 'tfidf'",
         ),
         (
+            OWN.format(reference="a", second="b") + 'method = "train"\nword_counts = true',
+            "'b' has word_counts and method = 'train'",
+        ),
+        (
             OWN.format(reference="a", second="b") + 'method = "word-counts"',
             "'b' has method = 'word-counts'",
         ),

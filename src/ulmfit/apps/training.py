@@ -5,7 +5,7 @@ Every stage writes what it made below the work folder, so that a stopped run goe
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 
@@ -21,12 +21,13 @@ from ulmfit.data.datasets import Dataset, rows_with_text, text_digest, training_
 from ulmfit.data.splits import split_texts
 from ulmfit.data.tokenizer import Tokenizer
 from ulmfit.errors import InputError
-from ulmfit.settings import NGramSettings, Settings
+from ulmfit.settings import NGramSettings, SelfTrainingSettings, Settings
 from ulmfit.stages.calibration import calibrate
 from ulmfit.stages.ensemble import Scores
 from ulmfit.stages.finetune_classifier import check_settings, one_hot
 from ulmfit.stages.fit_ngrams import DEFAULT_SHARE, choose_share, fit_ngrams
 from ulmfit.stages.lm_folder import TrainedLM
+from ulmfit.stages.lm_training import RunContext
 from ulmfit.stages.model_card import ANSWERED
 from ulmfit.stages.ngrams import NGrams, blend
 from ulmfit.stages.rates import group_rates
@@ -91,13 +92,41 @@ def train_classifier(
     if twice:
         assert settings.self_training is not None and unlabeled is not None
         known = {text for part in (train_part, valid_part) if part for text in part.texts}
-        again, own = second_round(predictor, works, unlabeled, known, settings.self_training, run)
-        second = _trained(again, own, task_texts)
-        second.metrics[ANSWERED] = len(again[0].train[0]) - len(train_data[0])
+        second = _once_more(predictor, works, unlabeled, known, settings.self_training, run)
     ranks.first_goes_on()
     if second is not None:
         predictor = _better(predictor, second, valid_part, run)
     return _completed(predictor, train_data, valid_part, valid_data, settings.ngrams, run)
+
+
+def train_on_tuned(
+    lms: Mapping[Direction, TrainedLM],
+    train: Dataset,
+    valid: Dataset | None,
+    unlabeled: Texts,
+    settings: Settings,
+    context: RunContext,
+) -> Predictor:
+    """`train_classifier` as a single stage, on language models that are tuned already.
+
+    Args:
+        lms: tuned language models, sharing one vocabulary.
+        train: labelled documents.
+        valid: held-out documents, None for none but what `train_classifier` itself holds out.
+        unlabeled: opens more text of the task.
+        settings: with `finetune_lm` left out.
+        context: device, folder, display, seed.
+    """
+    run = TrainingRun(
+        context.folder / "run",
+        context.accelerator,
+        context.display,
+        context.seed,
+        context.resume,
+        context.checkpoint_seconds,
+        context.deadline,
+    )
+    return train_classifier(train, lms, settings, run, unlabeled=unlabeled, valid=valid)
 
 
 def _check(settings: Settings) -> None:
@@ -137,6 +166,21 @@ def _trained(
     trained = [train_direction(work, run, texts) for work in works]
     on_cpu = run.accelerator.device.type == "cpu"
     return Predictor(trained, device="cpu" if on_cpu else "auto")
+
+
+def _once_more(
+    first: Predictor,
+    works: Sequence[DirectionWork],
+    unlabeled: Texts,
+    known: Collection[str],
+    settings: SelfTrainingSettings,
+    run: TrainingRun,
+) -> Predictor:
+    """The classifier of the second round, see `self_training.second_round`."""
+    again, own = second_round(first, works, unlabeled, known, settings, run)
+    second = _trained(again, own, unlabeled)
+    second.metrics[ANSWERED] = len(again[0].train[0]) - len(works[0].train[0])
+    return second
 
 
 def _better(

@@ -205,6 +205,7 @@ def reproduce(
 
 def _run(request: Request, report: Path | None, *, quiet: bool, as_json: bool) -> None:
     from ulmfit.apps.display import make_display
+    from ulmfit.apps.training import train_on_tuned
     from ulmfit.cli.options import use_threads
     from ulmfit.experiments.recipes import find_experiments
     from ulmfit.experiments.reproduce import reproduce as run
@@ -212,7 +213,7 @@ def _run(request: Request, report: Path | None, *, quiet: bool, as_json: bool) -
     from ulmfit.experiments.tables import experiment_tables
 
     use_threads(request.threads)
-    found = run(request, make_display(quiet=quiet))
+    found = run(request, make_display(quiet=quiet), train_on_tuned)
     if report is not None:
         _report(report, request.results, request.scale)
     if as_json:

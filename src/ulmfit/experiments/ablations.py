@@ -121,8 +121,7 @@ def _rows(plan: Plan, parts: Parts) -> tuple[Dataset, Dataset | None]:
 
 def _ulmfit(task: Task, parts: Parts, site: Site, display: Display) -> Member:
     plan = task.plan
-    assert task.needs is not None
-    lm = TrainedLM.load(task.needs.outcome(site.work))
+    lm = TrainedLM.load(task.needs[0].outcome(site.work))
     train, valid = _rows(plan, parts)
     classes = parts.train.classes
 
@@ -149,9 +148,25 @@ def _ulmfit(task: Task, parts: Parts, site: Site, display: Display) -> Member:
     return Member(classes, answer, read_curve(context.folder / "log.jsonl"))
 
 
+def _train(task: Task, parts: Parts, site: Site, display: Display) -> Member:
+    """What `ulmfit train` makes of tuned language models, of both directions in one member."""
+    plan = task.plan
+    lms = {need.direction: TrainedLM.load(need.outcome(site.work)) for need in task.needs}
+    train, valid = _rows(plan, parts)
+    assert site.trainer is not None, "the command hands it in"
+    predictor = site.trainer(
+        lms,
+        train,
+        valid,
+        lambda: parts.task_texts(plan.metric),
+        plan.settings.model_copy(update={"finetune_lm": None}),
+        site.context(task, display),
+    )
+    return Member(list(predictor.labels), predictor.predict_proba)
+
+
 def _hypercolumns(task: Task, parts: Parts, site: Site, display: Display) -> Member:
-    assert task.needs is not None
-    lm = TrainedLM.load(task.needs.outcome(site.work))
+    lm = TrainedLM.load(task.needs[0].outcome(site.work))
     train, valid = _rows(task.plan, parts)
     fitted = fit_hypercolumns(lm, train, valid)
     return Member(fitted.labels, fitted.predict_proba)
@@ -195,8 +210,7 @@ def _ngrams(task: Task, parts: Parts, site: Site, display: Display) -> Member:
 
 
 def _word_counts(task: Task, parts: Parts, site: Site, display: Display) -> Member:
-    assert task.needs is not None
-    tokenizer = TrainedLM.load(task.needs.outcome(site.work)).tokenizer
+    tokenizer = TrainedLM.load(task.needs[0].outcome(site.work)).tokenizer
     train, classes = parts.labelled(task.plan.cell.labels, task.plan.cell.seed), parts.train.classes
     assert train.labels is not None
     documents, targets = tokenizer.encode_batch(train.texts), one_hot(train.labels, classes)
@@ -217,6 +231,7 @@ def _embeddings(task: Task, parts: Parts, site: Site, display: Display) -> Membe
 
 _METHODS: dict[str, Callable[[Task, Parts, Site, Display], Member]] = {
     "ulmfit": _ulmfit,
+    "train": _train,
     "hypercolumns": _hypercolumns,
     "multitask": _multitask,
     "tfidf": _tfidf,

@@ -28,6 +28,9 @@ VERSION = 2
 # Of a method whose code has changed since: results of the others still hold.
 VERSIONS: dict[Method, int] = {}
 
+# Methods that train a classifier by the settings, which takes minutes or hours.
+TRAINED = ("ulmfit", "multitask", "train")
+
 # Methods in which nothing is drawn: on all labels one seed says everything.
 FIXED = ("tfidf", "nb-svm", "sentence-embeddings")
 
@@ -114,14 +117,14 @@ class Task:
         key: hash of all that decides the outcome.
         plan: a cell that needs it; others may too.
         direction: reading order.
-        needs: task that has to be done before, None for none.
+        needs: tasks that have to be done before.
     """
 
     kind: Kind
     key: str
     plan: Plan
     direction: Direction
-    needs: Task | None = None
+    needs: tuple[Task, ...] = ()
 
     def folder(self, work: Path) -> Path:
         """Where its outcome is, and its checkpoints until it is done."""
@@ -261,14 +264,17 @@ def _course(settings: Settings, train_rows: int, parts: Parts) -> tuple[Classifi
 
 
 def tasks_of(plan: Plan) -> list[Task]:
-    """The work behind a cell, each task behind the one that it needs."""
+    """The work behind a cell, each task behind those that it needs."""
+    lms = {direction: _lm_tasks(plan, direction) for direction in plan.variant.members}
+    if plan.variant.method == "train":
+        tunes = tuple(tasks[-1] for tasks in lms.values())
+        key = _train_key(plan, "forward", tunes)
+        made = [task for tasks in lms.values() for task in tasks]
+        return [*made, Task("train", key, plan, "forward", tunes)]
     found: list[Task] = []
-    for direction in plan.variant.members:
-        tune = None
-        if plan.variant.reads_lm:
-            pretrain = _pretrain_task(plan, direction)
-            tune = Task("tune", _tune_key(plan, direction, pretrain), plan, direction, pretrain)
-            found += [pretrain, tune] if pretrain is not None else [tune]
+    for direction, tasks in lms.items():
+        tune = tuple(tasks[-1:])
+        found += tasks
         found.append(Task("train", _train_key(plan, direction, tune), plan, direction, tune))
     if plan.variant.word_counts:
         found.append(_counting_task(next(task for task in found if task.kind == "train")))
@@ -281,6 +287,15 @@ def _counting_task(beside: Task) -> Task:
     plan = replace(beside.plan, variant=counting)
     key = _train_key(plan, beside.direction, beside.needs)
     return replace(beside, key=key, plan=plan)
+
+
+def _lm_tasks(plan: Plan, direction: Direction) -> list[Task]:
+    """What makes the tuned language model, as the last of them; nothing where none is read."""
+    if not plan.variant.reads_lm:
+        return []
+    pretrain = _pretrain_task(plan, direction)
+    before = () if pretrain is None else (pretrain,)
+    return [*before, Task("tune", _tune_key(plan, direction, pretrain), plan, direction, before)]
 
 
 def _pretrain_task(plan: Plan, direction: Direction) -> Task | None:
@@ -333,14 +348,14 @@ def tuning_seed(plan: Plan) -> int | None:
     return None if shared else plan.cell.seed
 
 
-def _train_key(plan: Plan, direction: Direction, tune: Task | None) -> str:
+def _train_key(plan: Plan, direction: Direction, tunes: Sequence[Task]) -> str:
     variant = plan.variant
-    trained = variant.method in ("ulmfit", "multitask")
+    trained = variant.method in TRAINED
     drawn = plan.cell.labels is not None or not nothing_drawn(variant)
     identity: dict[str, Any] = {
         "version": VERSIONS.get(variant.method, VERSION),
         "method": variant.method,
-        "tune": tune.key if tune is not None else None,
+        "tune": tunes[0].key if tunes else None,
         "settings": _settled(plan.settings.classifier) if trained else None,
         "fitted": (plan.course[0].model_dump(), plan.course[1]) if trained else None,
         "precision": plan.precision if trained else None,
@@ -351,6 +366,9 @@ def _train_key(plan: Plan, direction: Direction, tune: Task | None) -> str:
         "seed": plan.cell.seed if drawn else None,
         "direction": direction,
     }
+    if variant.method == "train":
+        identity["tunes"] = [tune.key for tune in tunes]
+        identity["beyond"] = plan.settings.model_dump(include={"self_training", "ngrams"})
     if variant.method == "multitask":  # from scratch, with the sizes and words of a tuned LM
         settings = plan.settings.finetune_lm
         identity["words"] = settings.model_dump() if settings is not None else None

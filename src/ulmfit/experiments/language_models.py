@@ -6,14 +6,18 @@ What is made here is kept on disk under the hash of all that decides it.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ulmfit.artifacts import WEIGHTS, FolderContents, read_folder, write_folder
 from ulmfit.config import Direction, LMConfig
 from ulmfit.data.corpus import TokenCorpus
-from ulmfit.data.datasets import iter_texts, text_digest
+from ulmfit.data.datasets import Dataset, iter_texts, text_digest
 from ulmfit.data.tokenizer import Tokenizer
 from ulmfit.errors import SettingsError
 from ulmfit.experiments.cells import Plan, Task, digest, tuning_seed
@@ -21,7 +25,7 @@ from ulmfit.experiments.protocol import load_parts
 from ulmfit.locks import alone_in
 from ulmfit.model.language_model import LanguageModel
 from ulmfit.runtime import Precision, make_accelerator, seed_everything
-from ulmfit.settings import FinetuneLMSettings, PretrainSettings
+from ulmfit.settings import FinetuneLMSettings, PretrainSettings, Settings
 from ulmfit.stages.finetune_lm import (
     adapted_model,
     finetune_lm,
@@ -39,6 +43,32 @@ from ulmfit.train.tracker import Display
 Texts = Callable[[], Iterable[str]]
 
 
+class Answering(Protocol):
+    """A trained classifier."""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the classes."""
+
+    def predict_proba(self, texts: Iterable[str]) -> NDArray[np.floating[Any]]:
+        """Probabilities, (N, C)."""
+
+
+class Trainer(Protocol):
+    """What `ulmfit train` does once the language models are tuned, see `apps.training`."""
+
+    def __call__(
+        self,
+        lms: Mapping[Direction, TrainedLM],
+        train: Dataset,
+        valid: Dataset | None,
+        unlabeled: Texts,
+        settings: Settings,
+        context: RunContext,
+    ) -> Answering:
+        """Train on these rows, some held out, and texts without labels; kept below the folder."""
+
+
 @dataclass(frozen=True)
 class Site:
     """Where and on what cells are run.
@@ -50,6 +80,7 @@ class Site:
         cpu: do not use a GPU even if there is one.
         precision: of the products in training.
         checkpoint_seconds: least time between two checkpoints.
+        trainer: for the method `train`, which other methods can do without.
     """
 
     work: Path
@@ -58,6 +89,7 @@ class Site:
     cpu: bool = False
     precision: Precision = "float32"
     checkpoint_seconds: float = 60.0
+    trainer: Trainer | None = None
 
     def context(self, task: Task, display: Display) -> RunContext:
         """The surroundings of a stage; a killed one goes on from its checkpoint."""
@@ -135,8 +167,8 @@ def base_lm(task: Task, site: Site) -> TrainedLM:
     Raises:
         SettingsError: the folder has no such direction.
     """
-    if task.needs is not None:
-        return TrainedLM.load(task.needs.outcome(site.work))
+    if task.needs:
+        return TrainedLM.load(task.needs[0].outcome(site.work))
     assert site.lm is not None
     for part in _directions(read_folder(site.lm)):
         if part.config.get("direction") == task.direction:

@@ -23,6 +23,7 @@ Method = Literal[
     "n-grams",
     "sentence-embeddings",
     "word-counts",
+    "train",
 ]
 Metric = Literal["test", "validation"]
 
@@ -37,7 +38,7 @@ DATASETS = {
 }
 
 EXPERIMENTS, SCALES, RESULTS = "experiments", "scales", "results"
-_READS_LM = ("ulmfit", "hypercolumns")
+_READS_LM = ("ulmfit", "hypercolumns", "train")
 
 
 class Variant(Frozen):
@@ -45,12 +46,14 @@ class Variant(Frozen):
 
     Attributes:
         name: what the table calls it.
-        method: how texts become labels.
+        method: how texts become labels; `train` is all that the command of this name does once the
+            language models are tuned.
         lm: weights to start from.
         finetune: whether the LM is trained on the task's text; if not, it only takes its words.
         text: what the LM is trained on: `all` text of the training part, with the unlabelled
             text where there is some, or that of the `labelled` rows alone.
-        directions: members, whose probabilities are averaged.
+        directions: members, whose probabilities are averaged; with the method `train`, those of its
+            one member.
         word_counts: whether the member that counts words is added, by its default share.
         set: settings that differ from the scale's, by dotted key.
         paper: the paper's error by data set, in percent.
@@ -248,7 +251,7 @@ def read_experiment(path: Path) -> Experiment:
                 f"'{path}': {variant.name!r} has method = 'word-counts'",
                 expected="word_counts = true beside a method with a language model",
             )
-        if variant.word_counts and variant.method not in _READS_LM:
+        if variant.word_counts and variant.method not in ("ulmfit", "hypercolumns"):
             raise SettingsError(
                 f"'{path}': {variant.name!r} has word_counts and method = {variant.method!r}",
                 expected="a method with a language model beside them, such as ulmfit",

@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ulmfit.config import Direction
 from ulmfit.data.locations import PREFIX, named_sets
@@ -18,6 +19,9 @@ from ulmfit.experiments.results import Result, commit, hardware, newest
 from ulmfit.experiments.runner import Origin, run_cells
 from ulmfit.runtime import Precision, fast_precision
 from ulmfit.train.tracker import Display
+
+if TYPE_CHECKING:
+    from ulmfit.experiments.language_models import Trainer
 
 
 @dataclass(frozen=True)
@@ -57,8 +61,13 @@ class Request:
     precision: Precision = "auto"
 
 
-def reproduce(request: Request, display: Display) -> list[Result]:
+def reproduce(request: Request, display: Display, trainer: Trainer | None = None) -> list[Result]:
     """Run experiments; finished cells are not run again.
+
+    Args:
+        request: what is wanted.
+        display: what a person sees.
+        trainer: for the method `train`.
 
     Returns:
         Results of all cells wanted, old and new.
@@ -86,6 +95,7 @@ def reproduce(request: Request, display: Display) -> list[Result]:
         request.lm[1] if request.lm is not None else None,
         cpu=gpus == 0,
         precision=request.precision,
+        trainer=trainer,
     )
     origin = Origin(
         scale=scale.name,

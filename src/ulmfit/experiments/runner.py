@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ulmfit.errors import TrainingError
-from ulmfit.experiments.cells import WORD_COUNTS, Plan, Task, digest, tasks_of
+from ulmfit.experiments.cells import TRAINED, WORD_COUNTS, Plan, Task, digest, tasks_of
 from ulmfit.experiments.crew import Crew, Outcome, order_of
 from ulmfit.experiments.results import LMRecord, Result, add_results, read_results, require_place
 from ulmfit.locks import only_run
@@ -63,7 +63,7 @@ class Board:
     def take(self) -> Task | None:
         """The first task that can be done now."""
         for task in self.tasks:
-            if task.needs is None or name_of(task.needs) in self.done:
+            if all(name_of(need) in self.done for need in task.needs):
                 self.tasks.remove(task)
                 return task
         return None
@@ -77,7 +77,7 @@ class Board:
             return
         self.failed[name] = outcome.failure
         # Until none is left: what needs a task may stand before it.
-        while lost := [t for t in self.tasks if t.needs and name_of(t.needs) in self.failed]:
+        while lost := [t for t in self.tasks if any(name_of(n) in self.failed for n in t.needs)]:
             self.failed |= {name_of(task): outcome.failure for task in lost}
             self.tasks = [task for task in self.tasks if task not in lost]
 
@@ -177,7 +177,7 @@ def make_board(plans: Sequence[Plan], results: Path, work: Path, origin: Origin)
     open_plans = [plan for plan, key in left if key not in by_key]
     tasks = order_of([task for plan in open_plans for task in tasks_of(plan)])
     # What takes seconds comes first: there is something to compare with early on.
-    tasks.sort(key=lambda task: task.plan.variant.method in ("ulmfit", "hypercolumns", "multitask"))
+    tasks.sort(key=lambda task: task.plan.variant.method in (*TRAINED, "hypercolumns"))
     done = {name_of(task) for task in tasks if task.outcome(work).exists()}
     left_tasks = [task for task in tasks if task.kind == "train" and name_of(task) not in done]
     return Board(_with_needs(left_tasks, tasks, done), open_plans, done)
@@ -186,11 +186,12 @@ def make_board(plans: Sequence[Plan], results: Path, work: Path, origin: Origin)
 def _with_needs(wanted: list[Task], tasks: list[Task], done: set[Name]) -> list[Task]:
     """Tasks and what they need, in the order of `tasks`."""
     names: set[Name] = set()
-    for task in wanted:
-        one: Task | None = task
-        while one is not None and name_of(one) not in done:
-            names.add(name_of(one))
-            one = one.needs
+    left = list(wanted)
+    while left:
+        task = left.pop()
+        if name_of(task) not in done:
+            names.add(name_of(task))
+            left += task.needs
     return [task for task in tasks if name_of(task) in names]
 
 
@@ -246,8 +247,9 @@ def compose(plan: Plan, work: Path, origin: Origin) -> Result:
 
 
 def name_of_member(task: Task) -> str:
-    """Its direction, or that it counts words."""
-    return WORD_COUNTS if task.plan.variant.method == WORD_COUNTS else task.direction
+    """Its direction, or what it is where it is none of one direction."""
+    method = task.plan.variant.method
+    return method if method in (WORD_COUNTS, "train") else task.direction
 
 
 def together(answers: Mapping[str, NDArray[np.floating]]) -> NDArray[np.floating]:

@@ -242,12 +242,12 @@ class ClassifierSettings(StageSettings):
 class SelfTrainingSettings(StageSettings):
     """A second round of training, also on what the first one's classifier says; no paper's.
 
-    Where nobody has chosen any of these, few labels and more texts are what calls for it, see
-    `apps.self_training`.
+    Where nobody has chosen any of these, it comes with at most 300 labels and at least `documents`
+    texts without labels.
 
     Attributes:
         documents: at most so many texts without labels are answered and learned from.
-        epochs: passes over them and the labelled documents.
+        epochs: passes over them and the labelled documents; more where these are few.
     """
 
     # Ours; docs/log.md, "which texts and targets for a second round?".

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +12,15 @@ import pytest
 
 from tests import tiny
 from tests.apps.test_training import LMS, dataset, notes, settings, training_run
-from ulmfit.apps.self_training import FEW_LABELS, FOLDER, drawn
+from ulmfit.apps.direction import load_ids, save_ids
+from ulmfit.apps.predictor import Predictor
+from ulmfit.apps.self_training import FEW_LABELS, FOLDER, UNUSED, drawn
 from ulmfit.apps.training import train_classifier
+from ulmfit.artifacts import read_folder
 from ulmfit.data.datasets import Dataset
-from ulmfit.errors import InputError
+from ulmfit.errors import InputError, SettingsError
 from ulmfit.settings import SelfTrainingSettings, Settings
+from ulmfit.stages.classifier_folder import TrainedClassifier
 from ulmfit.train.checkpoint import checksum
 
 UNLABELED = tiny.labelled_texts(60, 7)[0]
@@ -29,7 +36,7 @@ def test_the_second_round_learns_what_the_first_one_says(tmp_path: Path) -> None
     found = train_classifier(
         dataset(30), LMS, with_second_round(), run, unlabeled=lambda: UNLABELED
     )
-    assert "self-training: a second round, also on 20 unlabelled texts" in notes(run)
+    assert "self-training: a second round, with 20 of them" in notes(run)
     assert [line for line in notes(run) if "classifier:" in line] == [
         "forward classifier: 30 documents",
         "forward classifier: 50 documents",
@@ -38,7 +45,7 @@ def test_the_second_round_learns_what_the_first_one_says(tmp_path: Path) -> None
     assert targets.shape == (20, 2)
     assert targets.sum(axis=1) == pytest.approx(np.ones(20))
     assert ((targets > 0) & (targets < 1)).all(), "soft"
-    assert "also 20 texts without labels" in found.card()
+    assert "also texts without labels (20)" in found.card()
     plain = train_classifier(
         dataset(30), LMS, settings(), training_run(tmp_path / "plain"), unlabeled=lambda: UNLABELED
     )
@@ -54,28 +61,68 @@ def test_a_stopped_run_keeps_the_answers(tmp_path: Path) -> None:
         found = train_classifier(data, LMS, wanted, run, unlabeled=lambda: UNLABELED)
         return checksum(found.members[0].weights)
 
+    model = tmp_path / FOLDER / "forward" / "classifier" / "model"
     whole = trained(resume=False)
-    answers = (tmp_path / FOLDER / "answers.npz").read_bytes()
-    (tmp_path / FOLDER / "forward" / "classifier" / "model" / "config.json").unlink()
-    for path in (tmp_path / FOLDER / "forward" / "classifier" / "model").iterdir():
-        path.unlink()
-    (tmp_path / FOLDER / "forward" / "classifier" / "model").rmdir()
+    shutil.rmtree(model)
     assert trained(resume=True) == whole
-    assert (tmp_path / FOLDER / "answers.npz").read_bytes() == answers
+    documents, targets = load_ids(tmp_path / FOLDER / "answers.npz")
+    save_ids((documents, targets[:, ::-1].copy()), tmp_path / FOLDER / "answers.npz")
+    shutil.rmtree(model)
+    assert trained(resume=True) != whole, "what was kept is what is learned"
+
+
+def member_in(folder: Path) -> TrainedClassifier:
+    """The forward classifier of a round."""
+    contents = read_folder(folder / "forward" / "classifier" / "model")
+    return TrainedClassifier.from_contents(contents)
 
 
 def test_held_out_documents_choose_the_round(tmp_path: Path) -> None:
-    run = training_run(tmp_path)
-    train_classifier(
-        dataset(30),
-        LMS,
-        with_second_round(),
-        run,
-        unlabeled=lambda: UNLABELED,
-        valid=dataset(20, seed=1),
+    run, valid = training_run(tmp_path), dataset(20, seed=1)
+    found = train_classifier(
+        dataset(30), LMS, with_second_round(), run, unlabeled=lambda: UNLABELED, valid=valid
     )
+    rounds = {
+        name: Predictor([member_in(folder)])
+        for name, folder in (("first", tmp_path), ("second", tmp_path / FOLDER))
+    }
+
+    def errors(predictor: Predictor) -> int:
+        answers = predictor.decide(predictor.predict_proba(valid.texts))
+        return sum(a != b for a, b in zip(answers, valid.labels or (), strict=True))
+
+    better = "second" if errors(rounds["second"]) <= errors(rounds["first"]) else "first"
     (line,) = [line for line in notes(run) if "held-out error" in line]
-    assert line.endswith(("the second is kept", "the first is kept"))
+    assert line.endswith(f"the {better} is kept")
+    kept = rounds[better].members[0]
+    assert checksum(found.members[0].weights) == checksum(kept.weights)
+
+
+def test_other_texts_make_another_run(tmp_path: Path) -> None:
+    wanted = with_second_round().model_copy(update={"finetune_lm": None})
+
+    def train(texts: list[str], *, resume: bool) -> None:
+        run = training_run(tmp_path, resume=resume)
+        train_classifier(dataset(30), LMS, wanted, run, unlabeled=lambda: texts)
+
+    train(UNLABELED, resume=False)
+    train(UNLABELED, resume=True)
+    with pytest.raises(SettingsError, match="differs in task text"):
+        train(UNLABELED[:40], resume=True)
+
+
+def test_few_documents_are_read_as_often_as_in_the_first_round(tmp_path: Path) -> None:
+    def passes(**changes: object) -> int:
+        run = training_run(tmp_path / str(changes))
+        train_classifier(
+            dataset(30), LMS, with_second_round(**changes), run, unlabeled=lambda: UNLABELED
+        )
+        log = run.work / FOLDER / "forward" / "classifier" / "log.jsonl"
+        return int(json.loads(log.read_text("utf-8").splitlines()[-1])["epoch"]) + 1
+
+    first = settings().classifier.epochs
+    assert passes(documents=1) == first == 2
+    assert passes(documents=20, epochs=3) == 3
 
 
 def test_texts_that_are_known_are_not_drawn() -> None:
@@ -83,6 +130,26 @@ def test_texts_that_are_known_are_not_drawn() -> None:
     assert sorted(drawn(texts, {"b"}, 10)) == ["a", "c", "d"]
     assert len(drawn(texts, (), 2)) == 2
     assert drawn(texts, (), 2) == drawn(reversed(texts), (), 2), "the order does not count"
+    many = [f"text {number % 50}" for number in range(200)]
+    whole = drawn(many, (), 200)
+    assert sorted(whole) == sorted(set(many))
+    assert drawn(many, (), 7) == whole[:7]
+
+
+def test_only_what_is_drawn_is_held_in_memory() -> None:
+    tracemalloc.start()
+    assert len(drawn((f"{number} {'x' * 1000}" for number in range(20_000)), (), 10)) == 10
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 1_000_000
+
+
+def test_texts_that_can_be_read_only_once_are_missed(tmp_path: Path) -> None:
+    once = iter(UNLABELED)
+    with pytest.raises(InputError, match="the texts without labels are gone"):
+        train_classifier(
+            dataset(30), LMS, with_second_round(), training_run(tmp_path), unlabeled=lambda: once
+        )
 
 
 def test_without_texts_there_is_nothing_to_label(tmp_path: Path) -> None:
@@ -98,11 +165,17 @@ def test_without_texts_there_is_nothing_to_label(tmp_path: Path) -> None:
     )
 
 
-def second_rounds(n_rows: int, folder: Path, **changes: object) -> int:
-    """How often a second round is announced in training on so many rows."""
+ENOUGH = [f"{UNLABELED[n % 60]} {n}" for n in range(SelfTrainingSettings().documents)]
+
+
+def has_second_round(
+    n_rows: int, folder: Path, wanted: SelfTrainingSettings | None, texts: list[str] = ENOUGH
+) -> bool:
+    """Whether training on so many rows has one."""
     run = training_run(folder)
-    train_classifier(dataset(n_rows), LMS, settings(**changes), run, unlabeled=lambda: UNLABELED)
-    return len([line for line in notes(run) if line.startswith("self-training:")])
+    quick = settings(self_training=wanted, finetune_lm=None)
+    train_classifier(dataset(n_rows), LMS, quick, run, unlabeled=lambda: texts)
+    return (folder / FOLDER).exists()
 
 
 def test_few_labels_and_more_texts_call_for_it(
@@ -110,11 +183,12 @@ def test_few_labels_and_more_texts_call_for_it(
 ) -> None:
     monkeypatch.setattr("ulmfit.apps.self_training.FEW_LABELS", 20)
     usual = SelfTrainingSettings()
-    assert second_rounds(20, tmp_path / "few", self_training=usual) == 1
-    assert second_rounds(21, tmp_path / "more", self_training=usual) == 0
-    asked = usual.with_choices(["documents"])
-    assert second_rounds(21, tmp_path / "asked", self_training=asked) == 1
-    assert second_rounds(20, tmp_path / "off", self_training=None) == 0
+    assert has_second_round(20, tmp_path / "few", usual)
+    assert not has_second_round(21, tmp_path / "more", usual)
+    assert not has_second_round(20, tmp_path / "fewer texts", usual, ENOUGH[1:])
+    assert not has_second_round(20, tmp_path / "copies", usual, ENOUGH[1:] * 2)
+    assert has_second_round(21, tmp_path / "asked", usual.with_choices(["documents"]))
+    assert not has_second_round(20, tmp_path / "off", None)
 
 
 def test_unasked_for_it_needs_texts_without_labels(tmp_path: Path) -> None:
@@ -129,7 +203,7 @@ def test_it_is_said_when_nothing_reads_the_texts(tmp_path: Path) -> None:
     def said(wanted: Settings, folder: Path) -> bool:
         run = training_run(folder)
         train_classifier(dataset(30), LMS, wanted, run, unlabeled=lambda: UNLABELED)
-        return "the texts without labels are not used" in notes(run)
+        return UNUSED in notes(run)
 
     assert said(settings(finetune_lm=None), tmp_path / "unread")
     assert not said(settings(), tmp_path / "by the LM")

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import heapq
-from collections.abc import Collection, Iterable, Sequence
+import math
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -29,6 +30,11 @@ FOLDER = "self-training"
 # With 100 labels it makes fewer errors, with 500 hardly: docs/log.md, "which texts and targets for
 # a second round?".
 FEW_LABELS = 300
+UNUSED = (
+    f"the texts without labels are not used: without LM fine-tuning they are for a second round, "
+    f"which comes by itself with at most {FEW_LABELS} labels and enough such texts "
+    "(self_training.documents, which can be set to ask for it)"
+)
 
 
 def wants_second_round(
@@ -48,15 +54,19 @@ def wants_second_round(
     if not asked and len(dataset) > FEW_LABELS:
         return False
     known = {*dataset.texts, *(valid.texts if valid is not None else ())}
-    # The first such text will do: there may be millions.
-    found = unlabeled is not None and any(t.strip() and t not in known for t in unlabeled())
+    # A few texts more are no reason to start anew; and of millions not all need be looked at.
+    wanted, found = 1 if asked else settings.documents, set[str]()
+    for text in _others(unlabeled() if unlabeled is not None else (), known):
+        found.add(text)
+        if len(found) == wanted:
+            break
     if asked and not found:
         raise InputError(
             "there is no unlabelled text to train on",
             expected="more text of the task",
             hint="Give it with --unlabeled, or leave self_training out.",
         )
-    return found
+    return len(found) >= wanted
 
 
 def second_round(
@@ -90,7 +100,11 @@ def _again(
     run: TrainingRun,
 ) -> DirectionWork:
     first = work.settings
-    classifier = first.classifier.model_copy(update={"epochs": settings.epochs})
+    # Of few more documents as many passes that no fewer are read than in the first round.
+    least = first.classifier.epochs * len(work.train[0]) / (len(work.train[0]) + len(documents))
+    epochs = max(settings.epochs, math.ceil(least))
+    classifier = first.classifier.model_copy(update={"epochs": epochs})
+    classifier = classifier.with_choices([*first.classifier.by_hand, "epochs"])
     tuned = first.finetune_lm is not None
     return replace(
         work,
@@ -113,8 +127,14 @@ def _answered(
     def answer() -> LabelledIds:
         if kept.exists():
             return load_ids(kept)
+        run.display.note("self-training: reading the texts without labels")
         texts = drawn(unlabeled(), known, settings.documents)
-        run.display.note(f"self-training: a second round, also on {len(texts):,} unlabelled texts")
+        if not texts:
+            raise InputError(
+                "the texts without labels are gone",
+                expected="the same ones each time that they are opened",
+            )
+        run.display.note(f"self-training: a second round, with {len(texts):,} of them")
         documents = teacher.members[0].tokenizer.encode_batch(texts)
         targets = teacher.predict_proba(texts).astype(np.float32)
         save_ids((documents, targets), kept)
@@ -125,15 +145,21 @@ def _answered(
 
 def drawn(texts: Iterable[str], known: Collection[str], n: int) -> list[str]:
     """At most `n` different texts that are not known: drawn by digest, whatever their order."""
-    seen = set(known)
+    best: list[tuple[int, str]] = []  # a heap, with the last in place on top
+    places: set[int] = set()
+    for text in _others(texts, known):
+        content = text.encode("utf-8", "surrogatepass")
+        place = int.from_bytes(hashlib.blake2b(content, digest_size=16).digest())
+        if place in places or (len(best) == n and -place < best[0][0]):
+            continue
+        places.add(place)
+        if len(best) < n:
+            heapq.heappush(best, (-place, text))
+        else:
+            out, _ = heapq.heapreplace(best, (-place, text))
+            places.remove(-out)
+    return [text for _, text in sorted(best, reverse=True)]
 
-    def fresh() -> Iterable[str]:
-        for text in texts:
-            if text.strip() and text not in seen:
-                seen.add(text)
-                yield text
 
-    def place(text: str) -> bytes:
-        return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
-
-    return heapq.nsmallest(n, fresh(), key=place)
+def _others(texts: Iterable[str], known: Collection[str]) -> Iterator[str]:
+    return (text for text in texts if text.strip() and text not in known)

@@ -14,7 +14,7 @@ from ulmfit.apps.direction import DirectionWork, LabelledIds, hand_over, train_d
 from ulmfit.apps.language_models import task_corpus
 from ulmfit.apps.predictor import Predictor
 from ulmfit.apps.run import Texts, TrainingRun
-from ulmfit.apps.self_training import second_round, wants_second_round
+from ulmfit.apps.self_training import UNUSED, second_round, wants_second_round
 from ulmfit.apps.side_by_side import beside, half_of_the_threads, worth_it
 from ulmfit.config import Direction
 from ulmfit.data.datasets import Dataset, rows_with_text, text_digest, training_rows
@@ -69,13 +69,13 @@ def train_classifier(
     twice = wants_second_round(dataset, valid, unlabeled, settings.self_training)
     _check(settings)
     if unlabeled is not None and settings.finetune_lm is None and not twice:
-        run.display.note("the texts without labels are not used")
+        run.display.note(UNUSED)
     train_part, valid_part = _split(dataset, valid, settings, run.seed)
 
     def task_texts() -> Iterator[str]:
         yield from chain(dataset.texts, unlabeled() if unlabeled is not None else ())
 
-    texts = task_texts if settings.finetune_lm is not None else None
+    texts = task_texts if settings.finetune_lm is not None or twice else None
     run.claim(_identity([train_part, valid_part], texts, lms, settings))
     tokenizer = next(iter(lms.values())).tokenizer
     lm_tokens = 0
@@ -118,13 +118,13 @@ def train_on_tuned(
         context: device, folder, display, seed.
     """
     run = TrainingRun(
-        context.folder / "run",
-        context.accelerator,
-        context.display,
-        context.seed,
-        context.resume,
-        context.checkpoint_seconds,
-        context.deadline,
+        work=context.folder,
+        accelerator=context.accelerator,
+        display=context.display,
+        seed=context.seed,
+        resume=context.resume,
+        checkpoint_seconds=context.checkpoint_seconds,
+        deadline=context.deadline,
     )
     return train_classifier(train, lms, settings, run, unlabeled=unlabeled, valid=valid)
 

@@ -138,10 +138,7 @@ def train(
     tested beside TF-IDF with logistic regression; without --test, a part of DATA is held out.
     """
     settings = read_settings(preset, config, changes, unused=["pretrain"])
-    if unlabeled and settings.finetune_lm is None and settings.self_training is None:
-        raise SettingsError(
-            "--unlabeled is for finetune_lm and self_training, and both are left out"
-        )
+    _require_use(unlabeled, settings)
     columns = Columns(text, label, label_separator, encoding, data_dir, multi_label)
     more = reader(unlabeled, columns)
     parts = load_parts(
@@ -154,6 +151,13 @@ def train(
     place = Place(where, seed, resume, quiet, device, precision, as_json=as_json)
     use_threads(threads)
     _train(recipe, parts, place)
+
+
+def _require_use(unlabeled: list[str] | None, settings: Settings) -> None:
+    if unlabeled and settings.finetune_lm is None and settings.self_training is None:
+        raise SettingsError(
+            "--unlabeled is for finetune_lm and self_training, which are both left out"
+        )
 
 
 def without_test_texts(texts: Texts | None, test: Dataset | None) -> Texts | None:
@@ -213,10 +217,11 @@ def finetune_classifier(
     """Train a classifier on a language model that is already fine-tuned.
 
     Like `ulmfit train` without LM fine-tuning, which `ulmfit finetune-lm` has done, once for any
-    number of classifiers. With few labels, --unlabeled helps here too.
+    number of classifiers. With few labels, --unlabeled is for a second round of the classifier.
     """
     settings = read_settings(preset, config, changes, unused=["pretrain", "finetune_lm"])
     settings = settings.model_copy(update={"finetune_lm": None})
+    _require_use(unlabeled, settings)
     columns = Columns(text, label, label_separator, encoding, data_dir, multi_label)
     parts = load_parts(
         data, columns, test=test, test_fraction=test_fraction, limit=limit, seed=seed

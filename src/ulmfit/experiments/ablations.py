@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,9 @@ from ulmfit.train.evaluate import predict_logits
 from ulmfit.train.tracker import Display
 
 Probabilities = NDArray[np.floating[Any]]
+# Folder, below a task's, of a member that is trained in several stages.
+RUN = "run"
+
 # Answers to the rows that are measured, (N, C).
 Answer = Callable[[list[str]], Probabilities]
 
@@ -87,6 +91,7 @@ def train_and_measure(task: Task, site: Site, display: Display) -> None:
     }
     atomic_write(task.outcome(site.work), json.dumps(result).encode())
     Checkpoints(task.folder(site.work) / "checkpoints").clear()
+    shutil.rmtree(task.folder(site.work) / RUN, ignore_errors=True)
 
 
 def measured(member: Member, rows: Dataset) -> dict[str, Any]:
@@ -113,7 +118,8 @@ def measured(member: Member, rows: Dataset) -> dict[str, Any]:
 def _rows(plan: Plan, parts: Parts) -> tuple[Dataset, Dataset | None]:
     """What a cell is trained on, and what it may choose by.
 
-    With few labels nobody has a validation set to choose an epoch by: the last one counts.
+    With few labels nobody has a validation set to choose an epoch by: the last one counts. The
+    method `train` may hold out some of the labels itself.
     """
     valid = parts.valid if plan.cell.labels is None else None
     return parts.labelled(plan.cell.labels, plan.cell.seed), valid
@@ -153,14 +159,18 @@ def _train(task: Task, parts: Parts, site: Site, display: Display) -> Member:
     plan = task.plan
     lms = {need.direction: TrainedLM.load(need.outcome(site.work)) for need in task.needs}
     train, valid = _rows(plan, parts)
+    context = site.context(task, display)
+    changes: dict[str, object] = {"finetune_lm": None}
+    if plan.cell.labels is None and not parts.unlabeled:
+        changes["self_training"] = None  # there is no text without a label
     assert site.trainer is not None, "the command hands it in"
     predictor = site.trainer(
         lms,
         train,
         valid,
         lambda: parts.task_texts(plan.metric),
-        plan.settings.model_copy(update={"finetune_lm": None}),
-        site.context(task, display),
+        plan.settings.model_copy(update=changes),
+        replace(context, folder=context.folder / RUN),
     )
     return Member(list(predictor.labels), predictor.predict_proba)
 

@@ -186,7 +186,7 @@ def _data(data: Any, answered: float | None) -> list[str]:
         lines.append(f"- length: {words:,.0f} words, median")
     if answered is not None:
         lines.append(
-            f"- second round: also {answered:,.0f} texts without labels, with the probabilities "
+            f"- second round: also texts without labels ({answered:,.0f}), with the probabilities "
             "that a first round gave them"
         )
     if data.get("held_out"):

@@ -35,11 +35,18 @@ def test_without_held_out_rows_nothing_is_best() -> None:
 
 
 def test_the_forward_direction_comes_first_whoever_logged_first() -> None:
-    stages = ("backward/lm", "forward/lm", "forward/classifier", "backward/classifier")
+    again = "self-training/{}/classifier".format
+    stages = (
+        *("backward/lm", "forward/lm", "forward/classifier", "backward/classifier"),
+        *(again("backward"), again("forward")),
+    )
     log = b"\n".join(b'{"stage": "%s", "step": 5}' % stage.encode() for stage in stages)
     assert [curve.stage for curve in read_curves(log)] == [
         "forward/lm",
         "backward/lm",
         "forward/classifier",
         "backward/classifier",
+        again("forward"),
+        again("backward"),
     ]
+    assert read_curves(log)[-1].title == "Backward classifier, second round"

@@ -18,7 +18,7 @@ class Curve:
     """How one stage went.
 
     Attributes:
-        stage: such as "forward/lm".
+        stage: such as "forward/lm"; of the second round "self-training/forward/classifier".
         train_loss: nats per token or per document.
         valid_loss: on held-out rows; empty where nothing was held out.
         valid_error: share of held-out rows that are wrong; empty for language models.
@@ -32,8 +32,9 @@ class Curve:
     @property
     def title(self) -> str:
         """For people: "Forward classifier"."""
-        direction, _, stage = self.stage.partition("/")
-        return f"{direction} {_STAGE_NAMES.get(stage, stage)}".strip().capitalize()
+        *rounds, direction, stage = ["", *self.stage.split("/")][-3:]
+        title = f"{direction} {_STAGE_NAMES.get(stage, stage)}".strip().capitalize()
+        return f"{title}, second round" if any(rounds) else title
 
     @property
     def best_step(self) -> float | None:
@@ -55,12 +56,13 @@ def read_curves(log: bytes) -> list[Curve]:
             continue
         if isinstance(record, dict) and isinstance(record.get("step"), int):
             stages.setdefault(str(record.get("stage", "")), []).append(record)
-    kinds = [stage.rpartition("/")[2] for stage in stages]
+
+    def kind(stage: str) -> str:
+        return stage.replace("backward/", "forward/")
+
+    kinds = [kind(stage) for stage in stages]
     # Two directions are trained at the same time: which one logs first is chance.
-    order = sorted(
-        stages,
-        key=lambda stage: (kinds.index(stage.rpartition("/")[2]), stage.startswith("backward")),
-    )
+    order = sorted(stages, key=lambda stage: (kinds.index(kind(stage)), "backward/" in stage))
     return [
         Curve(
             stage,

@@ -249,7 +249,8 @@ def compose(plan: Plan, work: Path, origin: Origin) -> Result:
 def name_of_member(task: Task) -> str:
     """Its direction, or what it is where it is none of one direction."""
     method = task.plan.variant.method
-    return method if method in (WORD_COUNTS, "train") else task.direction
+    whole = task.kind == "train" and method in (WORD_COUNTS, "train")
+    return method if whole else task.direction
 
 
 def together(answers: Mapping[str, NDArray[np.floating]]) -> NDArray[np.floating]:
@@ -294,6 +295,6 @@ def told(outcome: Outcome, board: Board, jobs: int) -> str:
     left = board.seconds_left(jobs)
     rest = f", about {clock(left)}" if board.tasks and left is not None else ""
     return (
-        f"{verb[task.kind]} {task.plan.cell}, {task.direction}, in {clock(outcome.seconds)}; "
+        f"{verb[task.kind]} {task.plan.cell}, {name_of_member(task)}, in {clock(outcome.seconds)}; "
         f"{len(board.tasks)} steps left{rest}"
     )

@@ -206,7 +206,6 @@ def pipeline(request: Request, context: RunContext) -> None:
     texts, labels = tiny.labelled_texts(60, seed=5)
     lm = {"epochs": 1, "batch_size": 20, "least_steps": 1, "bptt": 6, "min_freq": 1}
     settings = Settings(
-        self_training=None,
         finetune_lm=FinetuneLMSettings(**lm),
         classifier=ClassifierSettings(
             **CLASSIFIER | {"epochs": 2, "batch_size": 30, "valid_fraction": 0.4}

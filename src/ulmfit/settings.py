@@ -239,11 +239,8 @@ class ClassifierSettings(StageSettings):
     rates: RateSettings = RateSettings(lr=2e-2)
 
 
-class SelfTrainingSettings(StageSettings):
+class SelfTrainingSettings(Frozen):
     """A second round of training, also on what the first one's classifier says; no paper's.
-
-    Where nobody has chosen any of these, it comes with at most 300 labels and at least `documents`
-    texts without labels.
 
     Attributes:
         documents: at most so many texts without labels are answered and learned from.
@@ -298,7 +295,7 @@ class Settings(Frozen):
     pretrain: PretrainSettings = PretrainSettings()
     finetune_lm: FinetuneLMSettings | None = FinetuneLMSettings()
     classifier: ClassifierSettings = ClassifierSettings()
-    self_training: SelfTrainingSettings | None = SelfTrainingSettings()
+    self_training: SelfTrainingSettings | None = None
     ngrams: NGramSettings | None = NGramSettings()
 
     def with_choices(self, names: Iterable[str]) -> Self:

@@ -14,7 +14,7 @@ from tests import tiny
 from tests.apps.test_training import LMS, dataset, notes, settings, training_run
 from ulmfit.apps.direction import load_ids, save_ids
 from ulmfit.apps.predictor import Predictor
-from ulmfit.apps.self_training import FEW_LABELS, FOLDER, UNUSED, drawn
+from ulmfit.apps.self_training import FOLDER, drawn
 from ulmfit.apps.training import train_classifier
 from ulmfit.artifacts import read_folder
 from ulmfit.data.datasets import Dataset
@@ -163,50 +163,6 @@ def test_without_texts_there_is_nothing_to_label(tmp_path: Path) -> None:
         "there is no unlabelled text to train on: expected more text of the task. Give it with "
         "--unlabeled, or leave self_training out."
     )
-
-
-ENOUGH = [f"{UNLABELED[n % 60]} {n}" for n in range(SelfTrainingSettings().documents)]
-
-
-def has_second_round(
-    n_rows: int, folder: Path, wanted: SelfTrainingSettings | None, texts: list[str] = ENOUGH
-) -> bool:
-    """Whether training on so many rows has one."""
-    run = training_run(folder)
-    quick = settings(self_training=wanted, finetune_lm=None)
-    train_classifier(dataset(n_rows), LMS, quick, run, unlabeled=lambda: texts)
-    return (folder / FOLDER).exists()
-
-
-def test_few_labels_and_more_texts_call_for_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("ulmfit.apps.self_training.FEW_LABELS", 20)
-    usual = SelfTrainingSettings()
-    assert has_second_round(20, tmp_path / "few", usual)
-    assert not has_second_round(21, tmp_path / "more", usual)
-    assert not has_second_round(20, tmp_path / "fewer texts", usual, ENOUGH[1:])
-    assert not has_second_round(20, tmp_path / "copies", usual, ENOUGH[1:] * 2)
-    assert has_second_round(21, tmp_path / "asked", usual.with_choices(["documents"]))
-    assert not has_second_round(20, tmp_path / "off", None)
-
-
-def test_unasked_for_it_needs_texts_without_labels(tmp_path: Path) -> None:
-    run, labelled = training_run(tmp_path), dataset(30)
-    assert len(labelled) < FEW_LABELS
-    usual = settings(self_training=SelfTrainingSettings())
-    train_classifier(labelled, LMS, usual, run, unlabeled=lambda: labelled.texts)
-    assert not [line for line in notes(run) if line.startswith("self-training:")]
-
-
-def test_it_is_said_when_nothing_reads_the_texts(tmp_path: Path) -> None:
-    def said(wanted: Settings, folder: Path) -> bool:
-        run = training_run(folder)
-        train_classifier(dataset(30), LMS, wanted, run, unlabeled=lambda: UNLABELED)
-        return UNUSED in notes(run)
-
-    assert said(settings(finetune_lm=None), tmp_path / "unread")
-    assert not said(settings(), tmp_path / "by the LM")
 
 
 def test_several_labels_for_a_text(tmp_path: Path) -> None:

@@ -44,7 +44,6 @@ def settings(**changes: Any) -> Settings:
         "classifier": ClassifierSettings.model_validate(
             {"epochs": 2, "batch_size": 40, "chunk": 5, "head_size": 5, "valid_fraction": 0.2}
         ),
-        "self_training": None,
         **changes,
     }
     return Settings(**values)

@@ -27,46 +27,22 @@ from ulmfit.settings import SelfTrainingSettings
 from ulmfit.stages.lm_folder import TrainedLM
 
 FOLDER = "self-training"
-# With 100 labels it makes fewer errors, with 500 hardly: docs/log.md, "which texts and targets for
-# a second round?".
-FEW_LABELS = 300
-UNUSED = (
-    f"the texts without labels are not used: without LM fine-tuning they are for a second round, "
-    f"which comes by itself with at most {FEW_LABELS} labels and enough such texts "
-    "(self_training.documents, which can be set to ask for it)"
-)
 
 
-def wants_second_round(
-    dataset: Dataset,
-    valid: Dataset | None,
-    unlabeled: Texts | None,
-    settings: SelfTrainingSettings | None,
-) -> bool:
-    """Find out, before hours of training, whether there is to be a second round.
+def require_unlabeled(dataset: Dataset, valid: Dataset | None, unlabeled: Texts | None) -> None:
+    """Find out, before hours of training, whether there can be a second round.
 
     Raises:
-        InputError: somebody has asked for it, and no text is without a label.
+        InputError: no text is without a label.
     """
-    if settings is None:
-        return False
-    asked = not all(map(settings.is_open, SelfTrainingSettings.model_fields))
-    if not asked and len(dataset) > FEW_LABELS:
-        return False
     known = {*dataset.texts, *(valid.texts if valid is not None else ())}
-    # A few texts more are no reason to start anew; and of millions not all need be looked at.
-    wanted, found = 1 if asked else settings.documents, set[str]()
-    for text in _others(unlabeled() if unlabeled is not None else (), known):
-        found.add(text)
-        if len(found) == wanted:
-            break
-    if asked and not found:
+    # The first such text will do: there may be millions.
+    if unlabeled is None or not any(_others(unlabeled(), known)):
         raise InputError(
             "there is no unlabelled text to train on",
             expected="more text of the task",
             hint="Give it with --unlabeled, or leave self_training out.",
         )
-    return len(found) >= wanted
 
 
 def second_round(

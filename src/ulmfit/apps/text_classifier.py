@@ -113,9 +113,9 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             y: as many labels: strings, whole numbers or truth values. For multi-label a list of
                 labels per row, or a matrix or DataFrame of 0 and 1, which scikit-learn's tools
                 need; they compare its columns by position.
-            unlabeled: more text of the same kind, for the language model, and with few labels for a
-                second round of the classifier; a function that opens it where it does not fit in
-                memory.
+            unlabeled: more text of the same kind, for the language model and, if `self_training` is
+                set, for a second round of the classifier; a function that opens it where it does
+                not fit in memory.
 
         Raises:
             InputError: data that cannot be trained on; says which row.

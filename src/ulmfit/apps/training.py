@@ -14,7 +14,7 @@ from ulmfit.apps.direction import DirectionWork, LabelledIds, hand_over, train_d
 from ulmfit.apps.language_models import task_corpus
 from ulmfit.apps.predictor import Predictor
 from ulmfit.apps.run import Texts, TrainingRun
-from ulmfit.apps.self_training import UNUSED, second_round, wants_second_round
+from ulmfit.apps.self_training import require_unlabeled, second_round
 from ulmfit.apps.side_by_side import beside, half_of_the_threads, worth_it
 from ulmfit.config import Direction
 from ulmfit.data.datasets import Dataset, rows_with_text, text_digest, training_rows
@@ -66,16 +66,16 @@ def train_classifier(
     """
     dataset = training_rows(dataset)
     labels = dataset.classes
-    twice = wants_second_round(dataset, valid, unlabeled, settings.self_training)
     _check(settings)
-    if unlabeled is not None and settings.finetune_lm is None and not twice:
-        run.display.note(UNUSED)
+    if settings.self_training is not None:
+        require_unlabeled(dataset, valid, unlabeled)
     train_part, valid_part = _split(dataset, valid, settings, run.seed)
 
     def task_texts() -> Iterator[str]:
         yield from chain(dataset.texts, unlabeled() if unlabeled is not None else ())
 
-    texts = task_texts if settings.finetune_lm is not None or twice else None
+    read = settings.finetune_lm is not None or settings.self_training is not None
+    texts = task_texts if read else None
     run.claim(_identity([train_part, valid_part], texts, lms, settings))
     tokenizer = next(iter(lms.values())).tokenizer
     lm_tokens = 0
@@ -89,8 +89,7 @@ def train_classifier(
         for direction, lm in lms.items()
     ]
     predictor, second = _trained(works, run, task_texts, lm_tokens), None
-    if twice:
-        assert settings.self_training is not None and unlabeled is not None
+    if settings.self_training is not None and unlabeled is not None:
         known = {text for part in (train_part, valid_part) if part for text in part.texts}
         second = _once_more(predictor, works, unlabeled, known, settings.self_training, run)
     ranks.first_goes_on()

@@ -282,9 +282,9 @@ Unlabeled = Annotated[
     typer.Option(
         "--unlabeled",
         metavar="FILE",
-        help="More text of the same kind, for fine-tuning the language model and, with up to 300 "
-        "labels, for a second round of the classifier; may be repeated. Test texts in it are left "
-        "out.",
+        help="More text of the same kind, for fine-tuning the language model and, if "
+        "self_training is set, for a second round of the classifier; may be repeated. Test texts "
+        "in it are left out.",
         rich_help_panel=DATA,
     ),
 ]

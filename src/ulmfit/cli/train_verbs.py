@@ -217,7 +217,8 @@ def finetune_classifier(
     """Train a classifier on a language model that is already fine-tuned.
 
     Like `ulmfit train` without LM fine-tuning, which `ulmfit finetune-lm` has done, once for any
-    number of classifiers. With few labels, --unlabeled is for a second round of the classifier.
+    number of classifiers. --unlabeled is for a second
+    round of the classifier, if self_training is set.
     """
     settings = read_settings(preset, config, changes, unused=["pretrain", "finetune_lm"])
     settings = settings.model_copy(update={"finetune_lm": None})

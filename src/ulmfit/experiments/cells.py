@@ -369,7 +369,7 @@ def _train_key(plan: Plan, direction: Direction, tunes: Sequence[Task]) -> str:
     if variant.method == "train":
         identity["tunes"] = [tune.key for tune in tunes]
         again = plan.settings.self_training
-        identity["self_training"] = _settled(again) if again is not None else None
+        identity["self_training"] = again.model_dump() if again is not None else None
         identity["ngrams"] = plan.settings.model_dump(include={"ngrams"})
     if variant.method == "multitask":  # from scratch, with the sizes and words of a tuned LM
         settings = plan.settings.finetune_lm

@@ -299,6 +299,8 @@ def test_unknown_keys_offer_what_there_is() -> None:
     known = "(known: pretrain, finetune_lm, classifier, self_training, ngrams)"
     assert f"zzz is no setting {known}" in fault(zzz=3)
     assert f"'' is no setting {known}" in fault(**{"": 3})
+    left_out = fault(self_training__pool=3)
+    assert "self_training.pool is no setting (known: documents, epochs)" in left_out
 
 
 @pytest.mark.parametrize(

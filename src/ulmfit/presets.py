@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from ulmfit.config import PAPER_DROPOUTS, RELEASED_LM_DROPOUTS
 from ulmfit.errors import SettingsError
-from ulmfit.settings import Settings
+from ulmfit.settings import SelfTrainingSettings, Settings
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -384,7 +384,8 @@ def _shown(value: object) -> str:
 def _alternatives(location: tuple[int | str, ...]) -> str:
     """Which setting an unknown key may have meant: of the same name further in, or a near one."""
     *path, name = (str(part) for part in location)
-    tree: Any = Settings().model_dump()
+    # Inside a stage also where it is left out by default.
+    tree: Any = Settings(self_training=SelfTrainingSettings() if path else None).model_dump()
     for part in path:
         tree = tree.get(part) or {} if isinstance(tree, dict) else {}
     inner = [key for key, value in tree.items() if isinstance(value, dict) and name in value]

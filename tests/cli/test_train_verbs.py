@@ -269,3 +269,22 @@ def test_stage_three_alone(data: Path, tiny_lm: Path, tmp_path: Path) -> None:
     assert "language model" not in done.err
     assert names_in(tmp_path / "m") == MODEL_FILES
     assert stages_in(tmp_path / "m") == {"backward/classifier"}
+
+
+def test_stage_three_in_two_rounds(data: Path, tiny_lm: Path, tmp_path: Path) -> None:
+    more, out = tmp_path / "more.txt", tmp_path / "m"
+    more.write_text("".join(f"a film of the year {year}\n" for year in range(1990, 2020)))
+    changes = settings({"classifier.epochs": "2", "classifier.max_tokens": "none"})
+    options = [
+        *("finetune-classifier", data / "train.csv", "--lm", tiny_lm, "--out", out),
+        *("--direction", "forward", "--no-baseline", "--unlabeled", more, *changes),
+    ]
+    refused = run(*options)
+    assert refused.code == 2, refused
+    assert "Set self_training.documents for a second round" in refused.err
+    assert not out.exists()
+    done = run(*options, "--set", "self_training.documents=20")
+    assert done.code == 0, done
+    assert "a second round, with 20 of them" in done.err
+    assert stages_in(out) == {"forward/classifier", "self-training/forward/classifier"}
+    assert "Forward classifier, second round" in (out / "report.html").read_text("utf-8")

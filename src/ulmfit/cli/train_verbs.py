@@ -156,7 +156,8 @@ def train(
 def _require_use(unlabeled: list[str] | None, settings: Settings) -> None:
     if unlabeled and settings.finetune_lm is None and settings.self_training is None:
         raise SettingsError(
-            "--unlabeled is for finetune_lm and self_training, which are both left out"
+            "--unlabeled is for finetune_lm and self_training, which are both left out",
+            hint="Set self_training.documents for a second round, or leave --unlabeled out.",
         )
 
 
@@ -217,8 +218,8 @@ def finetune_classifier(
     """Train a classifier on a language model that is already fine-tuned.
 
     Like `ulmfit train` without LM fine-tuning, which `ulmfit finetune-lm` has done, once for any
-    number of classifiers. --unlabeled is for a second
-    round of the classifier, if self_training is set.
+    number of classifiers. --unlabeled is for a second round of the classifier, if self_training is
+    set.
     """
     settings = read_settings(preset, config, changes, unused=["pretrain", "finetune_lm"])
     settings = settings.model_copy(update={"finetune_lm": None})

@@ -65,7 +65,8 @@ check: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# A process for each core, up to four, each on one thread. What uses a file's fixtures stays together.
+# A process for each core, up to four, each on one thread. The tests of a file share its fixtures and
+# stay together.
 test: check
 	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(BIN)/pytest -m "not slow" \
 	  --numprocesses logical --maxprocesses 4 --dist loadfile

@@ -35,6 +35,7 @@ from ulmfit.settings import (
     FinetuneLMSettings,
     OptimizerSettings,
     PretrainSettings,
+    SelfTrainingSettings,
     Settings,
 )
 from ulmfit.stages.finetune_classifier import finetune_classifier, one_hot
@@ -158,14 +159,7 @@ def fine_tuned(request: Request, context: RunContext) -> None:
     """Fine-tuning of a pretrained language model, from text on."""
     lm = {"epochs": 2, "batch_size": 8, "least_steps": 1, "bptt": 6, "min_freq": 1}
     words = tiny.tokenizer()
-    run = TrainingRun(
-        context.folder / "work",
-        context.accelerator,
-        context.display,
-        context.seed,
-        context.resume,
-        context.checkpoint_seconds,
-    )
+    run = TrainingRun.within(context, "work")
     settings = FinetuneLMSettings(**{**lm, **request.settings})
     run.claim({"settings": settings.model_dump()})
     base = {"forward": tiny.trained_lm(words)}
@@ -201,24 +195,19 @@ CLASSIFIER: dict[str, Any] = {
 
 
 def pipeline(request: Request, context: RunContext) -> None:
-    """`train`: both directions, language models and classifiers."""
+    """`train`: both directions, language models and classifiers; with settings a second round."""
     words = tiny.tokenizer()
     texts, labels = tiny.labelled_texts(60, seed=5)
     lm = {"epochs": 1, "batch_size": 20, "least_steps": 1, "bptt": 6, "min_freq": 1}
+    again = SelfTrainingSettings(**request.settings) if request.settings else None
     settings = Settings(
+        self_training=again,
         finetune_lm=FinetuneLMSettings(**lm),
         classifier=ClassifierSettings(
             **CLASSIFIER | {"epochs": 2, "batch_size": 30, "valid_fraction": 0.4}
         ),
     )
-    run = TrainingRun(
-        context.folder / "work",
-        context.accelerator,
-        context.display,
-        context.seed,
-        context.resume,
-        context.checkpoint_seconds,
-    )
+    run = TrainingRun.within(context, "work")
     lms = {
         "forward": tiny.trained_lm(words, "forward"),
         "backward": tiny.trained_lm(words, "backward", seed=1),

@@ -15,6 +15,7 @@ import torch
 from tests import tiny
 from tests.apps import tiny_classifiers
 from tests.apps.test_predictor import member
+from tests.threads import torch_threads
 from ulmfit import TextClassifier
 from ulmfit.apps.explain import LONG, METHODS, Explanation, explain
 from ulmfit.apps.predictor import Predictor
@@ -60,12 +61,8 @@ def planted(lm_folder: Path) -> TextClassifier:
     """Trained on texts whose label an adjective tells."""
     texts, labels = tiny.labelled_texts(400)
     made = TextClassifier(lm=lm_folder, overrides=SETTINGS, precision="float32")
-    threads = torch.get_num_threads()
-    torch.set_num_threads(2)  # on which the rounding depends, and so the weights
-    try:
+    with torch_threads(2):  # on which the rounding depends, and so the weights
         return made.fit(texts, labels)
-    finally:
-        torch.set_num_threads(threads)
 
 
 def by_word(found: Explanation) -> dict[str, float]:

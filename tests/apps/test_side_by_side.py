@@ -16,6 +16,7 @@ import torch
 
 from tests import tiny
 from tests.displays import Notes
+from tests.threads import torch_threads
 from ulmfit.apps import side_by_side
 from ulmfit.apps.run import TrainingRun
 from ulmfit.apps.side_by_side import beside, write_task
@@ -37,10 +38,8 @@ DATA = Dataset(*tiny.labelled_texts(250))
 
 @pytest.fixture(autouse=True)
 def _two_threads() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
+    with torch_threads(2):
+        yield
 
 
 def settings(**classifier: Any) -> Settings:

@@ -17,6 +17,7 @@ from tests.child_runs import (
     killed_again_and_again,
     result,
 )
+from ulmfit.apps.self_training import FOLDER
 
 PIPELINE = Request("pipeline", "")
 
@@ -40,6 +41,15 @@ def test_killed_every_other_step_of_all_stages(unbroken: dict[str, object], tmp_
     request = replace(PIPELINE, folder=str(tmp_path))
     assert killed_again_and_again(request, Blow(3)) >= 8
     assert result(tmp_path) == unbroken
+
+
+def test_killed_again_and_again_in_both_rounds(tmp_path: Path) -> None:
+    request = replace(PIPELINE, settings={"documents": 6, "epochs": 2})
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    assert in_child(replace(request, folder=str(whole))) == 0
+    assert (whole / "work" / FOLDER / "backward" / "classifier" / "model").is_dir()
+    assert killed_again_and_again(replace(request, folder=str(broken)), Blow(4)) >= 8
+    assert result(broken) == result(whole)
 
 
 def test_killed_at_every_message(unbroken: dict[str, object], tmp_path: Path) -> None:

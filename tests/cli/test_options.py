@@ -5,6 +5,7 @@ import os
 import pytest
 import torch
 
+from tests.threads import torch_threads
 from ulmfit.cli.options import parse_info, parse_where, use_threads
 from ulmfit.errors import SettingsError
 
@@ -12,9 +13,8 @@ from ulmfit.errors import SettingsError
 @pytest.fixture
 def kept_threads(monkeypatch: pytest.MonkeyPatch) -> object:
     monkeypatch.delenv("RAYON_NUM_THREADS", raising=False)
-    before = torch.get_num_threads()
-    yield before
-    torch.set_num_threads(before)
+    with torch_threads() as before:
+        yield before
 
 
 def test_threads_are_those_asked_for(kept_threads: int) -> None:

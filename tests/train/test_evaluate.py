@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tests import tiny
+from tests.threads import torch_threads
 from ulmfit.data.batches import pad
 from ulmfit.data.corpus import TokenCorpus
 from ulmfit.errors import InputError
@@ -164,9 +165,8 @@ def test_no_documents_no_logits() -> None:
 @pytest.fixture
 def _small_groups(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(evaluate, "EVAL_TOKENS", 24)
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
+    with torch_threads():
+        yield
 
 
 @pytest.mark.int8

@@ -65,6 +65,19 @@ class TrainingRun:
     deadline: float | None = None
     finished: str | None = None
 
+    @classmethod
+    def within(cls, context: RunContext, *parts: str) -> TrainingRun:
+        """A run of several stages in the surroundings of one, in its folder or further below."""
+        return cls(
+            context.folder.joinpath(*parts),
+            context.accelerator,
+            context.display,
+            context.seed,
+            context.resume,
+            context.checkpoint_seconds,
+            context.deadline,
+        )
+
     def context(self, *parts: str) -> RunContext:
         """The surroundings of one stage."""
         return RunContext(

@@ -116,15 +116,7 @@ def train_on_tuned(
         settings: with `finetune_lm` left out.
         context: device, folder, display, seed.
     """
-    run = TrainingRun(
-        work=context.folder,
-        accelerator=context.accelerator,
-        display=context.display,
-        seed=context.seed,
-        resume=context.resume,
-        checkpoint_seconds=context.checkpoint_seconds,
-        deadline=context.deadline,
-    )
+    run = TrainingRun.within(context)
     return train_classifier(train, lms, settings, run, unlabeled=unlabeled, valid=valid)
 
 

@@ -35,11 +35,11 @@ from ulmfit.train.evaluate import predict_logits
 from ulmfit.train.tracker import Display
 
 Probabilities = NDArray[np.floating[Any]]
-# Folder, below a task's, of a member that is trained in several stages.
-RUN = "run"
-
 # Answers to the rows that are measured, (N, C).
 Answer = Callable[[list[str]], Probabilities]
+
+# Folder, below a task's, of a member that is trained in several stages.
+RUN = "run"
 
 
 @dataclass(frozen=True)

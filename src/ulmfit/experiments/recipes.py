@@ -38,7 +38,8 @@ DATASETS = {
 }
 
 EXPERIMENTS, SCALES, RESULTS = "experiments", "scales", "results"
-_READS_LM = ("ulmfit", "hypercolumns", "train")
+_MEMBER_BY_DIRECTION = ("ulmfit", "hypercolumns")
+_READS_LM = (*_MEMBER_BY_DIRECTION, "train")
 
 
 class Variant(Frozen):
@@ -251,7 +252,7 @@ def read_experiment(path: Path) -> Experiment:
                 f"'{path}': {variant.name!r} has method = 'word-counts'",
                 expected="word_counts = true beside a method with a language model",
             )
-        if variant.word_counts and variant.method not in ("ulmfit", "hypercolumns"):
+        if variant.word_counts and variant.method not in _MEMBER_BY_DIRECTION:
             raise SettingsError(
                 f"'{path}': {variant.name!r} has word_counts and method = {variant.method!r}",
                 expected="a method with a language model beside them, such as ulmfit",

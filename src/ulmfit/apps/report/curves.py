@@ -32,9 +32,10 @@ class Curve:
     @property
     def title(self) -> str:
         """For people: "Forward classifier"."""
-        *rounds, direction, stage = ["", *self.stage.split("/")][-3:]
+        path, _, stage = self.stage.rpartition("/")
+        second_round, _, direction = path.rpartition("/")
         title = f"{direction} {_STAGE_NAMES.get(stage, stage)}".strip().capitalize()
-        return f"{title}, second round" if any(rounds) else title
+        return f"{title}, second round" if second_round else title
 
     @property
     def best_step(self) -> float | None:
